@@ -1,0 +1,135 @@
+/**
+ * Wire: one two-way byte stream. io/ (uring, epoll, memory) and tls/ implement it; listen/, upstream/ and relay/ drive it.
+ *
+ * Bytes live in blocks of one arena (base/blocks.ts) and are passed as (block, start, end): the block's number, and absolute
+ * offsets into `blocks.bytes`. No view object is made.
+ *
+ * Rules
+ * 1. onBytes lends a block for the call. Who wants it longer retains it, and releases it later.
+ * 2. send() retains the block until the bytes have been taken by the kernel (or the wire is closed), then releases it.
+ *    The sender may release its own hold at once.
+ * 3. send() only queues. The wire flushes at the end of the turn, all queued bytes in one call. Order is kept.
+ * 4. After pause() no onBytes arrives until resume(), not even for bytes already read.
+ * 5. onClosed comes exactly once, last, always from the loop, never from inside a call made on the wire. After it the
+ *    wire is dead and its object may be used for another connection.
+ * 6. A wire without bytes in either direction holds no block.
+ */
+import type { Blocks } from './blocks.ts';
+
+export const closeHow = Object.freeze({
+  /** Send what is queued, then close. */
+  flush: 0,
+  /**
+   * Send what is queued, close the sending half, discard what arrives until the peer closes or `LINGER_MS` pass, then close: the answer
+   * to a rejected request must not be lost in a reset (RFC 9112 §9.6).
+   */
+  linger: 1,
+  /** Discard what is queued and close with a reset, so that the peer cannot take a cut message for a whole one. */
+  reset: 2,
+});
+/** How long a lingering close waits for the peer. nginx's lingering_timeout is 5 s; 2 s is enough for one round trip. */
+export const LINGER_MS = 2000;
+
+export interface Wire {
+  /** Who is told. May be replaced at any time; the next event goes to the new owner. */
+  owner: WireOwner;
+  /** Bytes given to send() and not yet taken by the kernel. */
+  readonly queued: number;
+  /** Totals since the wire opened, for logs, metrics and minimum rates. `sent` counts what the kernel took. */
+  readonly received: number;
+  readonly sent: number;
+  /** When >= 0: onDrained is called once when `queued` falls to it or below, and the field goes back to -1. */
+  drainBelow: number;
+  /** True from onOpen (dialled) or from the start (accepted) until a close was asked or seen. */
+  readonly isOpen: boolean;
+  /**
+   * True when bytes or an end of stream already wait to be read on a wire that should be silent, as far as can be told without a system
+   * call: an idle wire with this set must not be reused.
+   */
+  readonly hasUnread: boolean;
+
+  send(block: number, start: number, end: number): void;
+  pause(): void;
+  resume(): void;
+  /** Ends the sending direction after what is queued (FIN); receiving goes on. */
+  sendClose(): void;
+  close(how: number): void;
+  /** Text of the peer's address, "192.0.2.1:4711", "[::1]:80" or "unix:"; asks the kernel at the first call. */
+  peer(): string;
+}
+
+export interface WireOwner {
+  /** A dialled wire is connected. */
+  onOpen(wire: Wire): void;
+  onBytes(wire: Wire, block: number, start: number, end: number): void;
+  /** The peer ended its sending direction (FIN). Sending is still possible. */
+  onRecvEnd(wire: Wire): void;
+  onDrained(wire: Wire): void;
+  /** Terminal. `errno` is 0 after an orderly close, else the error (positive), for a dial too. */
+  onClosed(wire: Wire, errno: number): void;
+}
+
+/** Where to connect or listen. Ports in host order; host is a literal IPv4 or IPv6 address (no brackets). */
+export type Address =
+  | { readonly kind: 'ip'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock". */
+export function addressText(address: Address): string {
+  if (address.kind === 'unix') return 'unix:' + address.path;
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** A listening socket in use. */
+export interface Acceptor {
+  /** Stop and start taking connections from the kernel's queue; the socket stays open. */
+  pause(): void;
+  resume(): void;
+  /** Stops for good. The descriptor stays open: who opened it closes it. */
+  close(): void;
+}
+
+export interface AcceptOwner {
+  /** A new connection. The wire has no owner yet: set it before returning. */
+  onAccept(wire: Wire, acceptor: Acceptor): void;
+  /** accept failed: EMFILE, ENFILE, ENOBUFS, ENOMEM. The acceptor has paused itself; resume() it when something was closed. */
+  onAcceptFault(errno: number, acceptor: Acceptor): void;
+}
+
+/** A timer that fires once. Set again at will; setting is cheap, so a deadline may be moved per event. */
+export interface TimerOwner {
+  onTimer(kind: number): void;
+}
+
+/**
+ * The completion loop of one process behind one interface: uring, epoll, memory.
+ */
+export interface Engine {
+  readonly name: 'uring' | 'epoll' | 'memory';
+  readonly blocks: Blocks;
+  /** Monotonic ms with fraction, read once per turn: the same for every event of a turn. */
+  readonly now: number;
+  /** Listens on a descriptor that is bound and listening already. */
+  accept(fd: number, owner: AcceptOwner): Acceptor;
+  /** Takes an open stream socket. */
+  adopt(fd: number, owner: WireOwner): Wire;
+  /** Connects. Success is onOpen, failure onClosed; both later, never inside this call. `source` binds the local address. */
+  dial(address: Address, owner: WireOwner, source?: string): Wire;
+  /**
+   * Appends bytes to a file or pipe without ever blocking the loop. `done` gets the number of bytes written, or a negative errno.
+   * The block is retained until then. One write per descriptor at a time is in flight; the caller waits for `done`.
+   */
+  write(fd: number, block: number, start: number, end: number, done: (result: number) => void): void;
+  /** Calls `owner.onTimer(kind)` after `ms`, within 10 ms after. Returns a ticket for cancel(). */
+  setTimer(ms: number, owner: TimerOwner, kind: number): number;
+  cancelTimer(ticket: number): void;
+  /** Called at the top of each turn, before any event; a new plan becomes visible here. */
+  onTurn: (() => void) | null;
+  /** Runs until stop(). Gives Node's own loop a turn about every 50 ms. Resolves when stopped. */
+  run(): Promise<void>;
+  stop(): void;
+  /** Counters for metrics: enters (system calls that wait), completions, overflows, blocks free. */
+  readonly stats: { enters: number; completions: number; overflows: number };
+  /** Gives everything back: descriptors, maps. The process may go on. */
+  close(): void;
+}

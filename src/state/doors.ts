@@ -1,0 +1,114 @@
+/**
+ * state: the one table of mapped memory where the planes meet, and the Plan type.
+ *
+ * Three doors to the same bytes: the reader, the control writer, the worker writer. One writer per column (Law 6): control writes
+ * health, admin, weight and epoch; the worker with stripe k writes only stripe k. Readers add the stripes up.
+ *
+ * It does not know: sockets, HTTP, policies, how the memory was mapped (it is given an ArrayBuffer).
+ */
+
+/** What the health checks say of an endpoint. A new endpoint is `up` until a check says otherwise when its pool has none, else `unknown`. */
+export const health = Object.freeze({ unknown: 0, up: 1, down: 2 });
+/** What people say of an endpoint. */
+export const admin = Object.freeze({ ready: 0, drain: 1, maint: 2 });
+/** Protocol label of requests. */
+export const protocol = Object.freeze({ http1: 0, h2: 1, h3: 2, tcp: 3, udp: 4 });
+export const protocolNames: readonly string[] = ['http/1.1', 'h2', 'h3', 'tcp', 'udp'];
+/** Why a client connection was turned away; label of weir_connections_rejected_total. */
+export const rejection = Object.freeze({ limit: 0, perIp: 1, overload: 2, drain: 3, proxyLine: 4, acl: 5 });
+export const rejectionNames: readonly string[] = ['limit', 'limit_per_ip', 'overload', 'drain', 'proxy_line', 'acl'];
+/** Why a try was repeated; label of weir_retries_total. */
+export const retryReason = Object.freeze({ connect: 0, reset: 1, status: 2, timeout: 3, refusedStream: 4 });
+export const retryReasonNames: readonly string[] = ['connect', 'reset', 'status', 'timeout', 'refused_stream'];
+
+export interface TableReader {
+  readonly slotsMax: number;
+  epoch(): number;
+  health(slot: number): number;
+  admin(slot: number): number;
+  /** May it be given new work: health is not `down`, admin is `ready`. */
+  isReady(slot: number): boolean;
+  /** Weight set at run time in percent of the configured one; 100 by default. */
+  weightPercent(slot: number): number;
+  /** Exchanges in flight over all workers. */
+  inFlight(slot: number): number;
+  /** Exchanges begun over all workers, ever. */
+  requests(slot: number): number;
+  /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
+  latencyMs(slot: number): number;
+}
+
+/** The worker's door: counts into its own stripe. Nothing here allocates or makes a system call. */
+export interface WorkerWriter extends TableReader {
+  readonly stripe: number;
+  /** An exchange is given to the endpoint. */
+  begin(slot: number): void;
+  /** Its end. `faultId` 0 = none; `status` the endpoint's, 0 = none; `responseMs` request sent to head received, < 0 = no head. */
+  end(slot: number, faultId: number, status: number, responseMs: number): void;
+  /** A wire to the endpoint was opened or failed to (`faultId`), after `ms`. */
+  connected(slot: number, faultId: number, ms: number): void;
+  /** Wires of this worker to the endpoint, now. */
+  wires(slot: number, idle: number, busy: number): void;
+  /** One finished client exchange. Ids as in the plan; -1 = none. Bodies in bytes, times in ms. */
+  exchange(
+    listener: number,
+    route: number,
+    pool: number,
+    method: number,
+    status: number,
+    protocol: number,
+    totalMs: number,
+    firstByteMs: number,
+    overheadMs: number,
+    bytesIn: number,
+    bytesOut: number,
+  ): void;
+  /** An exchange begins (+1) or ends (-1): gauge weir_requests_in_flight. */
+  exchangeInFlight(listener: number, pool: number, delta: number): void;
+  fault(faultId: number, route: number, pool: number): void;
+  retry(pool: number, reason: number): void;
+  retryBudgetExhausted(pool: number): void;
+  /** Client connections of a listener: +1 opened, -1 closed. */
+  connection(listener: number, protocol: number, delta: number): void;
+  rejected(listener: number, rejection: number): void;
+  /** Bytes on the wire of a listener. */
+  wireBytes(listener: number, received: number, sent: number): void;
+  /** Requests waiting for a wire in a pool, now; and how long one waited. */
+  queue(pool: number, length: number): void;
+  queued(pool: number, ms: number, timedOut: boolean): void;
+  logLinesDropped(count: number): void;
+  /** Called about once a second with what this process knows of itself. */
+  process(
+    busyRatio: number,
+    heapUsedBytes: number,
+    blocksFree: number,
+    enters: number,
+    completions: number,
+    overflows: number,
+  ): void;
+  /** Monotonic ms: "my loop turns". The supervisor's watchdog looks at it. */
+  heartbeat(nowMs: number): void;
+  /** The plan this worker has in force. */
+  inForce(epoch: number): void;
+}
+
+/** The control process's door. */
+export interface ControlWriter extends TableReader {
+  /** Slot of an endpoint, the same for the life of the table (also over a restart of control); -1 when the table is full. */
+  claimSlot(pool: string, address: string): number;
+  /** The endpoint left the configuration: its slot may be reused once nothing is in flight on it. */
+  releaseSlot(slot: number): void;
+  /** Id of a name of this kind, the same for the life of the table; -1 when full. */
+  claimId(kind: 'listener' | 'route' | 'pool', name: string): number;
+  setHealth(slot: number, health: number): void;
+  setAdmin(slot: number, admin: number): void;
+  setWeightPercent(slot: number, percent: number): void;
+  /** Makes the plan with this epoch the one in force. */
+  setEpoch(epoch: number): void;
+  /** A stripe no living worker uses, marked used; -1 when none is left. */
+  claimStripe(): number;
+  /** The worker of this stripe is gone: its gauges (in flight, connections, wires) go to 0, its counters are kept by adding them to the stripe of the dead. */
+  releaseStripe(stripe: number): void;
+  heartbeatOf(stripe: number): number;
+  inForceOf(stripe: number): number;
+}

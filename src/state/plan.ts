@@ -1,0 +1,302 @@
+/**
+ * Plan: a checked, immutable configuration, complete: every default filled in, every name resolved to a number, every unit turned into
+ * ms and bytes. control/config makes it, supervise sends it whole (as JSON) to every worker, workers build their routes and
+ * policies from it. `weir explain` and the simulator read the same object.
+ *
+ * Ids: `ListenerPlan.id`, `RoutePlan.id`, `PoolPlan.id` are numbers that belong to a *name* for the life of the state table: the same name
+ * keeps its id over reloads, so counters keyed by id survive. `EndpointPlan.slot` likewise belongs to pool name + address.
+ * Arrays are in the plan's own order; where an array index is meant, the name says `index`.
+ */
+import type { Address } from '../base/wire.ts';
+
+/** One version for the whole product. */
+export interface Plan {
+  /** Grows by one with each plan put in force. 0 until control gives it one. */
+  epoch: number;
+  /** Name of this node: in Via, Proxy-Status, CDN-Loop. */
+  node: string;
+  listeners: ListenerPlan[];
+  pools: PoolPlan[];
+  /** Sorted by precedence: the first that matches wins. */
+  routes: RoutePlan[];
+  headers: HeadersPlan;
+  access: AccessLogPlan | null;
+  drain: { notReadyForMs: number; gracefulMs: number; hardStopMs: number };
+  admin: { listen: Address[] };
+  /** Per worker. */
+  limits: WorkerLimitsPlan;
+}
+
+export interface WorkerLimitsPlan {
+  /** Client connections of one worker. Default 60000 / workers, within the descriptor limit. */
+  connectionsMax: number;
+}
+
+export interface HeadersPlan {
+  /** X-Forwarded-For, -Proto, -Host, -Port towards the endpoint. */
+  xForwarded: boolean;
+  /** Forwarded (RFC 7239) towards the endpoint. */
+  forwarded: boolean;
+  /** Lower-case name of the request id field, or null for none. */
+  requestId: string | null;
+  via: { request: boolean; response: boolean };
+  proxyStatus: 'errors' | 'always' | 'never';
+  cdnLoop: boolean;
+  serverTiming: boolean;
+}
+
+export interface AccessLogPlan {
+  /** 'stdout', 'stderr', or a path. */
+  to: string;
+  format: 'json' | 'combined';
+  /** Query parameters whose value is hidden. Lower-case. */
+  redactQuery: string[];
+  /** Share of ordinary lines that are written, 0..1; faults and slow ones always. */
+  sampleOk: number;
+  slowMs: number;
+}
+
+/** An address range. `bits` counts from the left. Bytes are 4 or 16. */
+export interface Cidr {
+  bytes: number[];
+  bits: number;
+}
+
+export interface ListenerPlan {
+  id: number;
+  name: string;
+  addresses: Address[];
+  protocol: 'http';
+  /** Where requests go that no route matches; null: 404. */
+  to: TargetPlan | null;
+  /** Every request is answered by a 308 to https. */
+  redirectToHttps: boolean;
+  clientIp: {
+    /** Peers whose forwarded fields are believed. */
+    trust: Cidr[];
+    /** Lower-case name: 'x-forwarded-for' (default), 'forwarded', or another field with one address. */
+    header: string;
+  };
+  limits: ListenerLimitsPlan;
+  timeouts: ListenerTimeoutsPlan;
+}
+
+export interface ListenerLimitsPlan {
+  /** Whole head, request line included. 32 KiB. */
+  headBytesMax: number;
+  /** One field line. 16 KiB. */
+  fieldBytesMax: number;
+  /** 100. */
+  fieldsMax: number;
+  /** Request target. 8 KiB. */
+  targetBytesMax: number;
+  /** Request body; 0 = no limit. */
+  bodyBytesMax: number;
+  /** Chunk extensions of one body, in all. 4 KiB. */
+  chunkExtensionBytesMax: number;
+  /** Per worker; 0 = only the worker's limit. */
+  connectionsMax: number;
+  /** Per client address and worker; 0 = none. 256. */
+  connectionsPerIpMax: number;
+  /** 10000. */
+  requestsPerConnectionMax: number;
+  /** Bytes held back for one slow reader, each direction. 256 KiB. */
+  bufferBytesMax: number;
+  /** Requests taken ahead of the answer on one connection. 8. */
+  pipelineMax: number;
+  /** Bytes a second that a body or a reader must make after `rateGraceMs`; 0 = none. 240 (Apache's and IIS's floor). */
+  rateBytesMin: number;
+  rateGraceMs: number;
+  /** What to do with field names that contain `_`. */
+  underscores: 'drop' | 'allow' | 'reject';
+}
+
+export interface ListenerTimeoutsPlan {
+  /** First byte of a request (or the connection) to the end of its head. 10 s. */
+  headerMs: number;
+  /** Nothing going on between two requests. 60 s. */
+  idleMs: number;
+  /** No progress while a body is under way. 30 s. */
+  bodyMs: number;
+}
+
+/** Weighted pools. Weights are relative; at least one is above 0. */
+export interface TargetPlan {
+  pools: { pool: number; weight: number }[];
+}
+
+export type TextMatchPlan =
+  | { kind: 'exact'; value: string }
+  | { kind: 'prefix'; value: string }
+  /** `*` stands for any run of characters. */
+  | { kind: 'glob'; value: string }
+  /** JavaScript regular expression source, linear-time subset checked by config. */
+  | { kind: 'regex'; value: string }
+  | { kind: 'present' };
+
+export type PathMatchPlan =
+  /** Every path. */
+  | { kind: 'any' }
+  | { kind: 'exact'; value: string }
+  /** '/v1' matches '/v1', '/v1/' and '/v1/x', not '/v1x' (Gateway API). Value has no trailing slash ('/' is written as kind any). */
+  | { kind: 'prefix'; value: string }
+  /** Segments between slashes; '*' or '{name}' in the source stands for any one segment and is '*' here. `rest`: more segments may follow. */
+  | { kind: 'segments'; segments: string[]; rest: boolean }
+  | { kind: 'regex'; value: string };
+
+export interface RoutePlan {
+  id: number;
+  name: string;
+  /** Where it was written: "weir.yaml:83". */
+  source: string;
+  /** Ids of the listeners it applies to; null: all HTTP listeners. */
+  listeners: number[] | null;
+  match: RouteMatchPlan;
+  action: RouteActionPlan;
+  /** Larger wins over specificity; 0 by default. */
+  priority: number;
+  filters: FilterPlan[];
+  rewrite: RewritePlan | null;
+  timeouts: RouteTimeoutsPlan;
+  retry: RetryPlan;
+  /** Lower-case protocol tokens that may be upgraded to; ['websocket'] by default. */
+  upgrade: string[];
+}
+
+export interface RouteMatchPlan {
+  /** Lower-case, no port. `wildcard`: any one or more labels in front ('*.example.com' has value 'example.com'). null: any. */
+  host: { value: string; wildcard: boolean } | null;
+  path: PathMatchPlan;
+  /** Upper-case tokens; null: any. */
+  methods: string[] | null;
+  /** Lower-case field name. */
+  headers: { name: string; match: TextMatchPlan }[];
+  query: { name: string; match: TextMatchPlan }[];
+  /** Client address ranges; null: any. */
+  clients: Cidr[] | null;
+}
+
+export type RouteActionPlan =
+  | ({ kind: 'forward' } & TargetPlan)
+  /** `location` may hold {request.uri}, {request.path}, {request.query}, {request.host}, {request.scheme}. */
+  | { kind: 'redirect'; status: number; location: string }
+  | { kind: 'respond'; status: number; body: string; contentType: string; headers: { name: string; value: string }[] };
+
+export interface RewritePlan {
+  /** Removed from the front of the path at a segment boundary. */
+  stripPrefix: string | null;
+  /** Put before the path after stripping. */
+  addPrefix: string | null;
+  /** Whole new path; null: keep. */
+  path: string | null;
+  /** New Host; null: keep the client's. */
+  host: string | null;
+}
+
+/** A value with placeholders: "{client.ip}", "{request.header.x-api-key}", "{request.id}", "{request.host}", "{request.path}", literal text between. */
+export type FilterPlan =
+  | {
+      kind: 'headers';
+      name: string;
+      request: HeaderEditPlan;
+      response: HeaderEditPlan;
+    }
+  | { kind: 'access'; name: string; allow: Cidr[]; deny: Cidr[] };
+
+export interface HeaderEditPlan {
+  /** Replaces all of that name. */
+  set: { name: string; value: string }[];
+  add: { name: string; value: string }[];
+  /** Lower-case names. */
+  remove: string[];
+}
+
+export interface RouteTimeoutsPlan {
+  /** Connecting to one endpoint. 1 s. */
+  connectMs: number;
+  /** Request sent to response head. 30 s. */
+  responseMs: number;
+  /** No byte in either direction while a body is under way. 60 s. */
+  idleMs: number;
+  /** Tunnel without a byte. 1 h. */
+  tunnelMs: number;
+  /** The whole exchange, retries included; 0 = none. */
+  requestMs: number;
+}
+
+export type RetryOn = 'connect' | 'reset' | 'refused-stream' | 'timeout' | '502' | '503' | '504';
+
+export interface RetryPlan {
+  /** All attempts, the first included. 2. */
+  attempts: number;
+  on: RetryOn[];
+  /** Retries as a share of requests, 0..1. 0.2; at least `budgetMin` a second are allowed. */
+  budget: number;
+  budgetMin: number;
+  perTryMs: number;
+}
+
+export type BalanceAlgorithm = 'round-robin' | 'random' | 'power-of-two' | 'least-requests' | 'first';
+
+export interface PoolPlan {
+  id: number;
+  name: string;
+  source: string;
+  endpoints: EndpointPlan[];
+  balance: { algorithm: BalanceAlgorithm };
+  health: { active: ActiveHealthPlan | null };
+  connections: ConnectionsPlan;
+}
+
+export interface EndpointPlan {
+  /** Row in the state table; -1 until control gives it one. */
+  slot: number;
+  /** As in the file: the key of its slot, together with the pool's name. */
+  address: string;
+  /** null when the address is a name that control/discover has to resolve. */
+  resolved: Address | null;
+  /** 0 takes no new requests. 1..1000. */
+  weight: number;
+  backup: boolean;
+  zone: string | null;
+  /** Requests in flight over all workers; 0 = none. */
+  requestsMax: number;
+}
+
+export interface ConnectionsPlan {
+  /** Idle wires kept per endpoint and worker. 256. */
+  idleMax: number;
+  /** An idle wire is closed after this: below the usual server's 60-75 s (nginx 75 s, Node 5 s: then set it lower). 50 s. */
+  idleMs: number;
+  /** Wires per endpoint and worker, busy and idle; 0 = none. */
+  wiresMax: number;
+  /** Wires opened ahead per endpoint and worker. 0. */
+  warm: number;
+  /** Requests over one wire before it is closed; 0 = none. */
+  requestsMax: number;
+  /** Requests of one worker waiting for a wire when wiresMax is reached. 1024. */
+  queueMax: number;
+  queueMs: number;
+}
+
+export type ActiveHealthPlan = {
+  intervalMs: number;
+  timeoutMs: number;
+  /** Passes in a row that bring an endpoint back, failures in a row that take it out. */
+  rise: number;
+  fall: number;
+  /** 0..1 of the interval. */
+  jitter: number;
+  /** Another port than the endpoint's; 0 = the same. */
+  port: number;
+} & (
+  | { type: 'tcp' }
+  | {
+      type: 'http';
+      method: string;
+      path: string;
+      host: string | null;
+      headers: { name: string; value: string }[];
+      expect: { status: [number, number][]; body: string | null };
+    }
+);
