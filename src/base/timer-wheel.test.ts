@@ -106,7 +106,7 @@ test('a delay set after a long advance counts from its end', () => {
   assert.deepEqual(log.kinds, [7]);
 });
 
-test('nextMs is Infinity when empty, exact when near, and never beyond the first deadline', () => {
+test('nextMs is Infinity when empty, leads to the deadline in few steps, and never beyond it', () => {
   const wheel = new TimerWheel(0);
   const log = new Log();
   assert.equal(wheel.nextMs(0), Infinity);

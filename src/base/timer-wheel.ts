@@ -45,6 +45,8 @@ export class TimerWheel {
   private readonly start: number;
   /** The last tick that fired. */
   private tick: number;
+  /** No slot fires or cascades before this tick. Too small when what made it so was cancelled; found anew once it is reached. */
+  private nearest: number;
   /** First and last place of the list of each slot, level by level, and a bit for each slot that is not empty. */
   private readonly first: Int32Array;
   private readonly last: Int32Array;
@@ -67,6 +69,7 @@ export class TimerWheel {
     this.count = 0;
     this.start = Math.floor(startMs);
     this.tick = 0;
+    this.nearest = Infinity;
     this.first = new Int32Array(LEVELS * SLOTS).fill(NONE);
     this.last = new Int32Array(LEVELS * SLOTS).fill(NONE);
     this.filled = new Int32Array(LEVELS * WORDS);
@@ -86,8 +89,8 @@ export class TimerWheel {
   /** `owner.onTimer(kind)` at `now + ms`, at most one tick late. Returns a ticket, never {@link NO_TIMER}. */
   set(ms: number, owner: TimerOwner, kind: number): number {
     assert(ms >= 0 && ms <= DELAY_MS_MAX, 'a delay is between 0 and DELAY_MS_MAX');
-    // A quarter is kept free, so that a place is used again late and its generation takes long to come round: a ticket kept after it
-    // fired would have to see at least 256 x 4095 further timers before it could mean another one.
+    // A quarter is kept free, so that a place is used again late and its generation takes long to come round: below the limit, a
+    // ticket kept after it fired sees at least 256 x 4095 further timers before it can mean another one.
     const places = this.next.length;
     if (this.freeCount <= places >> 2 && places < TIMERS_MAX) this.grow(places * 2);
     const place = this.freeFirst;
@@ -115,22 +118,17 @@ export class TimerWheel {
   advance(nowMs: number): void {
     if (nowMs > this.now) this.now = nowMs;
     const target = Math.floor((this.now - this.start) / TICK_MS);
-    while (this.tick < target) {
-      const distance = this.count === 0 ? Infinity : this.nextDistance();
-      if (this.tick + distance > target) {
-        this.tick = target;
-        return;
-      }
-      this.tick += distance;
+    while (this.nearest <= target) {
+      this.tick = this.nearest;
       this.enter();
+      this.nearest = this.tick + this.nextDistance();
     }
+    if (target > this.tick) this.tick = target;
   }
 
-  /** Ms from `nowMs` until something may be due: exact within the next second, else perhaps too small. Infinity when no timer is set. */
+  /** Ms from `nowMs` until something may be due: not too large, perhaps too small. Infinity when no timer is set. */
   nextMs(nowMs: number): number {
-    if (this.count === 0) return Infinity;
-    const ms = this.start + (this.tick + this.nextDistance()) * TICK_MS - nowMs;
-    return Math.max(ms, 0);
+    return Math.max(this.start + this.nearest * TICK_MS - nowMs, 0);
   }
 
   /** Cascades what the tick brings down, then fires it. */
@@ -173,9 +171,13 @@ export class TimerWheel {
     const due = this.dueTick[place]!;
     const distance = due - this.tick;
     let slot = due & 0xff;
-    if (distance >= 0x1000000) slot = 3 * SLOTS + ((due >>> 24) & 0xff);
-    else if (distance >= 0x10000) slot = 2 * SLOTS + ((due >>> 16) & 0xff);
-    else if (distance >= 0x100) slot = SLOTS + ((due >>> 8) & 0xff);
+    let begin = due;
+    if (distance >= 0x100) {
+      const level = distance >= 0x1000000 ? 3 : distance >= 0x10000 ? 2 : 1;
+      slot = level * SLOTS + ((due >>> (level * 8)) & 0xff);
+      begin = due - (due & ((1 << (level * 8)) - 1));
+    }
+    if (begin < this.nearest) this.nearest = begin;
     const before = this.last[slot]!;
     this.slot[place] = slot;
     this.next[place] = NONE;
@@ -200,7 +202,7 @@ export class TimerWheel {
 
   /** Back to the end of the free list, under a new generation. */
   private give(place: number): void {
-    this.count--;
+    if (--this.count === 0) this.nearest = Infinity;
     this.owners[place] = null;
     this.slot[place] = NONE;
     const generation = this.generation[place]!;
@@ -216,7 +218,7 @@ export class TimerWheel {
     this.freeCount++;
   }
 
-  /** Ticks until a slot fires or cascades; there is at least one timer. */
+  /** Ticks until a slot fires or cascades. */
   private nextDistance(): number {
     const { tick } = this;
     let nearest = this.search(0, tick & 0xff);
