@@ -13,6 +13,12 @@
  * 5. onClosed comes exactly once, last, always from the loop, never from inside a call made on the wire. After it the
  *    wire is dead and its object may be used for another connection.
  * 6. A wire without bytes in either direction holds no block.
+ * 7. After close() only onClosed follows. close() may be asked again: a reset cuts a flush or a linger short. A close that was asked
+ *    for and went as asked reports errno 0, a reset too.
+ * 8. When both directions have ended (FIN seen, FIN sent) the wire closes by itself, with errno 0.
+ * 9. onRecvEnd waits for resume() like the bytes before it; an error does not wait.
+ * 10. send() is for an open wire: not before onOpen, not after sendClose() or close(). On a wire that has failed and whose onClosed is
+ *    still to come it does nothing.
  */
 import type { Blocks } from './blocks.ts';
 
