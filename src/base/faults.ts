@@ -96,6 +96,7 @@ const rows = [
   ['configurationError', 'proxy_configuration_error', 'balancer', 'any', 'never', 500, 'The balancer is configured in a way that cannot serve this request.'],
   ['internalError', 'proxy_internal_error', 'balancer', 'any', 'never', 500, 'The balancer failed.'],
   ['unroutable', 'destination_ip_unroutable', 'balancer', 'connect', 'always', 502, 'The endpoint cannot be reached from here.'],
+  ['outOfPorts', 'connection_limit_reached', 'balancer', 'connect', 'always', 503, 'No local port or descriptor was left to connect with.'],
   // The endpoint's side.
   ['dnsError', 'dns_error', 'balancer', 'resolve', 'always', 502, 'The name of the endpoint could not be resolved.'],
   ['dnsTimeout', 'dns_timeout', 'balancer', 'resolve', 'always', 504, 'The name of the endpoint was not resolved in time.'],

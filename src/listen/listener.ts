@@ -1,0 +1,99 @@
+/**
+ * One listener of the plan in one worker: its sockets, its limits, the connections it took. It belongs to the listener's name, so a reload that keeps the name
+ * keeps the object and its connections; only `plan` and `index` change.
+ */
+import { type Acceptor, type AcceptOwner, closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
+import type { Http1Limits } from '../protocol/http1/http1.ts';
+import { protocol, rejection } from '../state/doors.ts';
+import type { ListenerPlan } from '../state/plan.ts';
+import type { Clients } from './clients.ts';
+import { Http1ClientConnection } from './http1-connection.ts';
+import type { ListenParts } from './parts.ts';
+
+/** When the kernel has no descriptor or memory left, accepting rests this long. */
+const ACCEPT_REST_MS = 100;
+/** Idle connections closed when it has none left, so that others can be served. */
+const SHED_COUNT = 16;
+
+export class Listener implements AcceptOwner, TimerOwner {
+  plan: ListenerPlan;
+  /** In plan.listeners of the plan in force; -1 when it left the plan: its connections finish. */
+  index: number;
+  limits: Http1Limits;
+  connections = 0;
+
+  private readonly parts: ListenParts;
+  private readonly clients: Clients;
+  private acceptors: { key: string; acceptor: Acceptor }[] = [];
+  private resting: Acceptor[] = [];
+
+  constructor(plan: ListenerPlan, index: number, parts: ListenParts, clients: Clients) {
+    this.plan = plan;
+    this.index = index;
+    this.limits = plan.limits;
+    this.parts = parts;
+    this.clients = clients;
+  }
+
+  update(plan: ListenerPlan, index: number): void {
+    this.plan = plan;
+    this.limits = plan.limits;
+    this.index = index;
+  }
+
+  /** Accepts on exactly these sockets from here on. Returns the descriptors no longer used. */
+  serve(sockets: { key: string; fd: number }[]): void {
+    const wanted = new Set(sockets.map((s) => s.key));
+    for (const { key, acceptor } of this.acceptors) if (!wanted.has(key)) acceptor.close();
+    this.acceptors = this.acceptors.filter((a) => wanted.has(a.key));
+    const have = new Set(this.acceptors.map((a) => a.key));
+    for (const { key, fd } of sockets) if (!have.has(key)) this.acceptors.push({ key, acceptor: this.parts.engine.accept(fd, this) });
+  }
+
+  stop(): void {
+    for (const { acceptor } of this.acceptors) acceptor.close();
+    this.acceptors = [];
+  }
+
+  onAccept(wire: Wire): void {
+    const { clients, parts, plan } = this;
+    const connection = new Http1ClientConnection(wire, this, parts, clients);
+    if (clients.isDraining) return this.turnAway(wire, connection, rejection.drain);
+    const { connectionsMax, connectionsPerIpMax } = plan.limits;
+    if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(wire, connection, rejection.limit);
+    // At the cap the longest idle makes room; where none is idle the new one is turned away.
+    if (clients.count >= clients.countMax && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
+    if (!clients.admit(connection.address, connectionsPerIpMax)) return this.turnAway(wire, connection, rejection.perIp);
+    this.connections++;
+    clients.all.add(connection);
+    parts.table.connection(plan.id, protocol.http1, 1);
+    connection.begin();
+  }
+
+  onAcceptFault(_errno: number, acceptor: Acceptor): void {
+    this.parts.table.rejected(this.plan.id, rejection.overload);
+    for (let i = 0; i < SHED_COUNT && this.clients.shedOldest(); i++);
+    if (this.resting.length === 0) this.parts.engine.setTimer(ACCEPT_REST_MS, this, 0);
+    if (!this.resting.includes(acceptor)) this.resting.push(acceptor);
+  }
+
+  onTimer(): void {
+    const { resting } = this;
+    this.resting = [];
+    for (const acceptor of resting) if (this.acceptors.some((a) => a.acceptor === acceptor)) acceptor.resume();
+  }
+
+  /** A connection that was admitted is gone. */
+  onGone(connection: Http1ClientConnection): void {
+    this.connections--;
+    this.clients.leave(connection.address);
+    this.clients.all.delete(connection);
+    this.parts.table.connection(this.plan.id, protocol.http1, -1);
+  }
+
+  private turnAway(wire: Wire, connection: Http1ClientConnection, reason: number): void {
+    this.parts.table.rejected(this.plan.id, reason);
+    wire.owner = connection;
+    connection.turnAway(closeHow.reset);
+  }
+}

@@ -1,0 +1,27 @@
+import type { Blocks } from '../base/blocks.ts';
+import type { Head } from '../base/head.ts';
+import type { HeadPool } from '../base/head-pool.ts';
+import type { ClientStream } from '../base/stream.ts';
+import type { Engine } from '../base/wire.ts';
+import type { WorkerWriter } from '../state/doors.ts';
+import type { Listener } from './listener.ts';
+
+/** Who answers requests: relay/, wired up by the worker. */
+export interface RequestTaker {
+  /**
+   * A request head arrived; the taker owns `head` from here and gives it back to the pool. Its bytes are lent for the call. The taker sets `stream.sink` before it returns,
+   * unless the response was completed inside the call.
+   */
+  onRequest(stream: ClientStream, listener: Listener, head: Head): void;
+  /** No head could be read. The taker answers with `faultId` and the connection ends. */
+  onBadRequest(stream: ClientStream, listener: Listener, faultId: number, detail: string): void;
+}
+
+/** What listen/ is given by the worker. */
+export interface ListenParts {
+  readonly engine: Engine;
+  readonly blocks: Blocks;
+  readonly heads: HeadPool;
+  readonly table: WorkerWriter;
+  readonly taker: RequestTaker;
+}

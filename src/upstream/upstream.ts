@@ -1,0 +1,60 @@
+/**
+ * upstream: from an endpoint's slot to a leased wire: dial, keep alive, hand back, report.
+ *
+ * It does not know: which endpoint is the right one, what the exchange is about, or when to try again.
+ *
+ * Rules
+ * 1. Wires belong to an endpoint (a slot), not to a plan: a reload closes none of a kept endpoint.
+ * 2. A wire is leased to one exchange at a time (HTTP/1.1).
+ * 3. What waits is bounded by queueMax and queueMs.
+ */
+import type { Plan } from '../state/plan.ts';
+import { Endpoint } from './endpoint.ts';
+import type { UpstreamParts } from './parts.ts';
+
+export type { Endpoint } from './endpoint.ts';
+export type { UpstreamParts } from './parts.ts';
+
+export class Upstream {
+  private readonly parts: UpstreamParts;
+  private endpoints: (Endpoint | undefined)[] = [];
+
+  constructor(parts: UpstreamParts) {
+    this.parts = parts;
+  }
+
+  /**
+   * Makes, updates and retires endpoints. Returns those of the plan by slot; an exchange keeps the array of the plan it began under, so a retired endpoint
+   * can still be asked by it. An endpoint whose name is not resolved yet has none: its slot is never ready.
+   */
+  apply(plan: Plan): readonly (Endpoint | undefined)[] {
+    const kept: (Endpoint | undefined)[] = [];
+    for (const pool of plan.pools) {
+      for (const { slot, resolved } of pool.endpoints) {
+        if (resolved === null || slot < 0) continue;
+        let endpoint = this.endpoints[slot];
+        if (endpoint === undefined || !isSame(endpoint.address, resolved)) {
+          endpoint?.retire();
+          endpoint = new Endpoint(slot, resolved, pool.connections, pool.id, this.parts);
+        }
+        endpoint.plan = pool.connections;
+        endpoint.poolId = pool.id;
+        kept[slot] = endpoint;
+      }
+    }
+    const before = this.endpoints;
+    this.endpoints = kept;
+    for (const endpoint of before) if (endpoint !== undefined && kept[endpoint.slot] !== endpoint) endpoint.retire();
+    for (const endpoint of kept) endpoint?.warm();
+    return kept;
+  }
+
+  /** Closes all idle wires: the worker is leaving. */
+  retireAll(): void {
+    for (const endpoint of this.endpoints) endpoint?.retire();
+  }
+}
+
+function isSame(a: Endpoint['address'], b: Endpoint['address']): boolean {
+  return a.kind === 'ip' && b.kind === 'ip' ? a.host === b.host && a.port === b.port : a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;
+}
