@@ -23,7 +23,11 @@ export const retryReasonNames: readonly string[] = ['connect', 'reset', 'status'
 
 export interface TableReader {
   readonly slotsMax: number;
+  /** Random number of this table, the same for all who attach: the common start of policies that take turns. */
+  readonly seed: number;
   epoch(): number;
+  /** Changes whenever the health, admin or weight of any slot did: what was derived from them has to be derived again. */
+  version(): number;
   health(slot: number): number;
   admin(slot: number): number;
   /** May it be given new work: health is not `down`, admin is `ready`. */
@@ -34,6 +38,8 @@ export interface TableReader {
   inFlight(slot: number): number;
   /** Exchanges begun over all workers, ever. */
   requests(slot: number): number;
+  /** Exchanges begun in the pool of this slot over all workers, ever: whose turn it is. */
+  turn(slot: number): number;
   /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
   latencyMs(slot: number): number;
 }
@@ -86,7 +92,7 @@ export interface WorkerWriter extends TableReader {
     completions: number,
     overflows: number,
   ): void;
-  /** Monotonic ms: "my loop turns". The supervisor's watchdog looks at it. */
+  /** Ms of CLOCK_MONOTONIC, the same clock in all processes: "my loop turns". The supervisor's watchdog looks at it, and latency is aged by it. */
   heartbeat(nowMs: number): void;
   /** The plan this worker has in force. */
   inForce(epoch: number): void;
@@ -109,6 +115,10 @@ export interface ControlWriter extends TableReader {
   claimStripe(): number;
   /** The worker of this stripe is gone: its gauges (in flight, connections, wires) go to 0, its counters are kept by adding them to the stripe of the dead. */
   releaseStripe(stripe: number): void;
+  /** Is this stripe claimed? With the heartbeat it tells a control process that attaches which workers live. */
+  isStripeUsed(stripe: number): boolean;
+  /** A health check of this endpoint ended after `ms`: counted per slot, timed per pool. */
+  checked(slot: number, passed: boolean, ms: number): void;
   heartbeatOf(stripe: number): number;
   inForceOf(stripe: number): number;
 }

@@ -1,0 +1,154 @@
+/**
+ * The reader's door: sums of the stripes in use.
+ *
+ * Memory order. Every column has one writer, every value is one aligned 32- or 64-bit word, and no value explains another, so plain loads and
+ * stores do: a reader sees each word either before or after a change. Two places need more. `epoch` and `version` are stored
+ * after what they announce, so they are Atomics (a release and an acquire: on x86-64 the load is an ordinary load). And a slot's health, admin and
+ * weight share one word, so that a pick never sees half of a change.
+ */
+import { assert } from '../base/assert.ts';
+import { admin, health, type TableReader } from './doors.ts';
+import {
+  header,
+  type Layout,
+  layoutOf,
+  layoutProblem,
+  POOL_STRIDE,
+  poolField,
+  SLOT_STRIDE,
+  sizesIn,
+  slotField,
+  word,
+} from './layout.ts';
+
+/** The latency average forgets with this time constant: a sample of 10 s ago weighs 1/e (Finagle's and Envoy's peak-EWMA decay). */
+export const LATENCY_DECAY_MS = 10_000;
+/**
+ * Samples are weighted by e^(t/decay) counted from a landmark (forward decay: Cormode et al., 2009), so that neither writer nor reader has to age old
+ * sums. The landmark moves on before the weights grow too large for a float: at most e^100.
+ */
+export const LANDMARK_MS = 100 * LATENCY_DECAY_MS;
+
+export class Reader implements TableReader {
+  readonly slotsMax: number;
+  /** Random number of this table, the same for all who attach: the common start of the policies that take turns. */
+  readonly seed: number;
+  protected readonly layout: Layout;
+  protected readonly i32: Int32Array;
+  protected readonly f64: Float64Array;
+  /** Distance between two stripes and first elements of the hot columns, in elements. */
+  private readonly wordsAt: number;
+  private readonly slotPoolAt: number;
+  private readonly stripe4: number;
+  private readonly stripe8: number;
+  private readonly inFlightAt: number;
+  private readonly requestsAt: number;
+  private readonly latencyAt: number;
+  private readonly begunAt: number;
+  private readonly deadAt: number;
+
+  /** Throws when the buffer holds no table of this layout: ask {@link layoutProblem} first where that may be. */
+  constructor(buffer: ArrayBufferLike) {
+    const problem = layoutProblem(buffer);
+    assert(problem === null, problem ?? '');
+    const layout = layoutOf(sizesIn(new Int32Array(buffer, 0, header.stripes)));
+    this.layout = layout;
+    this.i32 = new Int32Array(buffer, 0, layout.bytes / 4);
+    this.f64 = new Float64Array(buffer, 0, layout.bytes / 8);
+    this.slotsMax = layout.sizes.slotsMax;
+    this.seed = this.i32[header.seed]! >>> 0;
+    this.wordsAt = layout.words / 4;
+    this.slotPoolAt = layout.slotPool / 4;
+    this.stripe4 = layout.stripeBytes / 4;
+    this.stripe8 = layout.stripeBytes / 8;
+    this.inFlightAt = (layout.stripes + layout.inFlight) / 4;
+    this.requestsAt = (layout.stripes + layout.requests) / 8;
+    this.latencyAt = (layout.stripes + layout.slots) / 8 + slotField.latencySum;
+    this.begunAt = (layout.stripes + layout.pools) / 8 + poolField.begun;
+    this.deadAt = layout.sizes.stripesMax * (layout.stripeBytes / 8);
+  }
+
+  epoch(): number {
+    return Atomics.load(this.i32, header.epoch);
+  }
+  /** Changes whenever a slot's health, admin or weight did: what was derived from them has to be derived again. */
+  version(): number {
+    return Atomics.load(this.i32, header.version);
+  }
+
+  health(slot: number): number {
+    return this.i32[this.wordsAt + slot]! & word.healthMask;
+  }
+  admin(slot: number): number {
+    return (this.i32[this.wordsAt + slot]! >> word.adminShift) & word.adminMask;
+  }
+  isReady(slot: number): boolean {
+    const w = this.i32[this.wordsAt + slot]!;
+    return (w & word.healthMask) !== health.down && ((w >> word.adminShift) & word.adminMask) === admin.ready;
+  }
+  weightPercent(slot: number): number {
+    return (this.i32[this.wordsAt + slot]! >> word.percentShift) & word.percentMask;
+  }
+
+  inFlight(slot: number): number {
+    const { i32, stripe4 } = this;
+    let sum = 0;
+    let at = this.inFlightAt + slot;
+    for (let left = i32[header.stripesHigh]!; left > 0; left--, at += stripe4) sum += i32[at]!;
+    return sum;
+  }
+
+  requests(slot: number): number {
+    const { f64, stripe8 } = this;
+    let at = this.requestsAt + slot;
+    let sum = f64[at + this.deadAt]!;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
+    return sum;
+  }
+
+  /** Id of the pool a slot belongs to, the number of pools when it has none. */
+  poolOf(slot: number): number {
+    return this.i32[this.slotPoolAt + slot]!;
+  }
+
+  /** Exchanges given to endpoints of this slot's pool over all workers, ever: whose turn it is in the pool. */
+  turn(slot: number): number {
+    const { f64, stripe8 } = this;
+    let at = this.begunAt + this.poolOf(slot) * POOL_STRIDE;
+    let sum = f64[at + this.deadAt]!;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
+    return sum;
+  }
+
+  latencyMs(slot: number): number {
+    const { f64, stripe8 } = this;
+    let sum = 0;
+    let weight = 0;
+    let landmark = -1;
+    let at = this.latencyAt + slot * SLOT_STRIDE;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) {
+      const itsWeight = f64[at + 1]!;
+      if (itsWeight === 0) continue;
+      const itsLandmark = f64[at + 2]!;
+      if (itsLandmark === landmark) {
+        sum += f64[at]!;
+        weight += itsWeight;
+      } else if (landmark < 0) {
+        sum = f64[at]!;
+        weight = itsWeight;
+        landmark = itsLandmark;
+      } else if (itsLandmark > landmark) {
+        // What was summed so far counts from an earlier landmark.
+        const scale = Math.exp(((landmark - itsLandmark) * LANDMARK_MS) / LATENCY_DECAY_MS);
+        sum = sum * scale + f64[at]!;
+        weight = weight * scale + itsWeight;
+        landmark = itsLandmark;
+      } else {
+        const scale = Math.exp(((itsLandmark - landmark) * LANDMARK_MS) / LATENCY_DECAY_MS);
+        sum += f64[at]! * scale;
+        weight += itsWeight * scale;
+      }
+    }
+    return weight > 0 ? sum / weight : 0;
+  }
+}
