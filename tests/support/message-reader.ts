@@ -148,6 +148,8 @@ export class MessageReader {
   private readHead(): boolean {
     const end = this.pending.indexOf('\r\n\r\n');
     if (end < 0) {
+      const lineEnd = this.pending.indexOf(10);
+      if (lineEnd >= 0 && (lineEnd === 0 || this.pending[lineEnd - 1] !== 13)) throw new ProtocolError('bare LF');
       if (this.pending.length > HEAD_BYTES_MAX) throw new ProtocolError('head too long');
       // Early word on what can become no message.
       if (this.side === 'response' && this.pending.length >= 9 && !/^HTTP\/1\.1 /.test(this.pending.toString('latin1', 0, 9)))
