@@ -7,36 +7,38 @@
  * It does not know: sockets, HTTP, retries. relay/ decides whether to ask again.
  *
  * Rules
- * 1. pick() returns only an endpoint that is ready and below its limit, or NONE.
+ * 1. pick() returns only an endpoint that is ready and below its limit, or NONE. Limits are read from the table, so workers that pick at the
+ *    same moment may overshoot one by as many as they are.
  * 2. pick() allocates nothing.
- * 3. Every pick() that returned a slot is followed by exactly one begin() and one end() on the table: that is how it is settled, and how
- *    all workers see it.
+ * 3. Every pick() that returned a slot is followed at once by exactly one begin(), and later one end(), on the table: that is how it is
+ *    settled, and how all workers see it.
  * 4. Backup endpoints are picked only when no other endpoint can be.
  */
-import type { TableReader } from '../state/doors.ts';
 import type { BalanceAlgorithm } from '../state/plan.ts';
+import { FirstPolicy } from './first.ts';
+import { LeastRequestsPolicy } from './least-requests.ts';
+import type { Policy, PoolView } from './policy.ts';
+import { PowerOfTwoPolicy } from './power-of-two.ts';
+import { RandomPolicy } from './random.ts';
+import { RoundRobinPolicy } from './round-robin.ts';
 
-/** No endpoint can take it. */
-export const NONE = -1;
+export { NONE, type Policy, type PoolView } from './policy.ts';
 
-/** What a policy may know of a pool. Arrays are parallel. */
-export interface PoolView {
-  readonly name: string;
-  readonly slots: Int32Array;
-  /** Configured weights, 0..1000. */
-  readonly weights: Int32Array;
-  /** 1 = backup. */
-  readonly backup: Uint8Array;
-  /** In-flight limits, 0 = none. */
-  readonly requestsMax: Int32Array;
-  readonly table: TableReader;
-}
-
-export interface Policy {
-  readonly algorithm: BalanceAlgorithm;
-  /**
-   * Slot of the chosen endpoint or NONE. `key` is a 32-bit hash (hashing policies), `random` a uniform 32-bit unsigned number, `avoid` a slot that is
-   * chosen only if no other can be (the one that just failed), or NONE.
-   */
-  pick(key: number, random: number, avoid: number): number;
+/**
+ * A policy for a pool; off the hot path. `start` takes the place of the table's seed for policies that take turns, and must be the same in
+ * all workers.
+ */
+export function buildPolicy(algorithm: BalanceAlgorithm, view: PoolView, start?: number): Policy {
+  switch (algorithm) {
+    case 'round-robin':
+      return new RoundRobinPolicy(view, start);
+    case 'random':
+      return new RandomPolicy(view);
+    case 'power-of-two':
+      return new PowerOfTwoPolicy(view);
+    case 'least-requests':
+      return new LeastRequestsPolicy(view);
+    case 'first':
+      return new FirstPolicy(view);
+  }
 }
