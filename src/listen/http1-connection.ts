@@ -17,7 +17,7 @@ import { NO_BLOCK } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
-import { framing, type Head, method } from '../base/head.ts';
+import { framing, type Head } from '../base/head.ts';
 import type { ClientStream, RequestSink } from '../base/stream.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { Http1Decoder, Http1Writer } from '../protocol/http1/http1.ts';
@@ -69,7 +69,6 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private isPausedByUs = false;
   private keepAlive = true;
   private version = 11;
-  private requestMethod = method.OTHER as number;
   private acceptsTrailers = false;
   private served = 0;
 
@@ -300,7 +299,6 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   onHead(head: Head): void {
     this.decoder.head = null;
     this.version = head.version;
-    this.requestMethod = head.method;
     this.acceptsTrailers = head.acceptsTrailers;
     if (!head.keepAlive) this.keepAlive = false;
     this.deadlineMs = Infinity;

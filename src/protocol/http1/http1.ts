@@ -11,3 +11,4 @@
  */
 export { Http1Decoder, type Http1Limits } from './decode.ts';
 export { CHUNK_HEAD_BYTES_MAX, encodeChunkHead, encodeLastChunk, encodeRequestHead, encodeResponseHead } from './encode.ts';
+export { Http1Writer } from './writer.ts';

@@ -1,0 +1,116 @@
+/**
+ * relay: the one place where the steps meet. Takes requests from listen/, carries each through one Exchange, and reports what became of it.
+ *
+ * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
+ */
+import type { Blocks } from '../base/blocks.ts';
+import type { Head } from '../base/head.ts';
+import type { HeadPool } from '../base/head-pool.ts';
+import type { ClientStream } from '../base/stream.ts';
+import type { Engine } from '../base/wire.ts';
+import type { WorkerWriter } from '../state/doors.ts';
+import { Exchange, type ListenerFacts } from './exchange.ts';
+import type { Runtime } from './runtime.ts';
+
+export type { Exchange, ListenerFacts } from './exchange.ts';
+export { buildRuntime, type Runtime } from './runtime.ts';
+
+/** Exchanges kept for reuse. */
+const KEPT_MAX = 4096;
+
+/** What relay/ is given by the worker. */
+export interface RelayParts {
+  readonly engine: Engine;
+  readonly blocks: Blocks;
+  readonly heads: HeadPool;
+  readonly table: WorkerWriter;
+  /** Uniform 32-bit numbers. */
+  readonly random: () => number;
+  /** Wall clock, ms since 1970. */
+  readonly wallClock: () => number;
+  /** Start of every request id of this process: unique among processes. */
+  readonly idPrefix: string;
+  /** Told of every finished exchange, before it is cleared: the access log. */
+  readonly onExchange: ((exchange: Exchange) => void) | null;
+}
+
+export class Relay {
+  readonly engine: Engine;
+  readonly blocks: Blocks;
+  readonly heads: HeadPool;
+  readonly table: WorkerWriter;
+  readonly random: () => number;
+  /** The plan in force. An exchange keeps the one it began under. */
+  runtime: Runtime | null = null;
+  private readonly parts: RelayParts;
+  private readonly kept: Exchange[] = [];
+  private requestCount = 0;
+  private dateText = '';
+  private dateSecond = -1;
+
+  constructor(parts: RelayParts) {
+    this.parts = parts;
+    this.engine = parts.engine;
+    this.blocks = parts.blocks;
+    this.heads = parts.heads;
+    this.table = parts.table;
+    this.random = parts.random;
+  }
+
+  onRequest(client: ClientStream, listener: ListenerFacts, head: Head): void {
+    this.take().begin(client, listener, head);
+  }
+
+  onBadRequest(client: ClientStream, listener: ListenerFacts, faultId: number, detail: string): void {
+    this.take().beginBad(client, listener, faultId, detail);
+  }
+
+  /** A request id: unique per process by its prefix, in order by its count. */
+  nextId(): string {
+    return this.parts.idPrefix + (this.requestCount++).toString(36);
+  }
+
+  /** IMF-fixdate of now, made once a second. */
+  date(): string {
+    const second = Math.floor(this.parts.wallClock() / 1000);
+    if (second !== this.dateSecond) {
+      this.dateSecond = second;
+      this.dateText = new Date(second * 1000).toUTCString();
+    }
+    return this.dateText;
+  }
+
+  /** Counts a finished exchange and hands it to the log. Called by the exchange. */
+  report(exchange: Exchange): void {
+    const { table } = this;
+    const { listener, route, pool, head, startedMs, endedMs, beganMs, waitedMs } = exchange;
+    const routeId = route === null ? -1 : route.plan.id;
+    const poolId = pool === null ? -1 : pool.plan.id;
+    const firstByteMs = exchange.headMs > 0 ? exchange.headMs - startedMs : endedMs - startedMs;
+    const overheadMs = exchange.sentMs > 0 ? Math.max(0, exchange.sentMs - beganMs - waitedMs) : endedMs - beganMs;
+    table.exchange(
+      listener!.plan.id,
+      routeId,
+      poolId,
+      head === null ? 0 : head.method,
+      exchange.status,
+      exchange.protocol,
+      endedMs - startedMs,
+      firstByteMs,
+      overheadMs,
+      exchange.bytesIn,
+      exchange.bytesOut,
+    );
+    if (exchange.faultId !== 0) table.fault(exchange.faultId, routeId, poolId);
+    this.parts.onExchange?.(exchange);
+  }
+
+  giveBack(exchange: Exchange): void {
+    if (this.kept.length < KEPT_MAX) this.kept.push(exchange);
+  }
+
+  private take(): Exchange {
+    const kept = this.kept.pop();
+    return kept === undefined ? new Exchange(this) : kept;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
+ */
+import { buildPolicy, type Policy, type PoolView } from '../balance/balance.ts';
+import { buildFilters, ClientRules, FaultAnswers, type FilterChain, ForwardedFields, httpsRedirect, RouteAnswer } from '../filter/filter.ts';
+import { buildRoutes, type RouteTable } from '../route/route.ts';
+import type { TableReader } from '../state/doors.ts';
+import type { Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
+import type { Endpoint } from '../upstream/upstream.ts';
+import { RetryBudget } from './retry-budget.ts';
+
+/** Conditions of retry as bits. */
+export const retryOn = Object.freeze({
+  connect: 1,
+  reset: 2,
+  'refused-stream': 4,
+  timeout: 8,
+  '502': 16,
+  '503': 32,
+  '504': 64,
+}) satisfies Record<RetryOn, number>;
+
+export interface RouteRuntime {
+  readonly plan: RoutePlan;
+  readonly filters: FilterChain;
+  /** What a route without pool answers. */
+  readonly answer: RouteAnswer | null;
+  /** Bits of {@link retryOn}. */
+  readonly retryOn: number;
+  readonly mayUpgrade: boolean;
+}
+
+export interface PoolRuntime {
+  readonly plan: PoolPlan;
+  readonly policy: Policy;
+  readonly budget: RetryBudget;
+}
+
+export interface Runtime {
+  readonly plan: Plan;
+  /** By index in plan.listeners. */
+  readonly tables: readonly RouteTable[];
+  readonly clientRules: readonly ClientRules[];
+  readonly forwarded: ForwardedFields;
+  readonly faultAnswers: FaultAnswers;
+  readonly toHttps: RouteAnswer;
+  readonly listenerPorts: readonly string[];
+  readonly routes: readonly RouteRuntime[];
+  readonly pools: readonly PoolRuntime[];
+  /** By slot. */
+  readonly endpoints: readonly (Endpoint | undefined)[];
+  /** Address text by slot, for the log. */
+  readonly endpointTexts: readonly string[];
+}
+
+/** Throws when the plan cannot be run (a bug of the plan's maker): the worker refuses it then. */
+export function buildRuntime(plan: Plan, table: TableReader, endpoints: readonly (Endpoint | undefined)[]): Runtime {
+  const endpointTexts: string[] = [];
+  for (const pool of plan.pools) for (const e of pool.endpoints) if (e.slot >= 0) endpointTexts[e.slot] = e.address;
+  return {
+    plan,
+    tables: plan.listeners.map((_, i) => buildRoutes(plan, i)),
+    clientRules: plan.listeners.map((l) => new ClientRules(l.clientIp)),
+    forwarded: new ForwardedFields(plan.headers, plan.node),
+    faultAnswers: new FaultAnswers(plan.headers, plan.node),
+    toHttps: httpsRedirect(),
+    listenerPorts: plan.listeners.map((l) => {
+      const first = l.addresses[0];
+      return first !== undefined && first.kind === 'ip' ? String(first.port) : '';
+    }),
+    routes: plan.routes.map((route) => ({
+      plan: route,
+      filters: buildFilters(route),
+      answer: route.action.kind === 'forward' ? null : new RouteAnswer(route.action),
+      retryOn: route.retry.on.reduce((bits, on) => bits | retryOn[on], 0),
+      mayUpgrade: route.upgrade.length > 0,
+    })),
+    pools: plan.pools.map((pool) => {
+      const usable = pool.endpoints.filter((e) => e.slot >= 0 && e.resolved !== null);
+      const view: PoolView = {
+        name: pool.name,
+        slots: Int32Array.from(usable, (e) => e.slot),
+        weights: Int32Array.from(usable, (e) => e.weight),
+        backup: Uint8Array.from(usable, (e) => (e.backup ? 1 : 0)),
+        requestsMax: Int32Array.from(usable, (e) => e.requestsMax),
+        table,
+      };
+      const retry = plan.routes.find((r) => r.action.kind === 'forward')?.retry;
+      return {
+        plan: pool,
+        policy: buildPolicy(pool.balance.algorithm, view),
+        budget: new RetryBudget(retry?.budget ?? 0.2, retry?.budgetMin ?? 3),
+      };
+    }),
+    endpoints,
+    endpointTexts,
+  };
+}
