@@ -1,0 +1,161 @@
+/**
+ * LineBytes: writes the pieces of a log line straight into bytes. The caller made sure that they fit.
+ */
+
+/** Bytes of a header value or a host that are logged. */
+export const FIELD_BYTES_MAX = 512;
+/** Characters of a name or an address that are logged. */
+export const NAME_CHARS_MAX = 256;
+
+const NONE = new Uint8Array(0);
+const HEX = latin1Bytes('0123456789abcdef');
+/** Per byte: 0 plain; 1 a backslash goes before it; 2 it is escaped by its number. */
+const escapeClass = new Uint8Array(256);
+for (let c = 0; c < 256; c++) escapeClass[c] = c === 34 || c === 92 ? 1 : c < 32 || c > 126 ? 2 : 0;
+
+export class LineBytes {
+  protected bytes: Uint8Array = NONE;
+  protected at = 0;
+  /** Escapes are JSON's (\u00XX), else Apache's (\xXX). */
+  private readonly isJson: boolean;
+
+  constructor(isJson: boolean) {
+    this.isJson = isJson;
+  }
+
+  /** ASCII of ours. */
+  protected text(text: string): void {
+    const { bytes } = this;
+    let p = this.at;
+    for (let i = 0; i < text.length; i++) bytes[p++] = text.charCodeAt(i);
+    this.at = p;
+  }
+
+  /** Non-negative whole number. */
+  protected integer(value: number): void {
+    let width = 1;
+    for (let limit = 10; limit <= value; limit *= 10) width++;
+    this.digits(value, width);
+  }
+
+  protected digits(value: number, width: number): void {
+    const { bytes, at } = this;
+    for (let p = at + width - 1; p >= at; p--) {
+      const tenth = Math.floor(value / 10);
+      bytes[p] = 48 + value - tenth * 10;
+      value = tenth;
+    }
+    this.at = at + width;
+  }
+
+  protected milliseconds(ms: number): void {
+    if (ms < 0) this.text('-1');
+    else this.integer(Math.round(ms));
+  }
+
+  /** A name of the configuration or an address: any characters. In the classic formats everything but printable ASCII is `?`. */
+  protected name(text: string): void {
+    const { bytes, isJson } = this;
+    const length = Math.min(text.length, NAME_CHARS_MAX);
+    let p = this.at;
+    for (let i = 0; i < length; i++) {
+      const c = text.charCodeAt(i);
+      if (c < 127 && escapeClass[c] === 0) bytes[p++] = c;
+      else if (!isJson) bytes[p++] = c === 92 || c === 34 ? c : 63;
+      else if (c === 34 || c === 92) {
+        bytes[p++] = 92;
+        bytes[p++] = c;
+      } else {
+        bytes[p++] = 92;
+        bytes[p++] = 117;
+        bytes[p++] = HEX[c >>> 12]!;
+        bytes[p++] = HEX[(c >>> 8) & 15]!;
+        bytes[p++] = HEX[(c >>> 4) & 15]!;
+        bytes[p++] = HEX[c & 15]!;
+      }
+    }
+    this.at = p;
+  }
+
+  /** The address without its port. */
+  protected hostOnly(client: string): void {
+    const colon = client.lastIndexOf(':');
+    const isBare = colon < 0 || (client.charCodeAt(0) !== 91 && client.indexOf(':') !== colon);
+    if (client === '') this.text('-');
+    else if (isBare || client.startsWith('unix:')) this.name(client);
+    else if (client.charCodeAt(0) === 91) this.name(client.slice(1, client.indexOf(']')));
+    else this.name(client.slice(0, colon));
+  }
+
+  protected escape(from: Uint8Array, start: number, end: number): void {
+    const { bytes, isJson } = this;
+    let p = this.at;
+    for (let i = start; i < end; i++) {
+      const c = from[i]!;
+      const k = escapeClass[c]!;
+      if (k === 0) bytes[p++] = c;
+      else if (k === 1) {
+        bytes[p++] = 92;
+        bytes[p++] = c;
+      } else {
+        bytes[p++] = 92;
+        if (isJson) {
+          bytes[p++] = 117;
+          bytes[p++] = 48;
+          bytes[p++] = 48;
+        } else {
+          bytes[p++] = 120;
+        }
+        bytes[p++] = HEX[c >>> 4]!;
+        bytes[p++] = HEX[c & 15]!;
+      }
+    }
+    this.at = p;
+  }
+
+  protected rawRange(bytes: Uint8Array, start: number, end: number, max: number): void {
+    this.escape(bytes, start, Math.min(end, start + max));
+  }
+
+  protected classicRange(bytes: Uint8Array, start: number, end: number): void {
+    if (start >= end) this.text('-');
+    else this.rawRange(bytes, start, end, FIELD_BYTES_MAX);
+  }
+
+  /** `key` ends with the opening quote. */
+  protected jsonName(key: string, value: string): void {
+    if (value === '') return;
+    this.text(key);
+    this.name(value);
+    this.text('"');
+  }
+
+  protected jsonRange(key: string, bytes: Uint8Array, start: number, end: number, max: number): void {
+    if (start >= end) return;
+    this.text(key);
+    this.escape(bytes, start, Math.min(end, start + max));
+    this.text('"');
+  }
+
+  /** Six decimals at most, zeros at the end left out: 0.003, 12, 0.00021. */
+  protected jsonTime(key: string, ms: number): void {
+    if (ms < 0) return;
+    this.text(key);
+    const micros = Math.round(ms * 1000);
+    const whole = Math.floor(micros / 1000000);
+    this.integer(whole);
+    let rest = micros - whole * 1000000;
+    if (rest === 0) return;
+    this.text('.');
+    let width = 6;
+    while (rest % 10 === 0) {
+      rest /= 10;
+      width--;
+    }
+    this.digits(rest, width);
+  }
+}
+
+export function latin1Bytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'latin1'));
+}
