@@ -1,17 +1,34 @@
 /**
- * The control channel: one line of JSON a message, over a socket pair that each worker inherits. Both planes know these types and nothing else of each other.
+ * The control channel: one line of JSON a message, over a socket pair that each worker inherits. Both planes know these types and
+ * nothing else of each other.
  *
- * A worker process is started by path (src/worker/worker.ts) with one JSON argument, {@link WorkerStart}, and these descriptors:
- * 3 the channel, 4 the state table (memfd), 5... the listening sockets in the order of `listeners`.
- * Further listening sockets arrive over descriptor 6-style numbers named in {@link PlanMessage.sockets}: they are passed with SCM_RIGHTS on `fdPass`.
+ * A worker process is started by path (src/worker/worker.ts) with one JSON argument, {@link WorkerStart}, and these descriptors: 3 the
+ * channel (stream), 4 the state table (memfd), 5 descriptor passing (datagrams), 6... the listening sockets in the order of `sockets`. The
+ * numbers in WorkerStart count.
+ *
+ * Rules for the worker
+ * 1. A listening socket it holds is its own copy: it closes it when no plan names its key any more, after taking what waits in the queue.
+ *    Control closes its own copy when every worker is on the new epoch. A key may occur more than once (a predecessor had more slots):
+ *    accept on all of them.
+ * 2. When the channel ends (control has died) it goes on serving the plan in force; a plan that was not yet in force is dropped. From
+ *    then on SIGTERM means: drain with the plan's own times, then exit. Before, signals other than SIGKILL are ignored: control says what to do.
+ * 3. It lets any process of its user copy its descriptors (prctl PR_SET_PTRACER, PR_SET_PTRACER_ANY), so that the next control process can
+ *    take sockets and table over.
+ * 4. Draining: requests under way are finished; an idle connection is closed when its next answer says `Connection: close`, or at the
+ *    end of the grace. A connection closed between two requests may lose one that is already on its way.
+ * 5. stdout and stderr may close at any time.
  */
 import type { Plan } from './plan.ts';
 
-/** A listening socket of one worker slot. `key` is listener name + '|' + address text. */
+/** A listening socket of one worker slot. `key` is listener name + '|' + address text as in the plan: {@link socketKey}. */
 export interface SocketRef {
   key: string;
   /** Descriptor number in the worker. */
   fd: number;
+}
+
+export function socketKey(listener: string, address: string): string {
+  return `${listener}|${address}`;
 }
 
 export interface WorkerStart {
@@ -21,7 +38,7 @@ export interface WorkerStart {
   stripe: number;
   engine: 'auto' | 'uring' | 'epoll';
   channelFd: number;
-  /** A datagram socket pair on which further descriptors arrive, one per message, before the plan that names them. */
+  /** A datagram socket pair on which further descriptors arrive before the plan that names them. */
   fdPassFd: number;
   tableFd: number;
   sockets: SocketRef[];
@@ -31,20 +48,30 @@ export interface WorkerStart {
 
 /** Down: control to worker. */
 export type DownMessage =
-  /** Build it, answer ready or refused; it is in force when the table's epoch reaches plan.epoch. `newSockets`: keys of descriptors waiting on fdPass, in order. */
+  /**
+   * Build it, answer ready or refused; it is in force when the table's epoch reaches plan.epoch. `newSockets`: keys of the descriptors
+   * waiting on fdPass, in order; one datagram carries up to {@link DESCRIPTORS_PER_DATAGRAM} of them. The first plan names those of WorkerStart.
+   */
   | { type: 'plan'; plan: Plan; newSockets: string[] }
-  /** Stop accepting, finish, answer drained, exit 0. After `hardStopMs` cut what is left. */
+  /** A plan that was sent will not be put in force: drop it, and close the sockets that came for it. */
+  | { type: 'forget'; epoch: number }
+  /** Stop accepting (what is in the queue first), finish, answer drained, exit 0. After `gracefulMs` idle connections, after `hardStopMs` all that is left is cut. */
   | { type: 'drain'; gracefulMs: number; hardStopMs: number }
   /** Leave at once. */
   | { type: 'stop' }
   /** Reopen log files. */
   | { type: 'reopen' };
 
+/** Descriptors in one datagram on fdPass; the kernel takes 253. */
+export const DESCRIPTORS_PER_DATAGRAM = 128;
+
 /** Up: worker to control. */
 export type UpMessage =
   | { type: 'hello'; pid: number; engine: 'uring' | 'epoll'; why: string | null }
+  /** The plan with this epoch is built: it will serve it, new sockets included, from the moment the table's epoch reaches it. */
   | { type: 'ready'; epoch: number }
   | { type: 'refused'; epoch: number; reason: string }
+  /** All is finished; `cut` connections with a request under way were closed by hardStop. */
   | { type: 'drained'; cut: number }
   /** Something people should read; goes to the system log with these fields. */
   | { type: 'event'; level: 'info' | 'warn' | 'error'; msg: string; fields: Record<string, string | number | boolean> };
