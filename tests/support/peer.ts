@@ -4,7 +4,7 @@
  */
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { type Message, MessageReader } from './message-reader.ts';
-import { until, within } from './wait.ts';
+import { Hopeless, until, within } from './wait.ts';
 
 /** How a side ended. */
 export type Ending = 'open' | 'fin' | 'reset';
@@ -87,7 +87,7 @@ export class Peer {
       () => {
         if (matches()) return true;
         if (this.ending !== 'open')
-          throw new Error(`ended by ${this.ending}; received ${JSON.stringify(this.received.slice(-300))}`);
+          throw new Hopeless(`ended by ${this.ending}; received ${JSON.stringify(this.received.slice(-300))}`);
         return `received ${JSON.stringify(this.received.slice(-300))}` && false;
       },
       withinMs,
@@ -100,7 +100,8 @@ export class Peer {
       'a complete message',
       () => {
         if (this.reader.messages.length > 0) return true;
-        if (this.fault !== null) throw this.fault;
+        if (this.fault !== null) throw new Hopeless(this.fault.message);
+        if (this.ending !== 'open') throw new Hopeless(`ended by ${this.ending}`);
         return false;
       },
       withinMs,

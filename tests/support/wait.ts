@@ -1,6 +1,11 @@
 /** Waiting for conditions, never for time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Thrown by a condition that cannot come true any more: until() stops waiting. */
+export class Hopeless extends Error {
+  override name = 'Hopeless';
+}
+
 /** Looks every `everyMs` until `condition` returns something truthy, and returns that. Fails with `what` after `withinMs`. */
 export async function until<T>(
   what: string,
@@ -16,6 +21,7 @@ export async function until<T>(
       if (value) return value as Exclude<T, undefined | null | false | 0 | ''>;
       last = value;
     } catch (error) {
+      if (error instanceof Hopeless) throw error;
       last = error;
     }
     if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for: ${what}; last: ${String(last)}`);

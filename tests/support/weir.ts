@@ -9,7 +9,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childrenOf, commandOf, freePort, isAlive } from './system.ts';
-import { until, within } from './wait.ts';
+import { Hopeless, until, within } from './wait.ts';
 
 const root = join(import.meta.dirname, '../..');
 const START_MS = 15_000;
@@ -127,7 +127,7 @@ export class Weir {
     await until(
       'weir to be ready',
       async () => {
-        if (this.isOver) throw new Error('weir has exited');
+        if (this.isOver) throw new Hopeless('weir has exited');
         return (await this.admin('/readyz')).status === 200;
       },
       START_MS,

@@ -1,0 +1,224 @@
+/**
+ * weir, HAProxy and nginx side by side: the same endpoints, the same client, one worker or thread each, alternating in one run; medians.
+ *
+ *     npm run bench -- [--rounds 5] [--seconds 4] [--only small64,idle] [--balancers weir,haproxy] [--pin] [--profile cpu|perf]
+ *
+ * Rules
+ * 1. CPU is what the kernel charged to the processes that carry traffic (utime + stime), divided by the requests of the same seconds. weir's
+ *    control process and nginx's master are listed apart.
+ * 2. All balancers of a row run at the same time; the client asks one after the other, and every round begins with another one.
+ * 3. A run with a single error or a status other than 2xx or 3xx is shown with its count: a fast wrong answer is no answer.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, release } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { within } from '../tests/support/wait.ts';
+import {
+  type Balancer,
+  type BalancerName,
+  Endpoints,
+  makeFolder,
+  removeFolder,
+  runWrk,
+  type Setting,
+  startBalancer,
+  versionOf,
+} from './programs.ts';
+import { judge, printIdle, printRow, type Sample, type Summary, summarize } from './report.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '4' },
+    warm: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    balancers: { type: 'string', default: 'weir,haproxy,nginx' },
+    idle: { type: 'string', default: '10000' },
+    pin: { type: 'boolean', default: false },
+    profile: { type: 'string' },
+  },
+});
+const rounds = Number(flags.rounds);
+const seconds = Number(flags.seconds);
+const root = join(import.meta.dirname, '..');
+const out = join(import.meta.dirname, 'out');
+mkdirSync(out, { recursive: true });
+
+interface Row {
+  name: string;
+  path: string;
+  connections: number;
+  close: boolean;
+  log: boolean;
+  engine: 'uring' | 'epoll';
+  says: string;
+}
+const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
+  name,
+  says,
+  path: '/',
+  connections: 64,
+  close: false,
+  log: false,
+  engine: 'uring',
+  ...more,
+});
+const rows: Row[] = [
+  row('small64', 'small answers, keep-alive, 64 connections'),
+  row('small512', 'small answers, keep-alive, 512 connections', { connections: 512 }),
+  row('16k', '16 KiB answers, 64 connections', { path: '/16k' }),
+  row('1m', '1 MiB answers, 64 connections', { path: '/1m' }),
+  row('close', 'Connection: close, 64 at a time', { close: true }),
+  row('epoll', 'small answers, 64 connections, weir on epoll', { engine: 'epoll' }),
+  row('log', 'small answers, 64 connections, access logs on', { log: true }),
+];
+const only = flags.only?.split(',');
+const isWanted = (name: string): boolean => only === undefined || only.some((word) => name.startsWith(word));
+const names = flags.balancers.split(',') as BalancerName[];
+
+const base: Setting = {
+  programs: {
+    haproxy: process.env['HAPROXY'] ?? 'haproxy',
+    nginx: process.env['NGINX'] ?? 'nginx',
+    wrk: process.env['WRK'] ?? 'wrk',
+    weir: process.env['WEIR'] ?? join(root, 'bin/weir'),
+  },
+  pin: flags.pin,
+  log: false,
+  engine: 'uring',
+  nodeOptions:
+    flags.profile === 'cpu'
+      ? `--cpu-prof --cpu-prof-dir=${out}`
+      : flags.profile === 'perf'
+        ? '--perf-basic-prof --interpreted-frames-native-stack'
+        : '',
+};
+process.env['PATH'] += ':/usr/sbin:/sbin';
+
+/** The client's run of one balancer, with what the kernel charged meanwhile. */
+async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<Sample> {
+  const cpu = balancer.cpuMs();
+  const other = balancer.otherCpuMs();
+  const run = await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
+  return {
+    ...run,
+    cpuUs: ((balancer.cpuMs() - cpu) * 1000) / run.requests,
+    otherUs: ((balancer.otherCpuMs() - other) * 1000) / run.requests,
+    perSecond: (run.requests * 1e6) / run.us,
+    rss: balancer.rss(),
+  };
+}
+
+async function runRow(of: Row, folder: string): Promise<Summary[]> {
+  const setting: Setting = { ...base, log: of.log, engine: of.engine };
+  const endpoints = await Endpoints.start(join(folder, of.name), setting);
+  const balancers: Balancer[] = [];
+  try {
+    for (const name of names) balancers.push(await startBalancer(name, join(folder, of.name), endpoints, setting));
+    for (const balancer of balancers)
+      await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds: Number(flags.warm) });
+    const samples = new Map<Balancer, Sample[]>(balancers.map((balancer) => [balancer, []]));
+    const perf = flags.profile === 'perf' ? startPerf(balancers) : null;
+    for (let round = 0; round < rounds; round++)
+      for (let i = 0; i < balancers.length; i++) {
+        const balancer = balancers[(i + round) % balancers.length]!;
+        samples.get(balancer)!.push(await measure(balancer, setting, of));
+      }
+    if (perf !== null) {
+      perf.kill('SIGINT');
+      await once(perf, 'exit');
+      console.log(`perf.data of the weir worker: ${join(out, 'perf.data')}`);
+    }
+    return balancers.map((balancer) => summarize(balancer.name, samples.get(balancer)!));
+  } finally {
+    for (const balancer of balancers) await balancer.stop();
+    await endpoints.stop();
+  }
+}
+
+function startPerf(balancers: Balancer[]): ChildProcess | null {
+  const weir = balancers.find((balancer) => balancer.name === 'weir');
+  if (weir === undefined) return null;
+  return spawn('perf', ['record', '-q', '-F', '999', '-g', '-p', weir.workers().join(','), '-o', join(out, 'perf.data')], {
+    stdio: 'inherit',
+  });
+}
+
+export interface IdleResult {
+  name: string;
+  open: number;
+  failures: number;
+  baseRss: number;
+  rss: number;
+  basePss: number;
+  pss: number;
+}
+
+/** Memory of the workers before and with so many silent connections. Kernel memory of the sockets is the same for all and not in it. */
+async function runIdle(folder: string): Promise<IdleResult[]> {
+  const results: IdleResult[] = [];
+  const endpoints = await Endpoints.start(join(folder, 'idle'), base);
+  try {
+    for (const name of names) {
+      const balancer = await startBalancer(name, join(folder, 'idle'), endpoints, base);
+      try {
+        // A balancer that has worked has its code compiled and its pools filled: that is the base.
+        await runWrk(base, `http://127.0.0.1:${balancer.port}/`, { connections: 200, seconds: Number(flags.warm), close: false });
+        const [baseRss, basePss] = [balancer.rss(), balancer.pss()];
+        const child = fork(join(import.meta.dirname, 'idle.child.ts'), [String(balancer.port), flags.idle], { execArgv: [] });
+        const [message] = await within('idle connections to open', 60_000, once(child, 'message'));
+        const { open, failures } = message as { open: number; failures: number };
+        // The worker's garbage of the opening is part of the price only as long as it is not collected: look when it is quiet.
+        await new Promise((resolve) => setTimeout(resolve, 3000));
+        results.push({ name, open, failures, baseRss, rss: balancer.rss(), basePss, pss: balancer.pss() });
+        child.send('end');
+        await once(child, 'exit');
+      } finally {
+        await balancer.stop();
+      }
+    }
+  } finally {
+    await endpoints.stop();
+  }
+  return results;
+}
+
+const folder = makeFolder();
+process.on('SIGINT', () => process.exit(130));
+process.on('exit', () => removeFolder(folder));
+const about = {
+  when: new Date().toISOString(),
+  machine: `${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown cpu'}, Linux ${release()}`,
+  versions: {
+    weir: `${versionOf(base.programs.weir, ['--version'])} on Node ${process.version}`,
+    haproxy: versionOf(base.programs.haproxy, ['-v']),
+    nginx: versionOf(base.programs.nginx, ['-v']),
+  },
+  rounds,
+  seconds,
+  pin: flags.pin,
+};
+console.log(
+  `${about.machine}\n${Object.values(about.versions).join('\n')}\n${rounds} rounds of ${seconds} s, medians${flags.pin ? ', pinned' : ''}\n`,
+);
+
+const measured: Record<string, Summary[]> = {};
+for (const of of rows) {
+  if (!isWanted(of.name)) continue;
+  mkdirSync(join(folder, of.name), { recursive: true, mode: 0o755 });
+  measured[of.name] = await runRow(of, folder);
+  printRow(of.name, of.says, measured[of.name]!);
+}
+let idle: IdleResult[] = [];
+if (isWanted('idle')) {
+  mkdirSync(join(folder, 'idle'), { recursive: true });
+  idle = await runIdle(folder);
+  printIdle(idle);
+}
+judge(measured, idle);
+const file = join(out, `peers-${about.when.replace(/[:.]/g, '-')}.json`);
+writeFileSync(file, JSON.stringify({ about, rows: measured, idle }, null, 2));
+console.log(`\nwritten to ${file}`);

@@ -1,0 +1,288 @@
+/** The programs that stand side by side: weir, HAProxy, nginx as balancers, nginx as endpoints, wrk as client. Each is started here, by its own template. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ask } from '../tests/support/peer.ts';
+import { childrenOf, commandOf, cpuMs, freePort, isAlive, pssBytes, rssBytes } from '../tests/support/system.ts';
+import { Hopeless, until } from '../tests/support/wait.ts';
+
+const here = import.meta.dirname;
+/** Endpoints' small answer is 56 bytes with its head's length; the files are exact. */
+const files: readonly (readonly [string, number])[] = [
+  ['16k', 16 * 1024],
+  ['1m', 1024 * 1024],
+];
+
+export interface Programs {
+  haproxy: string;
+  nginx: string;
+  wrk: string;
+  weir: string;
+}
+
+export interface Setting {
+  programs: Programs;
+  /** taskset: client and endpoints on cpu 0, the balancer on cpu 1. */
+  pin: boolean;
+  /** Access log on, to a file in memory. */
+  log: boolean;
+  engine: 'uring' | 'epoll';
+  /** NODE_OPTIONS of weir, for profiles. */
+  nodeOptions: string;
+}
+
+/** Where files go that must not wait for a disk. */
+export function makeFolder(): string {
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weir-bench-'));
+  // nginx drops its rights when it is started by root, and must still find its files.
+  chmodSync(folder, 0o755);
+  return folder;
+}
+
+/** Open files: 10,000 idle connections need more than the usual soft limit. The hard limit cannot be passed everywhere, so that is it. */
+const DESCRIPTORS = Number(/Max open files +\d+ +(\d+)/.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 4096);
+const withDescriptors = (command: string[]): string[] => ['prlimit', `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, ...command];
+
+function fill(template: string, values: Record<string, string | number>): string {
+  return readFileSync(join(here, 'peers', template), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`${template} asks for @${name}@`);
+    return String(value);
+  });
+}
+
+export abstract class Program {
+  readonly folder: string;
+  readonly child: ChildProcess;
+  readonly name: string;
+  output = '';
+
+  constructor(
+    name: string,
+    folder: string,
+    command: string[],
+    options: { stdout?: string; environment?: Record<string, string> } = {},
+  ) {
+    this.name = name;
+    this.folder = folder;
+    const stdout = options.stdout === undefined ? 'pipe' : openSync(options.stdout, 'a');
+    this.child = spawn(command[0]!, command.slice(1), {
+      stdio: ['ignore', stdout, 'pipe'],
+      cwd: folder,
+      env: { ...process.env, ...options.environment },
+    });
+    this.child.on('error', (error) => (this.output += error.message));
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.setEncoding('utf8').on('data', (text) => {
+        if (this.output.length < 100_000) this.output += text;
+      });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  async answers(port: number): Promise<void> {
+    await until(
+      `${this.name} to answer`,
+      async () => {
+        if (this.child.exitCode !== null) throw new Hopeless(`${this.name} has exited: ${this.output}`);
+        return (await ask(port, 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n', 1000)).status === 200;
+      },
+      20_000,
+      50,
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const gone = once(this.child, 'exit');
+    this.child.kill('SIGTERM');
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), 8000);
+    await gone;
+    clearTimeout(timer);
+  }
+}
+
+/** A balancer under measurement. */
+export abstract class Balancer extends Program {
+  port = 0;
+  /** Processes that carry traffic. */
+  abstract workers(): number[];
+  /** Processes that do not, listed apart. */
+  abstract others(): number[];
+
+  cpuMs(): number {
+    return this.workers().reduce((sum, pid) => sum + cpuMs(pid), 0);
+  }
+  otherCpuMs(): number {
+    return this.others().reduce((sum, pid) => sum + cpuMs(pid), 0);
+  }
+  rss(): number {
+    return this.workers().reduce((sum, pid) => sum + rssBytes(pid), 0);
+  }
+  pss(): number {
+    return this.workers().reduce((sum, pid) => sum + pssBytes(pid), 0);
+  }
+}
+
+class Haproxy extends Balancer {
+  workers(): number[] {
+    return [this.pid];
+  }
+  others(): number[] {
+    return [];
+  }
+}
+
+class Nginx extends Balancer {
+  workers(): number[] {
+    return childrenOf(this.pid);
+  }
+  others(): number[] {
+    return [this.pid];
+  }
+}
+
+class WeirBalancer extends Balancer {
+  workers(): number[] {
+    return childrenOf(this.pid).filter((pid) => isAlive(pid) && commandOf(pid).includes('worker/worker.ts'));
+  }
+  others(): number[] {
+    return [this.pid];
+  }
+}
+
+export type BalancerName = 'weir' | 'haproxy' | 'nginx';
+
+function pinned(setting: Setting, cpu: number, command: string[]): string[] {
+  return withDescriptors(setting.pin ? ['taskset', '-c', String(cpu), ...command] : command);
+}
+
+/** Starts one balancer before the two endpoints and waits until it answers. */
+export async function startBalancer(
+  name: BalancerName,
+  folder: string,
+  endpoints: Endpoints,
+  setting: Setting,
+): Promise<Balancer> {
+  const port = await freePort();
+  const home = join(folder, `${name}-${port}`);
+  mkdirSync(home);
+  const [a, b] = endpoints.ports;
+  let balancer: Balancer;
+  if (name === 'haproxy') {
+    const file = join(home, 'haproxy.cfg');
+    // HAProxy writes no files: it logs to syslog or to its own output. Here its output is a file, so that all three append lines to one.
+    writeFileSync(
+      file,
+      fill('haproxy.cfg', {
+        LISTEN: port,
+        A: a,
+        B: b,
+        LOG: setting.log ? '  log stdout format raw local0\n' : '',
+        LOGDEFAULTS: setting.log ? '  log global\n  option httplog\n' : '',
+      }),
+    );
+    balancer = new Haproxy(name, home, pinned(setting, 1, [setting.programs.haproxy, '-db', '-f', file]), {
+      stdout: join(home, 'access.log'),
+    });
+  } else if (name === 'nginx') {
+    const file = join(home, 'nginx.conf');
+    // With a buffer, as a busy nginx is run; weir gathers its lines as well.
+    const log = setting.log ? `${join(home, 'access.log')} combined buffer=64k flush=1s` : 'off';
+    writeFileSync(file, fill('nginx-proxy.conf', { DIR: home, LISTEN: port, A: a, B: b, LOG: log, FILES: DESCRIPTORS }));
+    balancer = new Nginx(name, home, pinned(setting, 1, [setting.programs.nginx, '-c', file, '-p', home]));
+  } else {
+    const file = join(home, 'weir.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        version: 1,
+        listeners: { web: { listen: `127.0.0.1:${port}`, to: 'pool', limits: { connectionsPerIp: 20_000 } } },
+        pools: { pool: { endpoints: [`127.0.0.1:${a}`, `127.0.0.1:${b}`] } },
+        ...(setting.log ? { logs: { access: { to: join(home, 'access.log'), format: 'json' } } } : {}),
+      }),
+    );
+    const command = [setting.programs.weir, 'run', '-c', file, '--workers', '1', '--engine', setting.engine];
+    balancer = new WeirBalancer(name, home, pinned(setting, 1, command), {
+      environment: setting.nodeOptions === '' ? {} : { NODE_OPTIONS: setting.nodeOptions },
+    });
+  }
+  balancer.port = port;
+  await balancer.answers(port);
+  return balancer;
+}
+
+/** Two lean endpoints in one nginx. */
+export class Endpoints extends Program {
+  readonly ports: readonly [number, number];
+
+  private constructor(folder: string, ports: readonly [number, number], setting: Setting) {
+    const file = join(folder, 'nginx.conf');
+    writeFileSync(file, fill('nginx-endpoints.conf', { DIR: folder, A: ports[0], B: ports[1] }));
+    super('endpoints', folder, pinned(setting, 0, [setting.programs.nginx, '-c', file, '-p', folder]));
+    this.ports = ports;
+  }
+
+  static async start(parent: string, setting: Setting): Promise<Endpoints> {
+    const folder = join(parent, 'endpoints');
+    mkdirSync(join(folder, 'www'), { recursive: true });
+    for (const [name, size] of files) writeFileSync(join(folder, 'www', name), Buffer.alloc(size, 'weir bench body\n'));
+    const endpoints = new Endpoints(folder, [await freePort(), await freePort()], setting);
+    await endpoints.answers(endpoints.ports[0]);
+    return endpoints;
+  }
+}
+
+export interface Run {
+  requests: number;
+  us: number;
+  errors: number;
+  status: number;
+  p50: number;
+  p99: number;
+  p999: number;
+}
+
+/** One run of the client. */
+export async function runWrk(
+  setting: Setting,
+  url: string,
+  options: { connections: number; seconds: number; close: boolean },
+): Promise<Run> {
+  const command = pinned(setting, 0, [
+    setting.programs.wrk,
+    '-t1',
+    `-c${options.connections}`,
+    `-d${options.seconds}s`,
+    '--timeout',
+    '8s',
+    '-s',
+    join(here, 'wrk.lua'),
+    ...(options.close ? ['-H', 'Connection: close'] : []),
+    url,
+  ]);
+  const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (output += text));
+  await once(child, 'close');
+  const line = /^JSON (.*)$/m.exec(output);
+  if (line === null) throw new Error(`wrk said: ${output}`);
+  return JSON.parse(line[1]!) as Run;
+}
+
+export function versionOf(command: string, args: string[]): string {
+  try {
+    return execFileSync('sh', ['-c', '"$@" 2>&1 | head -1', 'sh', command, ...args], { encoding: 'utf8' }).trim();
+  } catch {
+    return 'not there';
+  }
+}
+
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+}
