@@ -148,7 +148,8 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
       return;
     }
     const { plan } = this.listener;
-    if (this.clients.isDraining || this.listener.index < 0 || ++this.served >= plan.limits.requestsPerConnectionMax) this.keepAlive = false;
+    if (this.clients.isDraining || this.listener.index < 0 || ++this.served >= plan.limits.requestsPerConnectionMax)
+      this.keepAlive = false;
     let out = head.framing;
     let isChunked = false;
     if (out === framing.chunked || out === framing.untilClose) {

@@ -2,7 +2,7 @@
  * One listener of the plan in one worker: its sockets, its limits, the connections it took. It belongs to the listener's name, so a reload that keeps the name
  * keeps the object and its connections; only `plan` and `index` change.
  */
-import { type Acceptor, type AcceptOwner, closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
+import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
 import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
@@ -24,7 +24,7 @@ export class Listener implements AcceptOwner, TimerOwner {
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;
-  private acceptors: { key: string; acceptor: Acceptor }[] = [];
+  private acceptors: { fd: number; acceptor: Acceptor }[] = [];
   private resting: Acceptor[] = [];
 
   constructor(plan: ListenerPlan, index: number, parts: ListenParts, clients: Clients) {
@@ -41,13 +41,16 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.index = index;
   }
 
-  /** Accepts on exactly these sockets from here on. Returns the descriptors no longer used. */
-  serve(sockets: { key: string; fd: number }[]): void {
-    const wanted = new Set(sockets.map((s) => s.key));
-    for (const { key, acceptor } of this.acceptors) if (!wanted.has(key)) acceptor.close();
-    this.acceptors = this.acceptors.filter((a) => wanted.has(a.key));
-    const have = new Set(this.acceptors.map((a) => a.key));
-    for (const { key, fd } of sockets) if (!have.has(key)) this.acceptors.push({ key, acceptor: this.parts.engine.accept(fd, this) });
+  /** Accepts on these sockets too. */
+  serve(sockets: readonly { fd: number }[]): void {
+    const have = new Set(this.acceptors.map((a) => a.fd));
+    for (const { fd } of sockets) if (!have.has(fd)) this.acceptors.push({ fd, acceptor: this.parts.engine.accept(fd, this) });
+  }
+
+  /** These sockets are about to be closed. */
+  leave(fds: ReadonlySet<number>): void {
+    for (const { fd, acceptor } of this.acceptors) if (fds.has(fd)) acceptor.close();
+    this.acceptors = this.acceptors.filter((a) => !fds.has(a.fd));
   }
 
   stop(): void {

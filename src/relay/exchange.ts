@@ -26,6 +26,7 @@ import { acceptKind, RequestFacts, type RouteAnswer } from '../filter/filter.ts'
 import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
 import { retryReason } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
+import { LogRecord } from './access-log.ts';
 import type { Relay } from './relay.ts';
 import { type PoolRuntime, type RouteRuntime, type Runtime, retryOn } from './runtime.ts';
 
@@ -48,6 +49,8 @@ const IDEMPOTENT =
 export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   readonly facts = new RequestFacts();
   readonly address = new ClientAddress();
+  /** What the access log will say; filled only when there is one. */
+  readonly record = new LogRecord();
   client: ClientStream | null = null;
   runtime: Runtime | null = null;
   listener: ListenerFacts | null = null;
@@ -125,6 +128,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     }
     this.block = block;
     head.moveTo(blocks.start(block), blocks.size(block));
+    if (relay.isLogging) this.record.setHead(head, relay.logsFields);
     const { facts } = this;
     facts.method = head.method;
     facts.peer = client.address.text;
@@ -177,7 +181,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.pool = pool;
     facts.pool = pool.plan.name;
     this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && this.mayUpgradeTo(head, route);
-    const refused = runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
+    const refused =
+      runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
     if (refused !== 0) {
       this.answer(refused, '');
       return;
@@ -265,11 +270,17 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   }
 
   onLeaseFailed(faultId: number): void {
+    const { slot } = this;
     this.isWaiting = false;
     this.waitedMs += this.relay.engine.now - this.attemptMs;
     this.settle(faultId, -1);
-    if (this.mayRetry(faultId)) this.attempt(this.slot);
+    if (this.mayRetry(faultId)) this.again(faultId, slot);
     else this.answer(faultId, '');
+  }
+
+  private again(faultId: number, avoid: number): void {
+    if (this.relay.isLogging) this.record.addAttempt(this.facts.endpoint, faultId, this.relay.engine.now - this.attemptMs);
+    this.attempt(avoid);
   }
 
   // The client's side (RequestSink).
@@ -352,10 +363,13 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       return;
     }
     if (head.status >= 502 && head.status <= 504 && this.mayRetryStatus(head.status)) {
+      const { slot } = this;
       this.dropStream();
       this.settle(0, now - this.leasedMs);
       relay.table.retry(this.pool!.plan.id, retryReason.status);
-      this.attempt(this.slot);
+      this.hasRequestEndSent = false;
+      this.headMs = 0;
+      this.again(0, slot);
       return;
     }
     this.appendBehind(head);
@@ -492,7 +506,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.lease(slot, true);
       return;
     }
-    if (this.mayRetry(faultId)) this.attempt(slot);
+    if (this.mayRetry(faultId)) this.again(faultId, slot);
     else this.answer(faultId, detail);
   }
 
@@ -515,7 +529,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   private mayRetryStatus(status: number): boolean {
     const route = this.route!;
     const bit = status === 502 ? retryOn['502'] : status === 503 ? retryOn['503'] : retryOn['504'];
-    if ((route.retryOn & bit) === 0 || this.attempts >= route.plan.retry.attempts || !this.isRepeatable() || !this.isRequestEnded) return false;
+    if ((route.retryOn & bit) === 0 || this.attempts >= route.plan.retry.attempts || !this.isRepeatable() || !this.isRequestEnded)
+      return false;
     if (this.pool!.budget.take(this.relay.engine.now)) return true;
     this.relay.table.retryBudgetExhausted(this.pool!.plan.id);
     return false;
@@ -597,7 +612,9 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const key = request.find(field.secWebsocketKey);
     const proof = head.find(field.secWebsocketAccept);
     if (key < 0 || proof < 0) return false;
-    const expected = createHash('sha1').update(request.value(key) + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
+    const expected = createHash('sha1')
+      .update(request.value(key) + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11')
+      .digest('base64');
     return head.value(proof) === expected;
   }
 
@@ -672,6 +689,44 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.sendAnswer(head, this.runtime!.faultAnswers.fill(head, faultId, facts, detail));
   }
 
+  /** Fills in what the access log says at the end. */
+  fillRecord(wallMs: number): LogRecord {
+    const { record: r, facts, client } = this;
+    r.timeMs = wallMs - (this.endedMs - this.startedMs);
+    r.id = facts.id;
+    r.listener = facts.listener;
+    r.route = facts.route;
+    r.pool = facts.pool;
+    r.endpoint = facts.endpoint;
+    r.client = withPort(facts.client, facts.clientPort);
+    if (facts.peer !== facts.client) r.peer = facts.peer;
+    r.epoch = this.runtime!.plan.epoch;
+    r.protocol = this.protocol;
+    r.status = this.status;
+    r.upstreamStatus = this.upstreamStatus;
+    r.bytesIn = this.bytesIn;
+    r.bytesOut = this.bytesOut;
+    if (client !== null) r.idleMs = client.idleMs;
+    r.headMs = this.beganMs - this.startedMs;
+    r.faultId = this.faultId;
+    r.isReused = this.isReused;
+    r.totalMs = this.endedMs - this.startedMs;
+    if (this.attempts > 0) {
+      r.connectMs = this.waitedMs;
+      r.overheadMs = this.overheadMs;
+    }
+    if (this.headMs > 0) {
+      r.firstMs = this.headMs - this.leasedMs;
+      r.bodyMs = this.endedMs - this.headMs;
+    }
+    return r;
+  }
+
+  /** Time spent in weir: up to the request's leaving, without waiting for a lease; for its own answers, all. */
+  get overheadMs(): number {
+    return this.sentMs > 0 ? Math.max(0, this.sentMs - this.beganMs - this.waitedMs) : this.endedMs - this.beganMs;
+  }
+
   private answerWith(answer: RouteAnswer): void {
     const head = this.relay.heads.take();
     this.appendBehindNothing(head);
@@ -737,6 +792,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   private clear(): void {
     this.facts.reset();
+    if (this.relay.isLogging) this.record.reset();
     this.client = null;
     this.runtime = null;
     this.listener = null;
@@ -754,7 +810,18 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.block = NO_BLOCK;
     this.stream = null;
     this.isWaiting = this.hasBegun = this.isRequestEnded = this.isBodySent = this.isHeadAnswered = this.isEndSent = false;
-    this.wasStaleTried = this.wantsUpgrade = this.isTunnel = this.isClientPaused = this.isEndpointPaused = this.hasRequestEndSent = false;
+    this.wasStaleTried =
+      this.wantsUpgrade =
+      this.isTunnel =
+      this.isClientPaused =
+      this.isEndpointPaused =
+      this.hasRequestEndSent =
+        false;
     this.lastMs = 0;
   }
+}
+
+function withPort(address: string, port: number): string {
+  if (port === 0) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -12,6 +12,7 @@ import type { WorkerWriter } from '../state/doors.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import type { Runtime } from './runtime.ts';
 
+export { isSampled, LineWriter, type LogRecord } from './access-log.ts';
 export type { Exchange, ListenerFacts } from './exchange.ts';
 export { buildRuntime, type Runtime } from './runtime.ts';
 
@@ -30,8 +31,8 @@ export interface RelayParts {
   readonly wallClock: () => number;
   /** Start of every request id of this process: unique among processes. */
   readonly idPrefix: string;
-  /** Told of every finished exchange, before it is cleared: the access log. */
-  readonly onExchange: ((exchange: Exchange) => void) | null;
+  /** Told of every finished exchange while isLogging, before it is cleared: the access log. */
+  readonly onExchange: (exchange: Exchange) => void;
 }
 
 export class Relay {
@@ -42,6 +43,9 @@ export class Relay {
   readonly random: () => number;
   /** The plan in force. An exchange keeps the one it began under. */
   runtime: Runtime | null = null;
+  /** There is an access log; it wants User-Agent and Referer too. */
+  isLogging = false;
+  logsFields = false;
   private readonly parts: RelayParts;
   private readonly kept: Exchange[] = [];
   private requestCount = 0;
@@ -83,11 +87,10 @@ export class Relay {
   /** Counts a finished exchange and hands it to the log. Called by the exchange. */
   report(exchange: Exchange): void {
     const { table } = this;
-    const { listener, route, pool, head, startedMs, endedMs, beganMs, waitedMs } = exchange;
+    const { listener, route, pool, head, startedMs, endedMs } = exchange;
     const routeId = route === null ? -1 : route.plan.id;
     const poolId = pool === null ? -1 : pool.plan.id;
     const firstByteMs = exchange.headMs > 0 ? exchange.headMs - startedMs : endedMs - startedMs;
-    const overheadMs = exchange.sentMs > 0 ? Math.max(0, exchange.sentMs - beganMs - waitedMs) : endedMs - beganMs;
     table.exchange(
       listener!.plan.id,
       routeId,
@@ -97,12 +100,12 @@ export class Relay {
       exchange.protocol,
       endedMs - startedMs,
       firstByteMs,
-      overheadMs,
+      exchange.overheadMs,
       exchange.bytesIn,
       exchange.bytesOut,
     );
     if (exchange.faultId !== 0) table.fault(exchange.faultId, routeId, poolId);
-    this.parts.onExchange?.(exchange);
+    if (this.isLogging) this.parts.onExchange(exchange);
   }
 
   giveBack(exchange: Exchange): void {

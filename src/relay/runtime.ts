@@ -2,7 +2,15 @@
  * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
  */
 import { buildPolicy, type Policy, type PoolView } from '../balance/balance.ts';
-import { buildFilters, ClientRules, FaultAnswers, type FilterChain, ForwardedFields, httpsRedirect, RouteAnswer } from '../filter/filter.ts';
+import {
+  buildFilters,
+  ClientRules,
+  FaultAnswers,
+  type FilterChain,
+  ForwardedFields,
+  httpsRedirect,
+  RouteAnswer,
+} from '../filter/filter.ts';
 import { buildRoutes, type RouteTable } from '../route/route.ts';
 import type { TableReader } from '../state/doors.ts';
 import type { Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
@@ -47,14 +55,14 @@ export interface Runtime {
   readonly listenerPorts: readonly string[];
   readonly routes: readonly RouteRuntime[];
   readonly pools: readonly PoolRuntime[];
-  /** By slot. */
-  readonly endpoints: readonly (Endpoint | undefined)[];
+  /** By slot. Filled in when the plan comes into force. */
+  endpoints: readonly (Endpoint | undefined)[];
   /** Address text by slot, for the log. */
   readonly endpointTexts: readonly string[];
 }
 
 /** Throws when the plan cannot be run (a bug of the plan's maker): the worker refuses it then. */
-export function buildRuntime(plan: Plan, table: TableReader, endpoints: readonly (Endpoint | undefined)[]): Runtime {
+export function buildRuntime(plan: Plan, table: TableReader): Runtime {
   const endpointTexts: string[] = [];
   for (const pool of plan.pools) for (const e of pool.endpoints) if (e.slot >= 0) endpointTexts[e.slot] = e.address;
   return {
@@ -92,7 +100,7 @@ export function buildRuntime(plan: Plan, table: TableReader, endpoints: readonly
         budget: new RetryBudget(retry?.budget ?? 0.2, retry?.budgetMin ?? 3),
       };
     }),
-    endpoints,
+    endpoints: [],
     endpointTexts,
   };
 }

@@ -171,7 +171,11 @@ export class Endpoint implements TimerOwner {
     this.sweepTicket = 0;
     const { now } = this.parts.engine;
     const { idleMs, queueMs } = this.plan;
-    for (let wire = this.oldest; wire !== null && now - wire.idleSinceMs >= idleMs && this.idle > this.plan.warm; wire = this.oldest) {
+    for (
+      let wire = this.oldest;
+      wire !== null && now - wire.idleSinceMs >= idleMs && this.idle > this.plan.warm;
+      wire = this.oldest
+    ) {
       this.unlink(wire);
       wire.shut(closeHow.flush);
     }

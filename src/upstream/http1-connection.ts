@@ -240,7 +240,11 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
       this.sink = null;
       if (sink !== null) {
         if (this.isTunnel && errno === 0) sink.onResponseEnd();
-        else sink.onEndpointFault(this.isHeadSeen ? fault.responseIncomplete : fault.connectionTerminated, errno === 0 ? 'closed' : 'reset');
+        else
+          sink.onEndpointFault(
+            this.isHeadSeen ? fault.responseIncomplete : fault.connectionTerminated,
+            errno === 0 ? 'closed' : 'reset',
+          );
       }
     }
     this.endpoint.onGone(this);

@@ -56,5 +56,7 @@ export class Upstream {
 }
 
 function isSame(a: Endpoint['address'], b: Endpoint['address']): boolean {
-  return a.kind === 'ip' && b.kind === 'ip' ? a.host === b.host && a.port === b.port : a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;
+  return a.kind === 'ip' && b.kind === 'ip'
+    ? a.host === b.host && a.port === b.port
+    : a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;
 }
