@@ -25,6 +25,13 @@ const METHOD_BYTES_MAX = 32;
 const VERSION_PREFIX = ascii('HTTP/1.');
 const ASTERISK = 42;
 const UNDERSCORE = 95;
+const DOT = 46;
+// Four times the same byte.
+const ONES = 0x01010101;
+const SPACES = 0x20202020;
+const COLONS = 0x3a3a3a3a;
+const DELS = 0x7f7f7f7f;
+const TOPS = 0x80808080;
 
 /** What is being read. */
 export const section = Object.freeze({ request: 0, response: 1, trailers: 2 });
@@ -48,6 +55,7 @@ const phase = Object.freeze({
   value: 12,
   valueLf: 13,
   endLf: 14,
+  done: 15,
 });
 
 export interface ScanLimits {
@@ -108,14 +116,21 @@ export class HeadScanner {
     const limit = start + this.headBytesMax;
     const stop = Math.min(end, limit);
     let p = start + this.at;
+    if (this.at === 0) {
+      if (this.section === section.request) p = this.plainRequestLine(head, bytes, start, stop);
+      else if (this.section === section.response) p = this.plainStatusLine(head, bytes, start, stop);
+    }
     if (this.phase < phase.line) {
       p =
         this.section === section.request
           ? this.requestLine(head, bytes, start, p, stop)
           : this.statusLine(head, bytes, start, p, stop);
     }
-    if (p >= 0) p = this.fields(head, bytes, start, p, stop);
-    if (p >= 0) return p - start;
+    while (p >= 0) {
+      if (this.phase === phase.line) p = this.plainFields(head, bytes, start, p, stop);
+      if (p >= 0) p = this.oneField(head, bytes, start, p, stop);
+      if (this.phase === phase.done) return p - start;
+    }
     if (this.wrong !== 0) return -this.wrong;
     return stop === limit ? -check.headTooLarge : 0;
   }
@@ -147,7 +162,7 @@ export class HeadScanner {
         return this.fail(isLong ? check.methodTooLong : check.notMethod, p - start);
       }
       head.methodEnd = p - start;
-      head.method = methodAt(bytes, start, p - start);
+      head.method = methodAt(viewOf(bytes), start, p - start);
       p++;
       now = phase.targetFirst;
     }
@@ -293,99 +308,227 @@ export class HeadScanner {
     return p + 1;
   }
 
-  /** *( field-name ":" OWS field-value OWS CRLF ) CRLF. Returns where the head ends, or -1. */
-  private fields(head: Head, bytes: Uint8Array, start: number, from: number, stop: number): number {
-    const { fieldBytesMax, fieldsMax, taken } = this;
+  /**
+   * The usual request line, when all of it is there: known method, origin form, HTTP/1.1. Returns where the next line begins; or `start`,
+   * having changed nothing that matters, for requestLine() to look at it byte by byte.
+   */
+  private plainRequestLine(head: Head, bytes: Uint8Array, start: number, stop: number): number {
+    const view = viewOf(bytes);
+    let p = start;
+    const most = Math.min(stop - 12, start + this.targetBytesMax);
+    while (p < most && bytes[p]! > SPACE) p++;
+    const id = methodAt(view, start, p - start);
+    if (id === method.OTHER || id === method.CONNECT || bytes[p] !== SPACE || bytes[p + 1] !== SLASH) return start;
+    const methodEnd = p - start;
+    const path = ++p;
+    let kind = 0;
+    let isPlain = true;
+    for (; p < most; p++) {
+      kind = targetClass[bytes[p]!]!;
+      if (kind === target.plain) continue;
+      if (kind >= target.question) break;
+      if (kind === target.slash) {
+        const next = bytes[p + 1];
+        if (next === SLASH || next === DOT) isPlain = false;
+      } else if (kind === target.suspect) isPlain = false;
+    }
+    const pathEnd = p;
+    if (kind === target.question) for (p++; p < most && targetClass[bytes[p]!] !== target.end; p++);
+    if (p >= most) return start;
+    // " HTTP/1.1\r\n" as numbers.
+    if (bytes[p] !== SPACE || view.getInt32(p + 1) !== 0x48545450 || view.getInt32(p + 5) !== 0x2f312e31) return start;
+    if (bytes[p + 9] !== CR || bytes[p + 10] !== LF) return start;
+    head.method = id;
+    head.methodEnd = methodEnd;
+    head.pathStart = path - start;
+    head.pathEnd = pathEnd - start;
+    head.pathIsPlain = isPlain;
+    if (kind === target.question) {
+      head.queryStart = pathEnd + 1 - start;
+      head.queryEnd = p - start;
+    }
+    this.phase = phase.line;
+    return p + 11;
+  }
+
+  /** The usual status line, when all of it is there: HTTP/1.1, three digits, a reason. Returns as plainRequestLine(). */
+  private plainStatusLine(head: Head, bytes: Uint8Array, start: number, stop: number): number {
+    if (stop - start < 16) return start;
+    const view = viewOf(bytes);
+    if (view.getInt32(start) !== 0x48545450 || view.getInt32(start + 4) !== 0x2f312e31) return start;
+    const hundreds = bytes[start + 9]! - 48;
+    const tens = bytes[start + 10]! - 48;
+    const ones = bytes[start + 11]! - 48;
+    if (hundreds < 1 || hundreds > 9 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return start;
+    if (bytes[start + 8] !== SPACE || bytes[start + 12] !== SPACE) return start;
+    let p = start + 13;
+    while (p < stop && bytes[p]! >= SPACE && bytes[p]! < 127) p++;
+    if (p + 1 >= stop || bytes[p] !== CR || bytes[p + 1] !== LF) return start;
+    head.status = hundreds * 100 + tens * 10 + ones;
+    head.reasonStart = 13;
+    head.reasonEnd = p - start;
+    this.phase = phase.line;
+    return p + 2;
+  }
+
+  /**
+   * Takes field lines as long as they are ordinary and all there. Returns where the first line begins that is not, for oneField() to
+   * look at byte by byte; or -1 when a line is well-formed but says something wrong.
+   */
+  private plainFields(head: Head, bytes: Uint8Array, start: number, from: number, stop: number): number {
+    const { taken, fieldsMax, fieldBytesMax } = this;
     const { fields } = head;
-    let p = from;
-    let now = this.phase;
-    let line = start + this.mark;
-    let nameEnd = start + this.nameEnd;
-    let valueStart = start + this.valueStart;
-    for (;;) {
-      if (now === phase.line) {
-        if (p === stop) break;
-        if (bytes[p] === CR) {
+    const isTrailers = this.section === section.trailers;
+    const view = viewOf(bytes);
+    // A whole line that is not the last thing in `bytes` has at least CR LF and two more bytes behind its value.
+    const last = stop - 4;
+    let line = from;
+    let count = head.count;
+    while (count < fieldsMax) {
+      // Four bytes at a time: the lowest marked byte is exact, those above it may be marked by its borrow.
+      let p = line;
+      let marks = 0;
+      for (; p <= last; p += 4) {
+        const x = view.getInt32(p, true) ^ COLONS;
+        marks = (x - ONES) & ~x & TOPS;
+        if (marks !== 0) break;
+      }
+      if (p > last) break;
+      p += lowestByte(marks);
+      if (p === line) break;
+      const nameEnd = p++;
+      const id = fieldIdAt(view, line, nameEnd - line);
+      if (id === field.other && !isPlainName(bytes, line, nameEnd)) break;
+      while (p <= last && (bytes[p] === SPACE || bytes[p] === TAB)) p++;
+      const valueStart = p;
+      // The first control byte (below 0x20, or 0x7F) that is no TAB.
+      while (p <= last) {
+        const x = view.getInt32(p, true);
+        const y = x ^ DELS;
+        marks = (((x - SPACES) & ~x) | ((y - ONES) & ~y)) & TOPS;
+        if (marks === 0) p += 4;
+        else {
+          p += lowestByte(marks);
+          if (bytes[p] !== TAB) break;
           p++;
-          now = phase.endLf;
-          break;
         }
-        if (head.count >= fieldsMax) return this.fail(check.fieldsTooMany, p - start);
-        line = p;
-        now = phase.name;
       }
-      const most = line + fieldBytesMax;
-      const until = Math.min(stop, most);
-      if (now === phase.name) {
-        while (p < until && nameClass[bytes[p]!] === 1) p++;
-        while (p < until && nameClass[bytes[p]!] !== 0) {
-          if (bytes[p] === UNDERSCORE) this.hasUnderscore = true;
-          p++;
-        }
-        if (p === stop) break;
-        if (p === most) return this.fail(check.fieldTooLarge, p - start);
-        if (bytes[p] !== COLON || p === line) return this.fail(wrongInName(bytes[p]!, p === line), p - start);
-        if (this.hasUnderscore && this.underscores === underscores.reject) return this.fail(check.underscore, p - start);
-        nameEnd = p;
-        p++;
-        now = phase.space;
-      }
-      if (now === phase.space) {
-        while (p < until && (bytes[p] === SPACE || bytes[p] === TAB)) p++;
-        if (p === stop) break;
-        valueStart = p;
-        now = phase.value;
-      }
-      if (now === phase.value) {
-        let c = 0;
-        for (; p < until; p++) {
-          c = bytes[p]!;
-          if ((c < 32 && c !== TAB) || c === 127) break;
-        }
-        if (p === stop) break;
-        c = bytes[p]!;
-        if (c !== CR) {
-          const wrong = p === most ? check.fieldTooLarge : c === LF ? check.bareLf : check.valueByte;
-          return this.fail(wrong, p - start);
-        }
-        p++;
-        now = phase.valueLf;
-      }
-      // The line feed of a field line.
-      if (p === stop) break;
-      if (bytes[p] !== LF) return this.fail(check.bareCr, p - start);
-      let valueEnd = p - 1;
+      if (p > last || bytes[p] !== CR || bytes[p + 1] !== LF || p - line > fieldBytesMax) break;
+      let valueEnd = p;
       while (valueEnd > valueStart && (bytes[valueEnd - 1] === SPACE || bytes[valueEnd - 1] === TAB)) valueEnd--;
-      let id = fieldIdAt(bytes, line, nameEnd - line);
-      if (this.hasUnderscore) {
-        if (this.underscores === underscores.drop) id = field.removed;
-        this.hasUnderscore = false;
-      }
-      const slot = head.count * FIELD_STRIDE;
+      const slot = count * FIELD_STRIDE;
       fields[slot] = id;
       fields[slot + 1] = line - start;
       fields[slot + 2] = nameEnd - start;
       fields[slot + 3] = valueStart - start;
       fields[slot + 4] = valueEnd - start;
-      head.count++;
-      if (this.section === section.trailers) {
-        if (!mayTrail(id, bytes, line, nameEnd)) head.remove(head.count - 1);
-      } else if (id > 0 && taken[id] === 1) {
+      head.count = ++count;
+      if (isTrailers) {
+        if (!mayTrail(id, bytes, line, nameEnd)) head.remove(count - 1);
+      } else if (taken[id] === 1) {
         const wrong = this.meaning.take(head, bytes, start, id);
-        if (wrong !== 0) return this.fail(wrong, p - start);
+        if (wrong !== 0) return this.fail(wrong, p + 1 - start);
       }
-      p++;
-      now = phase.line;
+      line = p + 2;
     }
-    if (now === phase.endLf && p < stop) {
+    return line;
+  }
+
+  /**
+   * field-line CRLF, or the CRLF that ends the section, from wherever it was left. Returns where the next line begins (or, with phase `done`, where the
+   * head ends), or -1.
+   */
+  private oneField(head: Head, bytes: Uint8Array, start: number, from: number, stop: number): number {
+    let p = from;
+    let now = this.phase;
+    if (now === phase.line) {
+      if (p === stop) return this.pause(now, p - start);
+      if (bytes[p] === CR) {
+        p++;
+        now = phase.endLf;
+      } else {
+        if (head.count >= this.fieldsMax) return this.fail(check.fieldsTooMany, p - start);
+        this.mark = p - start;
+        now = phase.name;
+      }
+    }
+    if (now === phase.endLf) {
+      if (p === stop) return this.pause(now, p - start);
       if (bytes[p] !== LF) return this.fail(check.bareCr, p - start);
+      this.phase = phase.done;
       return p + 1;
     }
-    this.mark = line - start;
-    this.nameEnd = nameEnd - start;
-    this.valueStart = valueStart - start;
-    return this.pause(now, p - start);
+    const line = start + this.mark;
+    const most = line + this.fieldBytesMax;
+    const until = Math.min(stop, most);
+    if (now === phase.name) {
+      for (; p < until && nameClass[bytes[p]!] !== 0; p++) if (bytes[p] === UNDERSCORE) this.hasUnderscore = true;
+      if (p === stop) return this.pause(now, p - start);
+      if (p === most) return this.fail(check.fieldTooLarge, p - start);
+      if (bytes[p] !== COLON || p === line) return this.fail(wrongInName(bytes[p]!, p === line), p - start);
+      if (this.hasUnderscore && this.underscores === underscores.reject) return this.fail(check.underscore, p - start);
+      this.nameEnd = p - start;
+      p++;
+      now = phase.space;
+    }
+    if (now === phase.space) {
+      while (p < until && (bytes[p] === SPACE || bytes[p] === TAB)) p++;
+      if (p === stop) return this.pause(now, p - start);
+      this.valueStart = p - start;
+      now = phase.value;
+    }
+    if (now === phase.value) {
+      for (; p < until; p++) {
+        const c = bytes[p]!;
+        if ((c < 32 && c !== TAB) || c === 127) break;
+      }
+      if (p === stop) return this.pause(now, p - start);
+      const c = bytes[p]!;
+      if (c !== CR) return this.fail(p === most ? check.fieldTooLarge : c === LF ? check.bareLf : check.valueByte, p - start);
+      p++;
+      now = phase.valueLf;
+    }
+    if (p === stop) return this.pause(now, p - start);
+    if (bytes[p] !== LF) return this.fail(check.bareCr, p - start);
+    const valueStart = start + this.valueStart;
+    let valueEnd = p - 1;
+    while (valueEnd > valueStart && (bytes[valueEnd - 1] === SPACE || bytes[valueEnd - 1] === TAB)) valueEnd--;
+    let id = fieldIdAt(viewOf(bytes), line, start + this.nameEnd - line);
+    if (this.hasUnderscore && this.underscores === underscores.drop) id = field.removed;
+    this.hasUnderscore = false;
+    head.addField(id, this.mark, this.nameEnd, this.valueStart, valueEnd - start);
+    if (this.section === section.trailers) {
+      if (!mayTrail(id, bytes, line, start + this.nameEnd)) head.remove(head.count - 1);
+    } else if (id > 0 && this.taken[id] === 1) {
+      const wrong = this.meaning.take(head, bytes, start, id);
+      if (wrong !== 0) return this.fail(wrong, p - start);
+    }
+    this.phase = phase.line;
+    return p + 1;
   }
+}
+
+/** Offset of the lowest byte marked at its top bit. */
+function lowestByte(marks: number): number {
+  return (31 - Math.clz32(marks & -marks)) >> 3;
+}
+
+/** Only tchars, and no underscore? */
+function isPlainName(bytes: Uint8Array, from: number, to: number): boolean {
+  let p = from;
+  while (p < to && nameClass[bytes[p]!] === 1) p++;
+  return p === to;
+}
+
+/** A view to read four bytes at once, kept for the array read last: in a worker that is always the arena. */
+let viewedBytes: Uint8Array = new Uint8Array(0);
+let viewedView: DataView = new DataView(viewedBytes.buffer);
+
+function viewOf(bytes: Uint8Array): DataView {
+  if (bytes === viewedBytes) return viewedView;
+  viewedBytes = bytes;
+  viewedView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return viewedView;
 }
 
 function isDigit(c: number): boolean {
