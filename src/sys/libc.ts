@@ -149,7 +149,7 @@ export function kill(pid: number, signal: number): number {
 
 /** prctl(2) with one number. */
 export function prctl(option: number, value: number): number {
-  const result = prctlRaw(option, BigInt(value), 0n, 0n, 0n);
+  const result = prctlRaw(option, BigInt.asUintN(64, BigInt(value)), 0n, 0n, 0n);
   return result < 0 ? -errno[0]! : result;
 }
 
