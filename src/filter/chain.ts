@@ -16,8 +16,6 @@ interface FieldEdit {
   readonly nameLower: string;
   readonly id: number;
   readonly value: Template;
-  /** Where the value waits for the response in `facts.saved`, or -1: it is rendered when it is written. */
-  readonly saveAt: number;
 }
 
 interface HeaderEdit {
@@ -43,7 +41,7 @@ export class FilterChain {
   readonly isEmpty: boolean;
   private readonly steps: readonly Step[];
   private readonly responses: readonly HeaderEdit[];
-  /** Response values that need the request head: they are rendered while it is there. */
+  /** Parts of response values that need the request head: they are rendered while it is there. */
   private readonly saves: readonly Template[];
 
   constructor(filters: readonly FilterPlan[]) {
@@ -97,7 +95,7 @@ function applyEdit(edit: HeaderEdit, head: Head, requestHead: Head | null, facts
   for (let i = 0; i < set.length; i++) {
     const e = set[i]!;
     // The value first: it may be made of the field that is replaced.
-    const value = e.saveAt >= 0 ? facts.saved[e.saveAt]! : e.value.render(requestHead, facts);
+    const value = e.value.render(requestHead, facts);
     if (e.id === field.host && requestHead !== null) {
       // A value made of the request must not become a Host that the codec would have refused.
       if (!isAuthority(value)) return fault.badRequest;
@@ -109,7 +107,7 @@ function applyEdit(edit: HeaderEdit, head: Head, requestHead: Head | null, facts
   }
   for (let i = 0; i < add.length; i++) {
     const e = add[i]!;
-    const value = e.saveAt >= 0 ? facts.saved[e.saveAt]! : e.value.render(requestHead, facts);
+    const value = e.value.render(requestHead, facts);
     if (!head.append(e.id, e.name, value)) return noRoom;
   }
   return 0;
@@ -120,15 +118,14 @@ function removeField(head: Head, id: number, nameLower: string): void {
   else head.removeAll(id);
 }
 
-/** `saves` collects the templates of a response that need the request head; null for a request. */
+/** `saves` collects what a response needs of the request head; null for a request. */
 function compileEdit(plan: HeaderEditPlan, saves: Template[] | null): HeaderEdit | null {
   if (plan.set.length + plan.add.length + plan.remove.length === 0) return null;
   const compile = ({ name, value }: { name: string; value: string }): FieldEdit => {
     assert(checkFieldName(name) === null && checkFieldValue(value) === null, `the plan's edit of header ${name} was checked`);
     const nameLower = name.toLowerCase();
     const compiled = template(value);
-    const saveAt = saves !== null && compiled.needsHead ? saves.push(compiled) - 1 : -1;
-    return { name, nameLower, id: fieldIdOf(nameLower), value: compiled, saveAt };
+    return { name, nameLower, id: fieldIdOf(nameLower), value: saves === null ? compiled : compiled.detach(saves) };
   };
   return {
     remove: plan.remove.map((name) => ({ nameLower: name.toLowerCase(), id: fieldIdOf(name.toLowerCase()) })),

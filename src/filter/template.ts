@@ -21,6 +21,8 @@ const part = Object.freeze({
   route: 8,
   pool: 9,
   endpoint: 10,
+  /** Taken from the request head while it was there: `facts.saved[id]`. */
+  saved: 11,
   // From here on the request head is needed.
   host: 20,
   authority: 21,
@@ -68,6 +70,17 @@ export class Template {
     this.parts = parts;
     this.isStatic = parts.every((p) => p.kind === part.literal);
     this.needsHead = parts.some((p) => p.kind >= part.host);
+  }
+
+  /**
+   * The same template for a time when the request head is gone. Its parts that need the head are pushed to `saves`: render those
+   * while the head is there, into `facts.saved` at the same places.
+   */
+  detach(saves: Template[]): Template {
+    if (!this.needsHead) return this;
+    return new Template(
+      this.parts.map((p) => (p.kind < part.host ? p : { kind: part.saved, text: '', id: saves.push(new Template([p])) - 1 })),
+    );
   }
 
   /** Does the text of the configuration begin so? */
@@ -136,6 +149,8 @@ function partText(p: Part, head: Head | null, facts: RequestFacts): string {
       return facts.pool;
     case part.endpoint:
       return facts.endpoint;
+    case part.saved:
+      return facts.saved[p.id]!;
     default:
       return head === null ? '' : headText(p, head);
   }
