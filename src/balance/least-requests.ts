@@ -13,6 +13,8 @@ import { TieredPolicy } from './tiers.ts';
 
 /** In the scratch: cannot be chosen. */
 const UNUSABLE = -1;
+/** Above every load, and below an unusable one read as an unsigned number. */
+const ABOVE_ALL = 2 ** 31;
 
 export class LeastRequestsPolicy extends TieredPolicy {
   readonly algorithm = 'least-requests';
@@ -27,22 +29,47 @@ export class LeastRequestsPolicy extends TieredPolicy {
   }
 
   protected choose(tier: Tier, _key: number, random: number, avoid: number): number {
-    const { loads, table } = this;
-    const { count, slots, weights, limits } = tier;
+    const { loads } = this;
+    this.table.inFlightOf(tier.slots, tier.count, loads);
+    if (tier.isLimited) {
+      const { count, limits } = tier;
+      for (let i = 0; i < count; i++) if (limits[i] !== 0 && loads[i]! >= limits[i]!) loads[i] = UNUSABLE;
+    }
+    if (avoid !== NONE) loads[avoid] = UNUSABLE;
+    return tier.isEven ? this.amongEven(tier.count, random) : this.byWeight(tier, random);
+  }
+
+  private amongEven(count: number, random: number): number {
+    const { loads } = this;
+    let least = ABOVE_ALL;
+    let ties = 0;
+    for (let i = 0; i < count; i++) {
+      // Unsigned, an unusable one is above all.
+      const load = loads[i]! >>> 0;
+      if (load < least) {
+        least = load;
+        ties = 1;
+      } else if (load === least) ties++;
+    }
+    if (ties === 0) return NONE;
+    let skip = ((random >>> 0) * FRACTION * ties) | 0;
+    for (let i = 0; i < count; i++) if (loads[i] === least && skip-- === 0) return i;
+    return NONE;
+  }
+
+  private byWeight(tier: Tier, random: number): number {
+    const { loads } = this;
+    const { count, inverses } = tier;
     const dither = (fmix32(random) + 1) * FRACTION;
     let best = NONE;
-    let bestLoad = 0;
+    let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < count; i++) {
-      const load = table.inFlight(slots[i]!);
-      if (i === avoid || (limits[i] !== 0 && load >= limits[i]!)) {
-        loads[i] = UNUSABLE;
-        continue;
-      }
-      loads[i] = load;
-      const relative = (load + dither) / weights[i]!;
-      if (best === NONE || relative < bestLoad) {
+      const load = loads[i]!;
+      if (load === UNUSABLE) continue;
+      const relative = (load + dither) * inverses[i]!;
+      if (relative < least) {
         best = i;
-        bestLoad = relative;
+        least = relative;
       }
     }
     return best === NONE ? NONE : this.amongEqual(tier, best, random);
@@ -55,7 +82,8 @@ export class LeastRequestsPolicy extends TieredPolicy {
     const weight = weights[best]!;
     let total = 0;
     for (let i = 0; i < count; i++) if (loads[i]! * weight === load * weights[i]!) total += weights[i]!;
-    let at = random * FRACTION * total;
+    if (total === weight) return best;
+    let at = (random >>> 0) * FRACTION * total;
     for (let i = 0; i < count; i++) {
       if (loads[i]! * weight !== load * weights[i]!) continue;
       at -= weights[i]!;

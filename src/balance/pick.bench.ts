@@ -35,7 +35,7 @@ function measure(algorithm: (typeof algorithms)[number], size: number, weighted:
     requestsMax: new Int32Array(size),
     table: workers[0]!,
   });
-  const picks = algorithm === 'least-requests' ? Math.ceil(6_000_000 / (size + 20)) : 500_000;
+  const picks = algorithm === 'least-requests' ? Math.ceil(15_000_000 / (size + 40)) : 500_000;
   let best = Number.POSITIVE_INFINITY;
   let sum = 0;
   for (let round = 0; round < ROUNDS; round++) {

@@ -26,7 +26,7 @@ export class PowerOfTwoPolicy extends TieredPolicy {
     if (avoid !== NONE) return this.chooseUsable(tier, random, avoid);
     if (tier.count === 1) return tier.isFull(0) ? NONE : 0;
     const first = tier.draw(random, NONE);
-    const random2 = fmix32(random);
+    const random2 = fmix32(random) | 0;
     const second = tier.count === 2 ? 1 - first : tier.draw(random2, first);
     if (!tier.isLimited) return this.lighter(tier, first, second, random2);
     const isFirstFull = tier.isFull(first);
@@ -37,7 +37,7 @@ export class PowerOfTwoPolicy extends TieredPolicy {
   private chooseUsable(tier: Tier, random: number, avoid: number): number {
     const first = tier.drawUsable(random, avoid, NONE);
     if (first === NONE) return NONE;
-    const random2 = fmix32(random);
+    const random2 = fmix32(random) | 0;
     const second = tier.drawUsable(random2, avoid, first);
     return second === NONE ? first : this.lighter(tier, first, second, random2);
   }

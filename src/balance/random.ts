@@ -11,6 +11,6 @@ export class RandomPolicy extends TieredPolicy {
     if (avoid !== NONE && tier.count === 1) return NONE;
     const place = tier.draw(random, avoid);
     if (!tier.isLimited || !tier.isFull(place)) return place;
-    return tier.drawUsable(fmix32(random), avoid, NONE);
+    return tier.drawUsable(fmix32(random) | 0, avoid, NONE);
   }
 }

@@ -2,7 +2,7 @@
  * Tier: the endpoints of a pool that may be given work now, with their weights: one for the ordinary ones, one for the backups.
  *
  * Who is ready and what it weighs changes seldom and is looked at only when the table's version says so; what is in flight changes all the time and is
- * read at each pick. Draws are by weight, without replacement: an endpoint left out is cut from the line of weights, not drawn again.
+ * read at each pick. Random numbers are 32 bits kept signed: an unsigned one above 2^31 would be boxed at every call. Draws are by weight, without replacement: an endpoint left out is cut from the line of weights, not drawn again.
  */
 import type { TableReader } from '../state/doors.ts';
 import { NONE } from './policy.ts';
@@ -16,6 +16,8 @@ export class Tier {
   readonly weights: Float64Array;
   /** Sum of the weights before each, and behind the last the sum of all. */
   readonly before: Float64Array;
+  /** One divided by each weight: a multiplication is several times cheaper. */
+  readonly inverses: Float64Array;
   readonly limits: Int32Array;
   count = 0;
   total = 0;
@@ -29,6 +31,7 @@ export class Tier {
     this.table = table;
     this.slots = new Int32Array(size);
     this.weights = new Float64Array(size);
+    this.inverses = new Float64Array(size);
     this.before = new Float64Array(size + 1);
     this.limits = new Int32Array(size);
   }
@@ -44,6 +47,7 @@ export class Tier {
     const i = this.count++;
     this.slots[i] = slot;
     this.weights[i] = weight;
+    this.inverses[i] = 1 / weight;
     this.limits[i] = limit;
     this.total += weight;
     this.before[i + 1] = this.total;
@@ -63,17 +67,18 @@ export class Tier {
     return limit !== 0 && this.table.inFlight(this.slots[place]!) >= limit;
   }
 
-  /** Draws a place by weight, leaving out one place (or NONE); the tier has another one. `random` unsigned 32 bits. */
+  /** Draws a place by weight, leaving out one place (or NONE); the tier has another one. */
   draw(random: number, except: number): number {
+    const fraction = (random >>> 0) * FRACTION;
     if (this.isEven) {
-      if (except === NONE) return (random * FRACTION * this.count) | 0;
-      const place = (random * FRACTION * (this.count - 1)) | 0;
+      if (except === NONE) return (fraction * this.count) | 0;
+      const place = (fraction * (this.count - 1)) | 0;
       return place >= except ? place + 1 : place;
     }
     const { before } = this;
-    if (except === NONE) return this.placeAt(random * FRACTION * this.total);
+    if (except === NONE) return this.placeAt(fraction * this.total);
     const width = this.weights[except]!;
-    const at = random * FRACTION * (this.total - width);
+    const at = fraction * (this.total - width);
     return this.placeAt(at >= before[except]! ? at + width : at);
   }
 
@@ -96,7 +101,7 @@ export class Tier {
     let total = 0;
     for (let i = 0; i < count; i++) if (i !== except && i !== other && !this.isFull(i)) total += weights[i]!;
     if (total === 0) return NONE;
-    let at = random * FRACTION * total;
+    let at = (random >>> 0) * FRACTION * total;
     let last = NONE;
     for (let i = 0; i < count; i++) {
       if (i === except || i === other || this.isFull(i)) continue;

@@ -30,17 +30,17 @@ export abstract class TieredPolicy implements Policy {
     }
     const { ordinary, backups } = this;
     if (ordinary.count > 0) {
-      const place = this.choose(ordinary, key, random >>> 0, avoid === NONE ? NONE : ordinary.placeOf(avoid));
+      const place = this.choose(ordinary, key, random | 0, avoid === NONE ? NONE : ordinary.placeOf(avoid));
       if (place !== NONE) return ordinary.slots[place]!;
     }
     if (backups.count > 0) {
-      const place = this.choose(backups, key, random >>> 0, avoid === NONE ? NONE : backups.placeOf(avoid));
+      const place = this.choose(backups, key, random | 0, avoid === NONE ? NONE : backups.placeOf(avoid));
       if (place !== NONE) return backups.slots[place]!;
     }
     return avoid === NONE ? NONE : this.lastResort(avoid);
   }
 
-  /** Place in a tier that is not empty, or NONE. `random` is unsigned; `avoid` is a place that must not be chosen, or NONE. Allocates nothing. */
+  /** Place in a tier that is not empty, or NONE. `random` is 32 bits, signed; `avoid` is a place that must not be chosen, or NONE. Allocates nothing. */
   protected abstract choose(tier: Tier, key: number, random: number, avoid: number): number;
 
   /** Called after the tiers were made anew, for what a policy derives from them. May take its time, may not allocate. */

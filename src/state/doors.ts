@@ -36,6 +36,8 @@ export interface TableReader {
   weightPercent(slot: number): number;
   /** Exchanges in flight over all workers. */
   inFlight(slot: number): number;
+  /** The same for the first `count` of these slots, into `out`: who looks at a whole pool walks each worker's memory once. */
+  inFlightOf(slots: Int32Array, count: number, out: Int32Array): void;
   /** Exchanges begun over all workers, ever. */
   requests(slot: number): number;
   /** Exchanges begun in the pool of this slot over all workers, ever: whose turn it is. */

@@ -98,6 +98,16 @@ export class Reader implements TableReader {
     return sum;
   }
 
+  inFlightOf(slots: Int32Array, count: number, out: Int32Array): void {
+    const { i32, stripe4 } = this;
+    let at = this.inFlightAt;
+    for (let i = 0; i < count; i++) out[i] = i32[at + slots[i]!]!;
+    for (let left = i32[header.stripesHigh]! - 1; left > 0; left--) {
+      at += stripe4;
+      for (let i = 0; i < count; i++) out[i]! += i32[at + slots[i]!]!;
+    }
+  }
+
   requests(slot: number): number {
     const { f64, stripe8 } = this;
     let at = this.requestsAt + slot;
