@@ -227,8 +227,8 @@ export class Http1Decoder {
           const from = p;
           p = end;
           if (this.state === state.untilClose && this.bodyBytesMax > 0) {
-            const room = this.bodyBytesMax - this.bodyBytes;
-            if (p - from > room) return this.die(check.bodyTooLarge, from + room - start);
+            p = Math.min(end, from + this.bodyBytesMax - this.bodyBytes);
+            if (p === from) return this.die(check.bodyTooLarge, p - start);
             this.bodyBytes += p - from;
           }
           sink.onBody(from, p);
