@@ -99,7 +99,7 @@ test('response values made of the request are taken while the request is there',
   f.endpoint = '10.0.1.11:8080';
   const response = headOf([['X-Path', 'theirs']]);
   assert.equal(chain.response(response, f), 0);
-  assert.deepEqual(live(response), ['x-path: /some/path', 'x-pool: web 10.0.1.11:8080']);
+  assert.deepEqual(live(response), ['x-path: /some/path 10.0.1.11:8080', 'x-pool: web 10.0.1.11:8080']);
 });
 
 test('the first filter of a route has the last word on the response', () => {
