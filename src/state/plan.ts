@@ -5,7 +5,8 @@
  *
  * Ids: `ListenerPlan.id`, `RoutePlan.id`, `PoolPlan.id` are numbers that belong to a *name* for the life of the state table: the same name
  * keeps its id over reloads, so counters keyed by id survive. `EndpointPlan.slot` likewise belongs to pool name + address.
- * Arrays are in the plan's own order; where an array index is meant, the name says `index`.
+ * Ids are for counters only, and -1 until control gives them. One part of a plan refers to another by its index: `pool` in a target is an index
+ * in `plan.pools`, `RoutePlan.listeners` are indexes in `plan.listeners`.
  */
 import type { Address } from '../base/wire.ts';
 
@@ -67,7 +68,10 @@ export interface ListenerPlan {
   name: string;
   addresses: Address[];
   protocol: 'http';
-  /** Where requests go that no route matches; null: 404. */
+  /**
+   * Where requests go that no route matches; null: 404. For people: it stands in `plan.routes` too, as the last route of this listener
+   * (named `listener/NAME`), so that routes alone decide.
+   */
   to: TargetPlan | null;
   /** Every request is answered by a 308 to https. */
   redirectToHttps: boolean;
@@ -120,7 +124,7 @@ export interface ListenerTimeoutsPlan {
   bodyMs: number;
 }
 
-/** Weighted pools. Weights are relative; at least one is above 0. */
+/** Weighted pools, by their index in `plan.pools`. Weights are relative; at least one is above 0. */
 export interface TargetPlan {
   pools: { pool: number; weight: number }[];
 }
@@ -146,10 +150,11 @@ export type PathMatchPlan =
 
 export interface RoutePlan {
   id: number;
+  /** Routes that come from one entry with several hosts or paths share name and id. */
   name: string;
   /** Where it was written: "weir.yaml:83". */
   source: string;
-  /** Ids of the listeners it applies to; null: all HTTP listeners. */
+  /** Indexes of the listeners it applies to; null: all HTTP listeners. */
   listeners: number[] | null;
   match: RouteMatchPlan;
   action: RouteActionPlan;
@@ -233,6 +238,7 @@ export interface RetryPlan {
   /** Retries as a share of requests, 0..1. 0.2; at least `budgetMin` a second are allowed. */
   budget: number;
   budgetMin: number;
+  /** Limit for one try; 0 = none, the response timeout decides. */
   perTryMs: number;
 }
 

@@ -1,0 +1,88 @@
+/** `weir proxy`: a config from flags. The flags are written as a config and read as one, so both mean the same by construction. */
+import { stringify } from 'yaml';
+import { readEndpoint, readListen } from './address.ts';
+import { type ConfigOptions, type ConfigResult, parseConfig } from './config.ts';
+import { type ConfigFault, faultOfFile } from './fault.ts';
+import { algorithms, type Config } from './schema.ts';
+import { nearest } from './suggest.ts';
+
+export interface ProxyFlags {
+  from: string;
+  to: readonly string[];
+  /** Algorithm. */
+  balance?: string;
+  /** Path that health checks ask for, or tcp. */
+  check?: string;
+  workers?: number;
+  engine?: 'auto' | 'uring' | 'epoll';
+  /** stdout, stderr or a path. */
+  accessLog?: string;
+}
+
+/** The config that says the same, as YAML. */
+export function configText(flags: ProxyFlags): string {
+  const config: Config = {
+    version: 1,
+    listeners: { web: { listen: flags.from, to: 'web' } },
+    pools: { web: { endpoints: [...flags.to] } },
+  };
+  const pool = config.pools!.web;
+  if (flags.balance !== undefined) pool.balance = flags.balance as (typeof algorithms)[number];
+  if (flags.check !== undefined) pool.health = flags.check;
+  if (flags.workers !== undefined || flags.engine !== undefined) {
+    config.process = {};
+    if (flags.workers !== undefined) config.process.workers = flags.workers;
+    if (flags.engine !== undefined) config.process.engine = flags.engine;
+  }
+  if (flags.accessLog !== undefined) config.logs = { access: flags.accessLog };
+  return `# yaml-language-server: $schema=./weir.schema.json\n${stringify(config)}`;
+}
+
+/** The plan of these flags. Faults name the flag in the place of a file. */
+export function planFromFlags(flags: ProxyFlags, options: ConfigOptions): ConfigResult {
+  const result = parseConfig(
+    configText({ ...flags, from: literal(flags.from), to: flags.to.map(literal) }),
+    'weir proxy',
+    options.env,
+    options,
+  );
+  const faults = flagFaults(flags);
+  if (faults.length > 0) return { ...result, plan: null, process: null, faults, warnings: [] };
+  // Whoever types one line knows that there are no health checks.
+  return { ...result, warnings: result.warnings.filter((warning) => warning.code !== 'no-health-check') };
+}
+
+function flagFaults(flags: ProxyFlags): ConfigFault[] {
+  const faults: ConfigFault[] = [];
+  const listen = readListen(flags.from);
+  if (!listen.ok) faults.push(faultOfFile('--from', 'bad-value', `${flags.from}: ${listen.message}`, listen.help ?? null));
+  if (flags.to.length === 0)
+    faults.push(faultOfFile('--to', 'missing-key', 'at least one endpoint is needed', 'for example --to 127.0.0.1:3000'));
+  const seen = new Set<string>();
+  for (const to of flags.to) {
+    const read = readEndpoint(to);
+    if (!read.ok) faults.push(faultOfFile('--to', 'bad-value', `${to}: ${read.message}`, read.help ?? null));
+    else if (seen.has(read.value.text)) faults.push(faultOfFile('--to', 'defined-twice', `${to} is given twice`));
+    else seen.add(read.value.text);
+  }
+  const { balance, check } = flags;
+  if (balance !== undefined && !(algorithms as readonly string[]).includes(balance)) {
+    const guess = nearest(balance, algorithms);
+    faults.push(
+      faultOfFile(
+        '--balance',
+        'bad-value',
+        `${balance} is no algorithm`,
+        guess ? `did you mean ${guess}?` : `known are ${algorithms.join(', ')}`,
+      ),
+    );
+  }
+  if (check !== undefined && check !== 'tcp' && !/^\/[\x21-\x7e]*$/.test(check))
+    faults.push(faultOfFile('--check', 'bad-value', `${check}: expected a path to ask for, or tcp`));
+  return faults;
+}
+
+/** A placeholder in a flag was the shell's to fill in. */
+function literal(text: string): string {
+  return text.replaceAll('${', '$${');
+}

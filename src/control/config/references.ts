@@ -1,0 +1,225 @@
+/**
+ * References: what one part of a config says about another, and rules over several keys. Works on the tree, so that these errors come
+ * together with those of the schema, however broken the rest is.
+ */
+import { checkFieldName } from '../../filter/filter.ts';
+import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
+import { type ConfigFault, type FaultCode, type FaultDetail, faultAt } from './fault.ts';
+import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
+import { NAME } from './schema.ts';
+import type { Place } from './source.ts';
+import { nearest } from './suggest.ts';
+
+export function checkReferences(root: MapNode, isIncomplete: boolean, faults: ConfigFault[]): void {
+  new References(root, isIncomplete, faults).check();
+}
+
+/** How checkFieldName ends when a text is no name at all; otherwise it is one that no edit may touch. */
+const NOT_A_NAME = 'is not a header name';
+
+type NameKind = 'pool' | 'filter' | 'listener' | 'route';
+
+class References {
+  readonly root: MapNode;
+  readonly isIncomplete: boolean;
+  readonly faults: ConfigFault[];
+  readonly names: Record<NameKind, string[]>;
+
+  constructor(root: MapNode, isIncomplete: boolean, faults: ConfigFault[]) {
+    this.root = root;
+    this.isIncomplete = isIncomplete;
+    this.faults = faults;
+    this.names = { pool: keys(root, 'pools'), filter: keys(root, 'filters'), listener: keys(root, 'listeners'), route: [] };
+  }
+
+  check(): void {
+    this.routeNames();
+    this.listeners();
+    for (const [name, pool] of entries(childOf(this.root, 'pools')))
+      this.endpoints(childOf(pool, 'endpoints'), ['pools', name, 'endpoints']);
+    for (const [name, filter] of entries(childOf(this.root, 'filters')))
+      this.headerEdits(childOf(filter, 'headers'), ['filters', name, 'headers']);
+    items(childOf(this.root, 'routes')).forEach((route, i) => this.route(route, ['routes', String(i)]));
+    items(childOf(this.root, 'tests')).forEach((test, i) => {
+      const expect = childOf(test, 'expect');
+      this.name(childOf(expect, 'pool'), 'pool', ['tests', String(i), 'expect', 'pool']);
+      this.name(childOf(test, 'listener'), 'listener', ['tests', String(i), 'listener']);
+      // Routes without a name are called by what they match, so only a text that could be a name can be judged.
+      const route = childOf(expect, 'route');
+      const named = textOf(route);
+      if (named !== undefined && named !== 'none' && NAME.test(named) && !named.includes('.'))
+        this.name(route, 'route', ['tests', String(i), 'expect', 'route']);
+    });
+  }
+
+  routeNames(): void {
+    const first = new Map<string, Node>();
+    items(childOf(this.root, 'routes')).forEach((route, i) => {
+      const node = childOf(route, 'name');
+      const name = textOf(node);
+      if (node === undefined || name === undefined) return;
+      const before = first.get(name);
+      if (before) this.twice(node, `a route named ${name} is defined twice`, before, ['routes', String(i), 'name']);
+      else first.set(name, node);
+    });
+    this.names.route = [...first.keys()];
+  }
+
+  listeners(): void {
+    const first = new Map<string, Node>();
+    for (const [name, listener] of entries(childOf(this.root, 'listeners'))) {
+      const path = ['listeners', name];
+      this.to(childOf(listener, 'to'), [...path, 'to']);
+      for (const node of itemsOf(childOf(listener, 'listen'))) {
+        const text = textOf(node) ?? '';
+        if (text.startsWith('systemd:'))
+          this.fault(node, 'not-yet', `${path.join('.')}.listen: systemd: is not available yet in this version`, path);
+        const read = readListen(text);
+        // Port 0 asks for any free port, so two of them are two.
+        if (!read.ok || (read.value.kind === 'ip' && read.value.port === 0)) continue;
+        const key = JSON.stringify(read.value);
+        const before = first.get(key);
+        if (before) this.twice(node, 'this address is listened on twice', before, [...path, 'listen']);
+        else first.set(key, node);
+      }
+    }
+  }
+
+  route(route: Node, path: string[]): void {
+    if (route.kind !== 'map') return;
+    const actions = ['to', 'redirect', 'respond'].filter((key) => entryOf(route, key) !== undefined);
+    const isForeign = route.entries.some((e) =>
+      ['backend', 'pool', 'proxy_pass', 'service', 'target', 'forward', 'cluster', 'return', 'upstream'].includes(e.key),
+    );
+    if (actions.length !== 1 && !(actions.length === 0 && isForeign))
+      this.fault(route, 'bad-value', `${path.join('.')}: a route needs exactly one of to, redirect or respond`, path);
+    this.to(childOf(route, 'to'), [...path, 'to']);
+    for (const node of itemsOf(childOf(route, 'use'))) this.name(node, 'filter', [...path, 'use']);
+    for (const node of itemsOf(childOf(route, 'listener'))) this.name(node, 'listener', [...path, 'listener']);
+    this.pathForm(childOf(route, 'path'), [...path, 'path']);
+    this.fieldNames(childOf(route, 'header'), [...path, 'header'], false);
+    this.fieldNames(childOf(childOf(route, 'respond'), 'headers'), [...path, 'respond', 'headers'], true);
+    const rewrite = childOf(route, 'rewrite');
+    const whole = entryOf(rewrite, 'path');
+    if (whole && (entryOf(rewrite, 'stripPrefix') || entryOf(rewrite, 'addPrefix')))
+      this.fault(
+        whole.keyPlace,
+        'bad-value',
+        `${path.join('.')}.rewrite: path says it all; stripPrefix and addPrefix cannot stand beside it`,
+        path,
+      );
+    if (rewrite && actions[0] !== 'to' && actions.length === 1)
+      this.fault(
+        entryOf(route, 'rewrite')!.keyPlace,
+        'bad-value',
+        `${path.join('.')}.rewrite: only requests that go to a pool can be rewritten`,
+        path,
+      );
+  }
+
+  pathForm(node: Node | undefined, path: string[]): void {
+    for (const form of itemsOf(node)) {
+      if (form.kind !== 'map') continue;
+      const known = form.entries.filter((e) => ['exact', 'prefix', 'regex'].includes(e.key));
+      if (known.length !== 1 && known.length === form.entries.length)
+        this.fault(form, 'bad-value', `${path.join('.')}: expected exactly one of exact, prefix or regex`, path);
+    }
+  }
+
+  /** A pool's name, an address, a list of addresses, or pools with weights. */
+  to(node: Node | undefined, path: string[]): void {
+    if (node === undefined) return;
+    if (node.kind === 'list') {
+      this.endpoints(node, path);
+      return;
+    }
+    if (node.kind === 'scalar') {
+      const text = textOf(node);
+      if (text !== undefined && !looksLikeAddress(text)) this.name(node, 'pool', path);
+      return;
+    }
+    for (const entry of node.entries) this.nameText(entry.key, entry.keyPlace, 'pool', [...path, entry.key]);
+    const weights = node.entries.map((e) => (e.value.kind === 'scalar' ? e.value.value : null));
+    if (node.entries.length === 0) this.fault(node, 'bad-value', `${path.join('.')}: no pool is named`, path);
+    else if (weights.every((w) => w === 0))
+      this.fault(node, 'bad-value', `${path.join('.')}: one weight has to be above 0`, path);
+  }
+
+  endpoints(node: Node | undefined, path: string[]): void {
+    if (node?.kind !== 'list') return;
+    const first = new Map<string, Node>();
+    node.items.forEach((item, i) => {
+      const at = item.kind === 'map' ? childOf(item, 'address') : item;
+      const read = readEndpoint(textOf(at) ?? '');
+      if (!read.ok || at === undefined) return;
+      const before = first.get(read.value.text);
+      if (before) this.twice(at, `${read.value.text} is in this pool twice`, before, [...path, String(i)]);
+      else first.set(read.value.text, at);
+    });
+    if (node.items.length === 0 && path[0] === 'pools')
+      this.fault(node, 'bad-value', `${path.join('.')}: a pool needs at least one endpoint`, path);
+  }
+
+  headerEdits(headers: Node | undefined, path: string[]): void {
+    for (const side of ['request', 'response']) {
+      const edit = childOf(headers, side);
+      for (const how of ['set', 'add']) this.fieldNames(childOf(edit, how), [...path, side, how], true);
+      for (const node of itemsOf(childOf(edit, 'remove'))) {
+        const wrong = checkFieldName(textOf(node) ?? 'x-any');
+        if (wrong !== null && !wrong.endsWith(NOT_A_NAME)) this.fault(node, 'bad-value', wrong, [...path, side, 'remove']);
+      }
+    }
+  }
+
+  fieldNames(map: Node | undefined, path: string[], isWritten: boolean): void {
+    if (map?.kind !== 'map') return;
+    const first = new Map<string, Entry>();
+    for (const entry of map.entries) {
+      const wrong = checkFieldName(entry.key);
+      if (wrong !== null && (isWritten || wrong.endsWith(NOT_A_NAME)))
+        this.fault(entry.keyPlace, 'bad-value', `${path.join('.')}: ${wrong}`, [...path, entry.key]);
+      const before = first.get(entry.key.toLowerCase());
+      if (before) this.twice(entry.keyPlace, `${entry.key} is named twice`, before.keyPlace, [...path, entry.key]);
+      else first.set(entry.key.toLowerCase(), entry);
+    }
+  }
+
+  name(node: Node | undefined, kind: NameKind, path: string[]): void {
+    const text = textOf(node);
+    if (node !== undefined && text !== undefined) this.nameText(text, node, kind, path);
+  }
+
+  nameText(text: string, place: Place, kind: NameKind, path: string[]): void {
+    const known = this.names[kind];
+    if (known.includes(text) || !NAME.test(text) || this.isIncomplete) return;
+    const guess = nearest(text, known);
+    const help =
+      guess !== null
+        ? `did you mean ${guess}?`
+        : known.length === 0
+          ? 'none is defined'
+          : `defined are ${known.slice(0, 8).join(', ')}`;
+    this.fault(place, `no-such-${kind}`, `there is no ${kind} named ${text}`, path, { help });
+  }
+
+  twice(place: Place, message: string, first: Place, path: string[]): void {
+    this.fault(place, 'defined-twice', message, path, { also: { message: 'first defined at', place: first } });
+  }
+
+  fault(place: Place, code: FaultCode, message: string, path: readonly string[], detail: FaultDetail = {}): void {
+    this.faults.push(faultAt(place, code, message, { ...detail, path }));
+  }
+}
+
+function keys(root: MapNode, key: string): string[] {
+  const node = childOf(root, key);
+  return node?.kind === 'map' ? node.entries.map((e) => e.key) : [];
+}
+
+function entries(node: Node | undefined): [string, Node][] {
+  return node?.kind === 'map' ? node.entries.map((e) => [e.key, e.value]) : [];
+}
+
+function items(node: Node | undefined): Node[] {
+  return node?.kind === 'list' ? node.items : [];
+}
