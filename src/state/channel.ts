@@ -50,7 +50,8 @@ export interface WorkerStart {
 export type DownMessage =
   /**
    * Build it, answer ready or refused; it is in force when the table's epoch reaches plan.epoch. `newSockets`: keys of the descriptors
-   * waiting on fdPass, in order; one datagram carries up to {@link DESCRIPTORS_PER_DATAGRAM} of them. The first plan names those of WorkerStart.
+   * waiting on fdPass, in order; one datagram carries up to {@link DESCRIPTORS_PER_DATAGRAM} of them. Empty in the first plan: its sockets are those of
+   * WorkerStart.
    */
   | { type: 'plan'; plan: Plan; newSockets: string[] }
   /** A plan that was sent will not be put in force: drop it, and close the sockets that came for it. */
