@@ -19,6 +19,7 @@ import {
 export { ControlDoor, endpointState, endpointStateNames, stateOf } from './control-door.ts';
 export { layoutProblem, type TableSizes } from './layout.ts';
 export { Reader } from './reader.ts';
+export { Tally } from './tally.ts';
 export { WorkerDoor } from './worker-door.ts';
 
 /** Bytes the memory must have; most of them stay untouched and cost nothing. */

@@ -1,0 +1,310 @@
+/**
+ * tally: everything the workers counted, summed for people: metrics, status pages. Off the hot path; it may allocate.
+ *
+ * Counters are the stripes in use plus the stripe of the dead, gauges the stripes in use. Read from the control process: there the fold of a
+ * dead stripe is over before anybody reads, so that no counter is ever seen twice or not at all.
+ */
+import { protocolNames, rejectionNames, retryReasonNames } from './doors.ts';
+import {
+  CHECK_STRIDE,
+  checkField,
+  connectResultNames,
+  exchangeField,
+  HISTOGRAM,
+  header,
+  LISTENER_STRIDE,
+  listenerField,
+  POOL_CHECK_STRIDE,
+  POOL_STRIDE,
+  poolField,
+  type RowsLayout,
+  SLOT_STRIDE,
+  SLOT_TIMES_STRIDE,
+  slotField,
+  slotTimes,
+  stripeField,
+} from './layout.ts';
+import { Names } from './names.ts';
+import { Reader } from './reader.ts';
+import { kindOf, listenerOf, methodOf, numberOf, poolOf, Rows, routeOf, rowKind, variantOf } from './rows.ts';
+
+export { connectResultNames } from './layout.ts';
+
+/** Counts of the 16 buckets, then the sum in ms. The bounds are `bucketBoundsMs`. */
+export type Histogram = Float64Array;
+
+export interface SlotTally {
+  /** Ended exchanges by class: 0 no status, 1..5. */
+  classes: number[];
+  faults: number;
+  timeouts: number;
+  /** Longest run of failures, now, of any one worker. */
+  streak: number;
+  wiresIdle: number;
+  wiresBusy: number;
+  /** In the order of `connectResultNames`. */
+  connects: number[];
+  connectTimes: Histogram;
+  responseTimes: Histogram;
+  checksPassed: number;
+  checksFailed: number;
+  /** In the order of `endpointStateNames`. */
+  transitions: number[];
+}
+
+export interface PoolTally {
+  begun: number;
+  /** In the order of `retryReasonNames`. */
+  retries: number[];
+  budgetExhausted: number;
+  queue: number;
+  queueTimeouts: number;
+  queueTimes: Histogram;
+  checkTimes: Histogram;
+}
+
+export interface ListenerTally {
+  /** By protocol number. */
+  connections: number[];
+  connectionsTotal: number[];
+  /** In the order of `rejectionNames`. */
+  rejected: number[];
+  received: number;
+  sent: number;
+}
+
+export interface StripeTally {
+  stripe: number;
+  heartbeatMs: number;
+  epoch: number;
+  busyRatio: number;
+  heapUsedBytes: number;
+  blocksFree: number;
+  enters: number;
+  completions: number;
+  overflows: number;
+}
+
+/** Finished exchanges of one combination. Ids -1 = none. */
+export interface ExchangeTally {
+  listener: number;
+  route: number;
+  pool: number;
+  /** 0 no status, 1..5. */
+  class: number;
+  total: Histogram;
+  firstByte: Histogram;
+  overhead: Histogram;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+export interface RequestTally {
+  listener: number;
+  route: number;
+  pool: number;
+  method: number;
+  status: number;
+  protocol: number;
+  count: number;
+}
+export interface FaultTally {
+  faultId: number;
+  route: number;
+  pool: number;
+  count: number;
+}
+export interface InFlightTally {
+  listener: number;
+  pool: number;
+  count: number;
+}
+
+export class Tally extends Reader {
+  private readonly names: { listener: Names; route: Names; pool: Names };
+
+  constructor(buffer: ArrayBufferLike) {
+    super(buffer);
+    const { layout } = this;
+    this.names = {
+      listener: new Names(buffer, layout.listenerNames, layout.sizes.listenersMax),
+      route: new Names(buffer, layout.routeNames, layout.sizes.routesMax),
+      pool: new Names(buffer, layout.poolNames, layout.sizes.poolsMax),
+    };
+  }
+
+  /** Name of an id; '' for none. */
+  nameOf(kind: 'listener' | 'route' | 'pool', id: number): string {
+    return id < 0 ? '' : this.names[kind].text(id);
+  }
+
+  slot(slot: number): SlotTally {
+    const { layout, f64 } = this;
+    const row = layout.slots + 8 * slot * SLOT_STRIDE;
+    const times = layout.slotTimes + 8 * slot * SLOT_TIMES_STRIDE;
+    const checks = layout.checks / 8 + slot * CHECK_STRIDE;
+    let streak = 0;
+    for (const stripe of this.living()) streak = Math.max(streak, f64[this.at(stripe, row) / 8 + slotField.streak]!);
+    return {
+      classes: this.sums(row, slotField.class, 6),
+      faults: this.sum(row, slotField.faults),
+      timeouts: this.sum(row, slotField.timeouts),
+      streak,
+      wiresIdle: this.gauge(layout.wiresIdle + 4 * slot),
+      wiresBusy: this.gauge(layout.wiresBusy + 4 * slot),
+      connects: this.sums(row, slotField.connects, connectResultNames.length),
+      connectTimes: this.histogram(times, slotTimes.connect),
+      responseTimes: this.histogram(times, slotTimes.response),
+      checksPassed: f64[checks + checkField.passed]!,
+      checksFailed: f64[checks + checkField.failed]!,
+      transitions: Array.from(f64.subarray(checks + checkField.transitions, checks + checkField.transitions + 4)),
+    };
+  }
+
+  /** Ids as in the plan; -1 is what belongs to no pool. */
+  pool(pool: number): PoolTally {
+    const { layout } = this;
+    const id = pool < 0 ? layout.sizes.poolsMax : pool;
+    const row = layout.pools + 8 * id * POOL_STRIDE;
+    const checks = layout.poolChecks / 8 + id * POOL_CHECK_STRIDE;
+    return {
+      begun: this.sum(row, poolField.begun),
+      retries: this.sums(row, poolField.retries, retryReasonNames.length),
+      budgetExhausted: this.sum(row, poolField.budgetExhausted),
+      queue: this.sum(row, poolField.queue),
+      queueTimeouts: this.sum(row, poolField.queueTimeouts),
+      queueTimes: this.histogram(row, poolField.queueTimes),
+      checkTimes: this.f64.slice(checks, checks + HISTOGRAM),
+    };
+  }
+
+  listener(listener: number): ListenerTally {
+    const { layout } = this;
+    const row = layout.listeners + 8 * (listener < 0 ? layout.sizes.listenersMax : listener) * LISTENER_STRIDE;
+    return {
+      connections: this.sums(row, listenerField.connections, protocolNames.length),
+      connectionsTotal: this.sums(row, listenerField.connectionsTotal, protocolNames.length),
+      rejected: this.sums(row, listenerField.rejected, rejectionNames.length),
+      received: this.sum(row, listenerField.received),
+      sent: this.sum(row, listenerField.sent),
+    };
+  }
+
+  stripe(stripe: number): StripeTally {
+    const at = this.at(stripe, 0) / 8;
+    const { f64 } = this;
+    return {
+      stripe,
+      heartbeatMs: f64[at + stripeField.heartbeat]!,
+      epoch: f64[at + stripeField.inForce]!,
+      busyRatio: f64[at + stripeField.busyRatio]!,
+      heapUsedBytes: f64[at + stripeField.heapUsed]!,
+      blocksFree: f64[at + stripeField.blocksFree]!,
+      enters: f64[at + stripeField.enters]!,
+      completions: f64[at + stripeField.completions]!,
+      overflows: f64[at + stripeField.overflows]!,
+    };
+  }
+
+  logLinesDropped(): number {
+    return this.sum(0, stripeField.logLinesDropped);
+  }
+  /** Counts that found their stripe's rows full. */
+  rowsDropped(): number {
+    return this.sum(0, stripeField.exchangeRowsDropped) + this.sum(0, stripeField.countRowsDropped);
+  }
+
+  exchanges(): ExchangeTally[] {
+    const tallies = new Map<string, ExchangeTally>();
+    this.walk(this.layout.exchanges, (hi, lo, at) => {
+      if (kindOf(hi) !== rowKind.exchange) return;
+      const key = `${hi} ${lo}`;
+      let tally = tallies.get(key);
+      if (tally === undefined) {
+        tally = {
+          listener: listenerOf(hi),
+          route: routeOf(hi),
+          pool: poolOf(lo),
+          class: variantOf(hi),
+          total: new Float64Array(HISTOGRAM),
+          firstByte: new Float64Array(HISTOGRAM),
+          overhead: new Float64Array(HISTOGRAM),
+          bytesIn: 0,
+          bytesOut: 0,
+        };
+        tallies.set(key, tally);
+      }
+      this.add(tally.total, at + exchangeField.total);
+      this.add(tally.firstByte, at + exchangeField.firstByte);
+      this.add(tally.overhead, at + exchangeField.overhead);
+      tally.bytesIn += this.f64[at + exchangeField.bytesIn]!;
+      tally.bytesOut += this.f64[at + exchangeField.bytesOut]!;
+    });
+    return [...tallies.values()];
+  }
+
+  /** The counters of single numbers. */
+  counts(): { requests: RequestTally[]; faults: FaultTally[]; inFlight: InFlightTally[] } {
+    const sums = new Map<string, { hi: number; lo: number; count: number }>();
+    this.walk(this.layout.counts, (hi, lo, at) => {
+      const key = `${hi} ${lo}`;
+      const known = sums.get(key);
+      if (known === undefined) sums.set(key, { hi, lo, count: this.f64[at]! });
+      else known.count += this.f64[at]!;
+    });
+    const requests: RequestTally[] = [];
+    const faults: FaultTally[] = [];
+    const inFlight: InFlightTally[] = [];
+    for (const { hi, lo, count } of sums.values()) {
+      const listener = listenerOf(hi);
+      const route = routeOf(hi);
+      const pool = poolOf(lo);
+      const kind = kindOf(hi);
+      if (kind === rowKind.request) {
+        requests.push({ listener, route, pool, method: methodOf(lo), status: numberOf(lo), protocol: variantOf(hi), count });
+      } else if (kind === rowKind.fault) faults.push({ faultId: numberOf(lo), route, pool, count });
+      else if (kind === rowKind.inFlight) inFlight.push({ listener, pool, count });
+    }
+    return { requests, faults, inFlight };
+  }
+
+  private walk(rows: RowsLayout, visit: (hi: number, lo: number, at: number) => void): void {
+    for (const stripe of this.all()) {
+      const table = new Rows(this.i32, this.f64, this.layout, stripe, rows);
+      for (let row = 0, { count } = table; row < count; row++) visit(table.hi(row), table.lo(row), table.at(row));
+    }
+  }
+
+  private *living(): Generator<number> {
+    for (let stripe = 0; stripe < this.i32[header.stripesHigh]!; stripe++) yield stripe;
+  }
+  private *all(): Generator<number> {
+    yield* this.living();
+    yield this.layout.sizes.stripesMax;
+  }
+  /** Byte of a place in a stripe. */
+  private at(stripe: number, place: number): number {
+    return this.layout.stripes + stripe * this.layout.stripeBytes + place;
+  }
+  private sum(row: number, field: number): number {
+    let sum = 0;
+    for (const stripe of this.all()) sum += this.f64[this.at(stripe, row) / 8 + field]!;
+    return sum;
+  }
+  private sums(row: number, field: number, length: number): number[] {
+    return Array.from({ length }, (_, i) => this.sum(row, field + i));
+  }
+  private gauge(place: number): number {
+    let sum = 0;
+    for (const stripe of this.living()) sum += this.i32[this.at(stripe, place) / 4]!;
+    return sum;
+  }
+  private histogram(row: number, field: number): Histogram {
+    const result = new Float64Array(HISTOGRAM);
+    for (const stripe of this.all()) this.add(result, this.at(stripe, row) / 8 + field);
+    return result;
+  }
+  private add(to: Float64Array, at: number): void {
+    for (let i = 0; i < HISTOGRAM; i++) to[i]! += this.f64[at + i]!;
+  }
+}
