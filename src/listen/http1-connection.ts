@@ -527,6 +527,9 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     this.isReading = false;
     this.isRequestDone = this.isResponseDone = false;
     this.countBytes();
+    this.wire.drainBelow = -1;
+    this.isPausedByRelay = false;
+    if (!this.isPausedByUs) this.wire.resume();
     if (!this.keepAlive) this.close(this.isDeaf || this.stashBlock !== NO_BLOCK ? closeHow.linger : closeHow.flush);
   }
 

@@ -324,6 +324,9 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
       this.parts.heads.give(decoder.head);
       decoder.head = null;
     }
+    // The exchange may have paused the wire for a slow client just before the end came.
+    this.wire!.drainBelow = -1;
+    this.wire!.resume();
     if (this.isRequestDone && this.keepAlive && isClean && this.wire!.isOpen) this.endpoint.putBack(this);
     else this.shut(this.isRequestDone ? closeHow.flush : closeHow.reset);
     sink.onResponseEnd();
