@@ -45,17 +45,27 @@ export class Gatherer {
       this.isIncomplete = true;
       this.faults.push(from === null ? faultOfFile(path, code, message) : faultAt(from, code, message));
     };
-    if (chain.includes(full)) return problem('include-loop', `${path} includes itself`);
-    if (chain.length > INCLUDE_DEPTH_MAX) return problem('include-loop', `files are included ${INCLUDE_DEPTH_MAX} deep at most`);
+    if (chain.includes(full)) {
+      problem('include-loop', `${path} includes itself`);
+      return;
+    }
+    if (chain.length > INCLUDE_DEPTH_MAX) {
+      problem('include-loop', `files are included ${INCLUDE_DEPTH_MAX} deep at most`);
+      return;
+    }
     // Two patterns may match one file; it counts once.
     if (this.seen.includes(full)) return;
-    if (this.seen.length >= FILES_MAX) return problem('too-large', `a config has ${FILES_MAX} files at most`);
+    if (this.seen.length >= FILES_MAX) {
+      problem('too-large', `a config has ${FILES_MAX} files at most`);
+      return;
+    }
     this.seen.push(full);
     let text: string;
     try {
       text = this.files.readFile(full);
     } catch (error) {
-      return problem('no-such-file', `${path} cannot be read: ${errorWord(error)}`);
+      problem('no-such-file', `${path} cannot be read: ${errorWord(error)}`);
+      return;
     }
     this.text(new Source(path, text), [...chain, full]);
   }

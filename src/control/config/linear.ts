@@ -223,16 +223,24 @@ class Check {
     else if (atom.kind === 'group' && atom.branches.length === 1 && atom.branches[0].every(isOneCharacter)) {
       if (atom.branches[0].length === 0) return;
       set = (atom.branches[0][0].atom as { set: CharSet }).set;
-    } else return this.refuse('something that itself repeats or has alternatives is repeated without a bound');
+    } else {
+      this.refuse('something that itself repeats or has alternatives is repeated without a bound');
+      return;
+    }
     const isAnything = atom.kind === 'set' && set.every((bit) => bit === 1);
     if (next === null && isAnything) return;
-    if (this.restarts) return this.refuse('more than one repetition may have to give characters back');
+    if (this.restarts) {
+      this.refuse('more than one repetition may have to give characters back');
+      return;
+    }
     if (next !== null && overlaps(set, next)) this.restarts = true;
   }
 
   group(atom: { branches: Item[][] }, min: number, max: number, next: Next): void {
-    if (max > 1 && atom.branches.some((branch) => !branch.every(isOneCharacter)))
-      return this.refuse('something that itself repeats is repeated');
+    if (max > 1 && atom.branches.some((branch) => !branch.every(isOneCharacter))) {
+      this.refuse('something that itself repeats is repeated');
+      return;
+    }
     if (max > 1) {
       this.choices *= atom.branches.length ** Math.min(max, 8) * (max - min + 1);
       return;
@@ -257,35 +265,30 @@ function isOneCharacter(item: Item): boolean {
   return item.atom.kind === 'set' && item.min === 1 && item.max === 1;
 }
 
-/** Characters that may begin items[from...] or, when all of it may be empty, what comes after. */
+/**
+ * Characters that may begin items[from...] or, when all of it may be empty, what comes after; null when only the end of the text can. The
+ * end counts as no character: what gives back before it fails at once.
+ */
 function firstOf(items: readonly Item[], from: number, after: Next): Next {
+  if (from >= items.length) return after;
   const set = new Uint8Array(OTHER + 1);
   for (let i = from; i < items.length; i++) {
-    const { atom, min } = items[i];
-    if (atom.kind === 'assert') {
-      // An assertion takes no character but can fail, so whatever stands before it may have to give back: take every character as next.
-      return set.fill(1);
-    }
+    const { atom } = items[i];
+    // An assertion takes no character but can fail, so whatever stands before it may have to give back: as if every character came next.
+    if (atom.kind === 'assert') return set.fill(1);
     if (atom.kind === 'set') add(set, atom.set);
-    else {
-      for (const branch of atom.branches) {
-        const first = firstOf(branch, 0, null);
-        if (first === null) return firstRest(set, items, i + 1, after);
-        add(set, first);
-      }
-    }
-    if (min > 0) return set;
+    else for (const branch of atom.branches) add(set, firstOf(branch, 0, NOTHING)!);
+    if (!canBeEmpty(items[i])) return set;
   }
-  if (after === null) return from >= items.length ? null : set.fill(1);
-  add(set, after);
+  if (after !== null) add(set, after);
   return set;
 }
 
-function firstRest(set: CharSet, items: readonly Item[], from: number, after: Next): Next {
-  const rest = firstOf(items, from, after);
-  if (rest === null) return set.fill(1);
-  add(set, rest);
-  return set;
+const NOTHING: CharSet = new Uint8Array(OTHER + 1);
+
+function canBeEmpty(item: Item): boolean {
+  if (item.min === 0 || item.atom.kind === 'assert') return true;
+  return item.atom.kind === 'group' && item.atom.branches.some((branch) => branch.every(canBeEmpty));
 }
 
 function overlaps(a: CharSet, b: CharSet): boolean {

@@ -39,7 +39,7 @@ class References {
       this.endpoints(childOf(pool, 'endpoints'), ['pools', name, 'endpoints']);
     for (const [name, filter] of entries(childOf(this.root, 'filters')))
       this.headerEdits(childOf(filter, 'headers'), ['filters', name, 'headers']);
-    items(childOf(this.root, 'routes')).forEach((route, i) => this.route(route, ['routes', String(i)]));
+    for (const [i, route] of items(childOf(this.root, 'routes')).entries()) this.route(route, ['routes', String(i)]);
     items(childOf(this.root, 'tests')).forEach((test, i) => {
       const expect = childOf(test, 'expect');
       this.name(childOf(expect, 'pool'), 'pool', ['tests', String(i), 'expect', 'pool']);
