@@ -5,9 +5,10 @@ import { type ConfigOptions, type ConfigResult, parseConfig } from './config.ts'
 import { type ConfigFault, faultOfFile } from './fault.ts';
 import { algorithms, type Config } from './schema.ts';
 import { nearest } from './suggest.ts';
+import { listOf } from './values.ts';
 
 export interface ProxyFlags {
-  from: string;
+  from: string | readonly string[];
   to: readonly string[];
   /** Algorithm. */
   balance?: string;
@@ -23,7 +24,7 @@ export interface ProxyFlags {
 export function configText(flags: ProxyFlags): string {
   const config: Config = {
     version: 1,
-    listeners: { web: { listen: flags.from, to: 'web' } },
+    listeners: { web: { listen: typeof flags.from === 'string' ? flags.from : [...flags.from], to: 'web' } },
     pools: { web: { endpoints: [...flags.to] } },
   };
   const pool = config.pools!.web;
@@ -41,7 +42,7 @@ export function configText(flags: ProxyFlags): string {
 /** The plan of these flags. Faults name the flag in the place of a file. */
 export function planFromFlags(flags: ProxyFlags, options: ConfigOptions): ConfigResult {
   const result = parseConfig(
-    configText({ ...flags, from: literal(flags.from), to: flags.to.map(literal) }),
+    configText({ ...flags, from: listOf(flags.from).map(literal), to: flags.to.map(literal) }),
     'weir proxy',
     options.env,
     options,
@@ -54,8 +55,10 @@ export function planFromFlags(flags: ProxyFlags, options: ConfigOptions): Config
 
 function flagFaults(flags: ProxyFlags): ConfigFault[] {
   const faults: ConfigFault[] = [];
-  const listen = readListen(flags.from);
-  if (!listen.ok) faults.push(faultOfFile('--from', 'bad-value', `${flags.from}: ${listen.message}`, listen.help ?? null));
+  for (const from of listOf(flags.from)) {
+    const listen = readListen(from);
+    if (!listen.ok) faults.push(faultOfFile('--from', 'bad-value', `${from}: ${listen.message}`, listen.help ?? null));
+  }
   if (flags.to.length === 0)
     faults.push(faultOfFile('--to', 'missing-key', 'at least one endpoint is needed', 'for example --to 127.0.0.1:3000'));
   const seen = new Set<string>();

@@ -9,7 +9,6 @@ export function jsonSchema(draft: SchemaDraft): Record<string, unknown> {
     target: draft === '7' ? 'draft-7' : 'draft-2020-12',
     io: 'input',
     unrepresentable: 'any',
-    reused: 'ref',
     override: ({ zodSchema, jsonSchema: out }) => {
       const { type } = zodSchema._zod.def;
       // Keys that begin with x- are ignored wherever keys are fixed.
