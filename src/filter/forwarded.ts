@@ -16,6 +16,12 @@ import { structuredItem, tokenOf } from './field-text.ts';
 /** Longest request id that is taken over. A UUID has 36 characters, W3C trace ids 55. */
 const ID_BYTES_MAX = 128;
 const PREFIX = 'x-forwarded-';
+/** The four names and both values of the scheme ("http" begins "https"), to be copied at once. */
+const NAMES = new Uint8Array(Buffer.from('x-forwarded-forx-forwarded-protox-forwarded-hostx-forwarded-porthttps'));
+const PROTO_AT = 15;
+const HOST_AT = PROTO_AT + 17;
+const PORT_AT = HOST_AT + 16;
+const HTTPS_AT = PORT_AT + 16;
 
 export class ForwardedFields {
   private readonly plan: HeadersPlan;
@@ -106,25 +112,33 @@ export class ForwardedFields {
       }
     }
     if (plan.xForwarded) {
-      const { peer } = facts;
-      if (!head.hasRoom(15 + forLength + peer.length)) return fault.headTooLarge;
-      const nameStart = head.used;
-      head.write('x-forwarded-for');
-      const valueStart = head.used;
+      const { peer, listenerPort } = facts;
+      const hostLength = head.authorityEnd - head.authorityStart;
+      const length = NAMES.length + forLength + peer.length + hostLength + listenerPort.length;
+      if (!head.hasRoom(length) || (head.count + 4) * FIELD_STRIDE > fields.length) return fault.headTooLarge;
+      // All names in one copy; the fields point into it.
+      const names = head.used;
+      head.bytes.set(NAMES, head.base + names);
+      head.used = names + NAMES.length;
+      const forStart = head.used;
       if (forCount > 0) joinInto(head, field.xForwardedFor, forAt, count);
       head.write(peer);
-      head.addField(field.xForwardedFor, nameStart, valueStart, valueStart, head.used);
-      if (!hasProto && !head.append(field.xForwardedProto, 'x-forwarded-proto', facts.scheme)) return fault.headTooLarge;
+      head.addField(field.xForwardedFor, names, names + PROTO_AT, forStart, head.used);
+      if (!hasProto) {
+        const protoStart = names + HTTPS_AT;
+        const protoEnd = protoStart + (facts.scheme === 'https' ? 5 : 4);
+        head.addField(field.xForwardedProto, names + PROTO_AT, names + HOST_AT, protoStart, protoEnd);
+      }
       if (!hasHost) {
-        const length = head.authorityEnd - head.authorityStart;
-        if (!head.hasRoom(16 + length)) return fault.headTooLarge;
-        const hostName = head.used;
-        head.write('x-forwarded-host');
         const hostStart = head.used;
         head.writeCopy(head.authorityStart, head.authorityEnd);
-        head.addField(field.xForwardedHost, hostName, hostStart, hostStart, head.used);
+        head.addField(field.xForwardedHost, names + HOST_AT, names + PORT_AT, hostStart, head.used);
       }
-      if (!hasPort && !head.append(field.xForwardedPort, 'x-forwarded-port', facts.listenerPort)) return fault.headTooLarge;
+      if (!hasPort) {
+        const portStart = head.used;
+        head.write(listenerPort);
+        head.addField(field.xForwardedPort, names + PORT_AT, names + HTTPS_AT, portStart, head.used);
+      }
     }
     if (plan.forwarded) {
       const element = forwardedElement(head, facts);
