@@ -9,15 +9,10 @@
 import { assert } from '../../base/assert.ts';
 import { FIELD_STRIDE, field, framing, type Head, methodNames, targetForm } from '../../base/head.ts';
 import { ascii, COLON, CR, LF, QUESTION, SPACE } from './bytes.ts';
-import { copy, decimalLength, writeAscii, writeDecimal, writeHex } from './format.ts';
+import { putAscii, putByte, putCopy, putDecimal, putLineEnd, writeHex } from './format.ts';
 
 /** Room a chunk head may take: 8 hex digits, CRLF, and the CRLF that ends the chunk before it. */
 export const CHUNK_HEAD_BYTES_MAX = 12;
-
-/** No framing or Connection field is longer than what these allow; an upper bound spares counting exactly when there is room. */
-const FIXED_BYTES_MAX = 256;
-/** What a field line may grow by: `: ` and CR LF around an appended field. */
-const FIELD_BYTES_MORE = 4;
 
 const VERSION_AND_HOST = ascii(' HTTP/1.1\r\nHost: ');
 const VERSION = ascii('HTTP/1.1 ');
@@ -30,6 +25,8 @@ const CONNECTION_UPGRADE_TE = ascii('Connection: upgrade, TE\r\n');
 const CONNECTION_CLOSE = ascii('Connection: close\r\n');
 const CONNECTION_KEEP_ALIVE = ascii('Connection: keep-alive\r\n');
 const UPGRADE = ascii('Upgrade: ');
+const LAST_CHUNK = ascii('0\r\n');
+const LAST_CHUNK_NEXT = ascii('\r\n0\r\n');
 const ASTERISK = 42;
 const methods = methodNames.map(ascii);
 
@@ -40,60 +37,37 @@ const methods = methodNames.map(ascii);
  * Upgrade when `upgrade`. No Connection field otherwise: 1.1 is persistent.
  */
 export function encodeRequestHead(head: Head, bytes: Uint8Array, at: number, end: number, upgrade: boolean): number {
-  if (at + boundOf(head) > end && at + requestHeadLength(head, upgrade) > end) return -1;
   const { base } = head;
   const from = head.bytes;
   let p = at;
-  if (head.methodEnd > head.methodStart) p = copy(from, base + head.methodStart, base + head.methodEnd, bytes, p);
-  else p = writeAscii(methods[head.method]!, bytes, p);
-  bytes[p++] = SPACE;
+  if (head.methodEnd > head.methodStart) p = putCopy(from, base + head.methodStart, base + head.methodEnd, bytes, p, end);
+  else p = putAscii(methods[head.method]!, bytes, p, end);
+  p = putByte(SPACE, bytes, p, end);
   if (head.form === targetForm.asterisk) {
-    bytes[p++] = ASTERISK;
+    p = putByte(ASTERISK, bytes, p, end);
   } else if (head.form === targetForm.authority) {
-    p = copy(from, base + head.authorityStart, base + head.authorityEnd, bytes, p);
+    p = putCopy(from, base + head.authorityStart, base + head.authorityEnd, bytes, p, end);
   } else {
-    p = copy(from, base + head.pathStart, base + head.pathEnd, bytes, p);
+    p = putCopy(from, base + head.pathStart, base + head.pathEnd, bytes, p, end);
     if (head.queryStart >= 0) {
-      bytes[p++] = QUESTION;
-      p = copy(from, base + head.queryStart, base + head.queryEnd, bytes, p);
+      p = putByte(QUESTION, bytes, p, end);
+      p = putCopy(from, base + head.queryStart, base + head.queryEnd, bytes, p, end);
     }
   }
-  p = writeAscii(VERSION_AND_HOST, bytes, p);
-  p = copy(from, base + head.authorityStart, base + head.authorityEnd, bytes, p);
-  p = lineEnd(bytes, p);
-  p = writeFields(head, bytes, p);
-  if (head.framing === framing.length) p = writeLength(head.contentLength, bytes, p);
-  else if (head.framing === framing.chunked) p = writeAscii(CHUNKED, bytes, p);
-  if (head.acceptsTrailers) p = writeAscii(TE, bytes, p);
+  p = putAscii(VERSION_AND_HOST, bytes, p, end);
+  p = putCopy(from, base + head.authorityStart, base + head.authorityEnd, bytes, p, end);
+  p = putLineEnd(bytes, p, end);
+  p = putFields(head, bytes, p, end);
+  if (head.framing === framing.length) p = putLength(head.contentLength, bytes, p, end);
+  else if (head.framing === framing.chunked) p = putAscii(CHUNKED, bytes, p, end);
+  if (head.acceptsTrailers) p = putAscii(TE, bytes, p, end);
   if (upgrade) {
-    p = writeAscii(head.acceptsTrailers ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE, bytes, p);
-    p = writeUpgrade(head, bytes, p);
+    p = putAscii(head.acceptsTrailers ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE, bytes, p, end);
+    p = putUpgrade(head, bytes, p, end);
   } else if (head.acceptsTrailers) {
-    p = writeAscii(CONNECTION_TE, bytes, p);
+    p = putAscii(CONNECTION_TE, bytes, p, end);
   }
-  return lineEnd(bytes, p);
-}
-
-function requestHeadLength(head: Head, upgrade: boolean): number {
-  let length = head.methodEnd > head.methodStart ? head.methodEnd - head.methodStart : methods[head.method]!.length;
-  const authority = head.authorityEnd - head.authorityStart;
-  if (head.form === targetForm.asterisk) length += 2;
-  else if (head.form === targetForm.authority) length += 1 + authority;
-  else {
-    length += 1 + head.pathEnd - head.pathStart;
-    if (head.queryStart >= 0) length += 1 + head.queryEnd - head.queryStart;
-  }
-  length += VERSION_AND_HOST.length + authority + 2 + fieldsLength(head);
-  if (head.framing === framing.length) length += lengthLength(head.contentLength);
-  else if (head.framing === framing.chunked) length += CHUNKED.length;
-  if (head.acceptsTrailers) length += TE.length;
-  if (upgrade) {
-    length += (head.acceptsTrailers ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE).length;
-    length += UPGRADE.length + head.upgradeEnd - head.upgradeStart + 2;
-  } else if (head.acceptsTrailers) {
-    length += CONNECTION_TE.length;
-  }
-  return length + 2;
+  return putLineEnd(bytes, p, end);
 }
 
 /**
@@ -112,33 +86,22 @@ export function encodeResponseHead(
   clientVersion: number,
 ): number {
   assert(as !== framing.chunked || clientVersion >= 11, 'HTTP/1.0 knows no chunked coding');
-  if (at + boundOf(head) > end && at + responseHeadLength(head, as, keepAlive, clientVersion) > end) return -1;
-  const { base, status } = head;
-  let p = writeAscii(VERSION, bytes, at);
-  p = writeDecimal(status, bytes, p);
-  bytes[p++] = SPACE;
-  p = copy(head.bytes, base + head.reasonStart, base + head.reasonEnd, bytes, p);
-  p = lineEnd(bytes, p);
-  p = writeFields(head, bytes, p);
-  if (hasLength(head, as)) p = writeLength(head.contentLength, bytes, p);
-  else if (as === framing.chunked) p = writeAscii(CHUNKED, bytes, p);
+  const { base } = head;
+  let p = putAscii(VERSION, bytes, at, end);
+  p = putDecimal(head.status, bytes, p, end);
+  p = putByte(SPACE, bytes, p, end);
+  p = putCopy(head.bytes, base + head.reasonStart, base + head.reasonEnd, bytes, p, end);
+  p = putLineEnd(bytes, p, end);
+  p = putFields(head, bytes, p, end);
+  if (hasLength(head, as)) p = putLength(head.contentLength, bytes, p, end);
+  else if (as === framing.chunked) p = putAscii(CHUNKED, bytes, p, end);
   if (hasUpgrade(head)) {
-    p = writeAscii(CONNECTION_UPGRADE, bytes, p);
-    p = writeUpgrade(head, bytes, p);
+    p = putAscii(CONNECTION_UPGRADE, bytes, p, end);
+    p = putUpgrade(head, bytes, p, end);
   }
   const connection = connectionOf(head, as, keepAlive, clientVersion);
-  if (connection !== null) p = writeAscii(connection, bytes, p);
-  return lineEnd(bytes, p);
-}
-
-function responseHeadLength(head: Head, as: number, keepAlive: boolean, clientVersion: number): number {
-  let length = VERSION.length + 3 + 1 + head.reasonEnd - head.reasonStart + 2 + fieldsLength(head);
-  if (hasLength(head, as)) length += lengthLength(head.contentLength);
-  else if (as === framing.chunked) length += CHUNKED.length;
-  if (hasUpgrade(head)) length += CONNECTION_UPGRADE.length + UPGRADE.length + head.upgradeEnd - head.upgradeStart + 2;
-  const connection = connectionOf(head, as, keepAlive, clientVersion);
-  if (connection !== null) length += connection.length;
-  return length + 2;
+  if (connection !== null) p = putAscii(connection, bytes, p, end);
+  return putLineEnd(bytes, p, end);
 }
 
 /** Never in 1xx and 204 (RFC 9110 §8.6). */
@@ -159,38 +122,34 @@ function connectionOf(head: Head, as: number, keepAlive: boolean, clientVersion:
 
 /** "1a2b\r\n"; `first` false puts the CRLF that ends the chunk before in front. Needs CHUNK_HEAD_BYTES_MAX of room. Returns the end. */
 export function encodeChunkHead(size: number, first: boolean, bytes: Uint8Array, at: number): number {
-  let p = first ? at : lineEnd(bytes, at);
+  let p = at;
+  if (!first) {
+    bytes[p++] = CR;
+    bytes[p++] = LF;
+  }
   p = writeHex(size, bytes, p);
-  return lineEnd(bytes, p);
+  bytes[p++] = CR;
+  bytes[p++] = LF;
+  return p;
 }
 
 /** "0\r\n" + trailers + "\r\n", with the CRLF of the chunk before in front unless `first`. Returns the end or -1. */
 export function encodeLastChunk(trailers: Head | null, first: boolean, bytes: Uint8Array, at: number, end: number): number {
-  const length = (first ? 0 : 2) + 3 + (trailers === null ? 0 : fieldsLength(trailers)) + 2;
-  if (at + length > end) return -1;
-  let p = first ? at : lineEnd(bytes, at);
-  bytes[p++] = 48;
-  p = lineEnd(bytes, p);
-  if (trailers !== null) p = writeFields(trailers, bytes, p);
-  return lineEnd(bytes, p);
-}
-
-/** At least as long as the head can come out. The authority may be written twice (CONNECT). */
-function boundOf(head: Head): number {
-  const twice = head.authorityEnd - head.authorityStart + head.upgradeEnd - head.upgradeStart;
-  return head.used + head.count * FIELD_BYTES_MORE + 2 * twice + FIXED_BYTES_MAX;
+  let p = putAscii(first ? LAST_CHUNK : LAST_CHUNK_NEXT, bytes, at, end);
+  if (trailers !== null) p = putFields(trailers, bytes, p, end);
+  return putLineEnd(bytes, p, end);
 }
 
 /** Writes the live fields, each `Name: value CR LF`; names keep their spelling. */
-function writeFields(head: Head, bytes: Uint8Array, at: number): number {
+function putFields(head: Head, bytes: Uint8Array, at: number, end: number): number {
   const { fields, base } = head;
   const from = head.bytes;
-  const end = head.count * FIELD_STRIDE;
+  const last = head.count * FIELD_STRIDE;
   let p = at;
   // The run of canonical lines not yet written; its CR LF at the end is left out.
   let runStart = -1;
   let runEnd = 0;
-  for (let i = 0; i < end; i += FIELD_STRIDE) {
+  for (let i = 0; i < last; i += FIELD_STRIDE) {
     if (fields[i] === field.removed) continue;
     const nameStart = fields[i + 1]!;
     const nameEnd = fields[i + 2]!;
@@ -203,7 +162,7 @@ function writeFields(head: Head, bytes: Uint8Array, at: number): number {
         runEnd = valueEnd;
         continue;
       }
-      p = lineEnd(bytes, copy(from, base + runStart, base + runEnd, bytes, p));
+      p = putLineEnd(bytes, putCopy(from, base + runStart, base + runEnd, bytes, p, end), end);
       runStart = -1;
     }
     if (isCanonical) {
@@ -211,41 +170,20 @@ function writeFields(head: Head, bytes: Uint8Array, at: number): number {
       runEnd = valueEnd;
       continue;
     }
-    p = copy(from, base + nameStart, base + nameEnd, bytes, p);
-    bytes[p++] = COLON;
-    bytes[p++] = SPACE;
-    p = lineEnd(bytes, copy(from, base + valueStart, base + valueEnd, bytes, p));
+    p = putCopy(from, base + nameStart, base + nameEnd, bytes, p, end);
+    p = putByte(SPACE, bytes, putByte(COLON, bytes, p, end), end);
+    p = putLineEnd(bytes, putCopy(from, base + valueStart, base + valueEnd, bytes, p, end), end);
   }
-  if (runStart >= 0) p = lineEnd(bytes, copy(from, base + runStart, base + runEnd, bytes, p));
+  if (runStart >= 0) p = putLineEnd(bytes, putCopy(from, base + runStart, base + runEnd, bytes, p, end), end);
   return p;
 }
 
-function fieldsLength(head: Head): number {
-  const { fields, count } = head;
-  let length = 0;
-  for (let i = 0; i < count * FIELD_STRIDE; i += FIELD_STRIDE) {
-    if (fields[i] === field.removed) continue;
-    length += fields[i + 2]! - fields[i + 1]! + fields[i + 4]! - fields[i + 3]! + FIELD_BYTES_MORE;
-  }
-  return length;
-}
-
-function writeLength(length: number, bytes: Uint8Array, at: number): number {
+function putLength(length: number, bytes: Uint8Array, at: number, end: number): number {
   assert(length >= 0, 'a body of framing length has a length');
-  return lineEnd(bytes, writeDecimal(length, bytes, writeAscii(CONTENT_LENGTH, bytes, at)));
+  return putLineEnd(bytes, putDecimal(length, bytes, putAscii(CONTENT_LENGTH, bytes, at, end), end), end);
 }
 
-function lengthLength(length: number): number {
-  return CONTENT_LENGTH.length + decimalLength(length) + 2;
-}
-
-function writeUpgrade(head: Head, bytes: Uint8Array, at: number): number {
-  const p = writeAscii(UPGRADE, bytes, at);
-  return lineEnd(bytes, copy(head.bytes, head.base + head.upgradeStart, head.base + head.upgradeEnd, bytes, p));
-}
-
-function lineEnd(bytes: Uint8Array, at: number): number {
-  bytes[at] = CR;
-  bytes[at + 1] = LF;
-  return at + 2;
+function putUpgrade(head: Head, bytes: Uint8Array, at: number, end: number): number {
+  const p = putAscii(UPGRADE, bytes, at, end);
+  return putLineEnd(bytes, putCopy(head.bytes, head.base + head.upgradeStart, head.base + head.upgradeEnd, bytes, p, end), end);
 }

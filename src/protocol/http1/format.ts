@@ -43,20 +43,46 @@ export function writeHex(value: number, bytes: Uint8Array, at: number): number {
 /** Shorter ranges are copied faster by a loop than by a call out of JavaScript. */
 const LOOP_BYTES_MAX = 64;
 
-/** Copies from[start, end) to to[at...]; returns the end. Within one array the ranges may not overlap. */
-export function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
-  const length = end - start;
+// What follows writes before `end` or not at all: the result is the end of what was written, or -1 when it did not fit or `at` is -1 already.
+// So a chain of them needs one look at its last result.
+
+/** Copies from[start, stop) to to[at...]. Within one array the ranges may not overlap. */
+export function putCopy(from: Uint8Array, start: number, stop: number, to: Uint8Array, at: number, end: number): number {
+  const length = stop - start;
+  if (at < 0 || at + length > end) return -1;
   if (length > LOOP_BYTES_MAX) {
-    if (from === to) to.copyWithin(at, start, end);
-    else to.set(from.subarray(start, end), at);
+    if (from === to) to.copyWithin(at, start, stop);
+    else to.set(from.subarray(start, stop), at);
     return at + length;
   }
-  for (; start < end; start++) to[at++] = from[start]!;
-  return at;
+  let p = at;
+  for (let k = start; k < stop; k++) to[p++] = from[k]!;
+  return p;
 }
 
-/** Writes all of `text`; returns the end. */
-export function writeAscii(text: Uint8Array, bytes: Uint8Array, at: number): number {
-  for (let i = 0; i < text.length; i++) bytes[at++] = text[i]!;
-  return at;
+/** Writes all of `text`. */
+export function putAscii(text: Uint8Array, bytes: Uint8Array, at: number, end: number): number {
+  const length = text.length;
+  if (at < 0 || at + length > end) return -1;
+  let p = at;
+  for (let i = 0; i < length; i++) bytes[p++] = text[i]!;
+  return p;
+}
+
+export function putByte(byte: number, bytes: Uint8Array, at: number, end: number): number {
+  if (at < 0 || at >= end) return -1;
+  bytes[at] = byte;
+  return at + 1;
+}
+
+export function putLineEnd(bytes: Uint8Array, at: number, end: number): number {
+  if (at < 0 || at + 2 > end) return -1;
+  bytes[at] = 13;
+  bytes[at + 1] = 10;
+  return at + 2;
+}
+
+export function putDecimal(value: number, bytes: Uint8Array, at: number, end: number): number {
+  if (at < 0 || at + decimalLength(value) > end) return -1;
+  return writeDecimal(value, bytes, at);
 }
