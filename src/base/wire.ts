@@ -16,7 +16,8 @@
  * 7. After close() only onClosed follows. close() may be asked again: a reset cuts a flush or a linger short. A close that was asked
  *    for and went as asked reports errno 0, a reset too.
  * 8. When both directions have ended (FIN seen, FIN sent) the wire closes by itself, with errno 0.
- * 9. onRecvEnd waits for resume() like the bytes before it; an error does not wait.
+ * 9. onRecvEnd waits for resume() like the bytes before it. A broken connection may be told of while paused, and is at resume() at the latest;
+ *    after onRecvEnd, at the next send() at the latest.
  * 10. send() is for an open wire: not before onOpen, not after sendClose() or close(). On a wire that has failed and whose onClosed is
  *    still to come it does nothing.
  */

@@ -8,7 +8,7 @@ import { type OpenFixture, type Scene, sentence } from './scene.ts';
 
 const MIB = 1024 * 1024;
 /** More than the kernel buffers of both ends hold: a default send buffer grows to 4 MiB. */
-const MORE_THAN_KERNEL_HOLDS = 8 * MIB;
+export const MORE_THAN_KERNEL_HOLDS = 8 * MIB;
 
 /** Bytes without a pattern, so that a piece lost, doubled or moved is seen. */
 export function randomBytes(seed: number, length: number): Buffer {
@@ -16,6 +16,16 @@ export function randomBytes(seed: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let i = 0; i + 4 <= length; i += 4) bytes.writeUInt32LE(prng.uint32(), i);
   return bytes;
+}
+
+/** Queues `length` bytes on the wire itself: one block again and again, because the bytes do not matter. */
+export function flood(scene: Scene, wire: Wire, length: number): void {
+  const { blocks } = scene.engine;
+  const block = blocks.takeLarge();
+  const start = blocks.start(block);
+  const size = blocks.size(block);
+  for (let given = 0; given < length; given += size) wire.send(block, start, start + Math.min(size, length - given));
+  blocks.release(block);
 }
 
 export function streamSentences(name: string, open: OpenFixture): void {
@@ -248,16 +258,9 @@ export function streamSentences(name: string, open: OpenFixture): void {
 
   says('onDrained comes once, from the loop, when the queue has fallen to drainBelow', async (scene) => {
     const [client, server] = await scene.pair();
-    const { blocks } = scene.engine;
     const wire = client.wire!;
     server.pause();
-    const block = blocks.takeLarge();
-    const start = blocks.start(block);
-    const size = blocks.size(block);
-    // The same block again and again: the bytes do not matter.
-    const times = MORE_THAN_KERNEL_HOLDS / size;
-    for (let i = 0; i < times; i++) wire.send(block, start, start + size);
-    blocks.release(block);
+    flood(scene, wire, MORE_THAN_KERNEL_HOLDS);
     let queuedThen = -1;
     client.onEvent = (event) => {
       if (event === 'drained') queuedThen = wire.queued;
