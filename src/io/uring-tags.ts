@@ -23,6 +23,8 @@ export const operation = Object.freeze({
   node: 8,
   /** A failed close: nothing can be done, the descriptor is gone (close(2)). */
   close: 9,
+  /** The socket of a wire that does not receive has failed. */
+  watch: 10,
 });
 
 export const OPERATION_BITS = 4;

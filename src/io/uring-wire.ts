@@ -26,6 +26,7 @@ import {
   IORING_CQE_F_MORE,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CLOSE,
+  IORING_OP_POLL_ADD,
   IORING_OP_RECV,
   IORING_OP_SEND,
   IORING_OP_SENDMSG,
@@ -35,15 +36,17 @@ import {
   IOSQE_CQE_SKIP_SUCCESS,
   MSG_NOSIGNAL,
   SHUT_WR,
+  SO_ERROR,
+  SOL_SOCKET,
 } from '../sys/constants.generated.ts';
-import { getpeername, setReset, shutdown } from '../sys/socket.ts';
+import { getpeername, getsockopt, setReset, shutdown } from '../sys/socket.ts';
 import type { UringEngine } from './uring.ts';
 import { NO_MESSAGE, SEGMENTS_MAX } from './uring-message.ts';
 import { OPERATION_BITS, operation } from './uring-tags.ts';
 
 export const phase = Object.freeze({ free: 0, connecting: 1, open: 2, ending: 3, dying: 4 });
 
-const RECEIVE_MANY = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
+export const RECEIVE_MANY = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
 const RECEIVE_ONE = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8);
 const SEND = IORING_OP_SEND;
 const SENDMSG = IORING_OP_SENDMSG;
@@ -75,6 +78,8 @@ export class UringWire implements Wire, TimerOwner {
   isReceiving: boolean;
   isSending: boolean;
   isConnecting: boolean;
+  /** A poll stands by for errors. It is armed when the wire stops receiving, and stays until it fires or the wire dies. */
+  isWatched: boolean;
   /** The ring had no block when bytes arrived; receive again when it has. */
   isStarved: boolean;
 
@@ -91,6 +96,10 @@ export class UringWire implements Wire, TimerOwner {
   /** Sending failed; what the peer sent before is still read. */
   private sendErrno: number;
   private sendWasCut: boolean;
+  /** The watch has fired: it would fire again at once. */
+  private hasFired: boolean;
+  /** Bytes were received that nobody will read: closing must not look orderly to the peer (RFC 1122 §4.2.2.13). */
+  private hasUnreadDropped: boolean;
   private message: number;
   private lingerTimer: number;
   private peerText: string;
@@ -120,7 +129,10 @@ export class UringWire implements Wire, TimerOwner {
     this.isReceiving = false;
     this.isSending = false;
     this.isConnecting = false;
+    this.isWatched = false;
     this.isStarved = false;
+    this.hasFired = false;
+    this.hasUnreadDropped = false;
     this.isPaused = false;
     this.isSingle = false;
     this.isCancelling = false;
@@ -162,6 +174,8 @@ export class UringWire implements Wire, TimerOwner {
     this.errno = 0;
     this.sendErrno = 0;
     this.sendWasCut = false;
+    this.hasFired = false;
+    this.hasUnreadDropped = false;
     this.peerText = '';
     this.markDirty();
   }
@@ -229,6 +243,7 @@ export class UringWire implements Wire, TimerOwner {
     }
     if (this.closing !== NO_CLOSE) return;
     this.closing = how;
+    if (how === closeHow.flush && this.pieceCount > 0) this.hasUnreadDropped = true;
     this.dropPieces();
     if (this.phase === phase.connecting || this.sendErrno !== 0) {
       this.die(0);
@@ -279,7 +294,9 @@ export class UringWire implements Wire, TimerOwner {
         if (this.phase !== phase.open && this.phase !== phase.ending) return;
       }
     }
-    if (!this.isReceiving && this.end === END_NONE && !this.isPaused && !this.isStarved) this.startReceive();
+    if (this.isReceiving || this.isStarved) return;
+    if (this.end === END_NONE && !this.isPaused) this.startReceive();
+    else if (!this.isWatched && !this.hasFired) this.startWatch();
   }
 
   /** A completion of the receive. */
@@ -356,6 +373,20 @@ export class UringWire implements Wire, TimerOwner {
     this.owner.onOpen(this);
   }
 
+  /** The watch fired: an error, or both directions are shut. */
+  onWatch(result: number): void {
+    this.isWatched = false;
+    if (this.phase === phase.dying) {
+      this.bury();
+      return;
+    }
+    this.hasFired = true;
+    // A receive in flight says it better, behind the bytes that are still there.
+    if (result < 0 || this.isReceiving) return;
+    const errno = getsockopt(this.fd, SOL_SOCKET, SO_ERROR);
+    if (errno > 0) this.die(errno);
+  }
+
   /** A cancel found nothing: the operation was between two states, or its completion is on its way. */
   onCancelFailed(): void {
     if (this.phase === phase.dying) this.cancelAll();
@@ -376,7 +407,7 @@ export class UringWire implements Wire, TimerOwner {
     this.cancelAll();
     if (fd >= 0) {
       this.fd = -1;
-      if (this.closing === closeHow.reset) setReset(fd);
+      if (this.closing === closeHow.reset || this.hasUnreadDropped) setReset(fd);
       engine.ring.put(CLOSE, fd, 0, 0, 0, 0, 0, operation.close, 0);
     }
     this.markDirty();
@@ -386,6 +417,7 @@ export class UringWire implements Wire, TimerOwner {
     if (this.isReceiving) this.cancel(operation.receive);
     if (this.isSending) this.cancel(operation.send);
     if (this.isConnecting) this.cancel(operation.connect);
+    if (this.isWatched) this.cancel(operation.watch);
   }
 
   private cancel(which: number): void {
@@ -395,7 +427,7 @@ export class UringWire implements Wire, TimerOwner {
 
   /** The last completion has come: tell, and give the slot back. */
   private bury(): void {
-    if (this.isReceiving || this.isSending || this.isConnecting || this.isDirty) return;
+    if (this.isReceiving || this.isSending || this.isConnecting || this.isWatched || this.isDirty) return;
     const { engine, segments } = this;
     while (this.segmentCount > 0) {
       engine.blocks.release(segments[this.segmentFirst * 4]!);
@@ -413,9 +445,22 @@ export class UringWire implements Wire, TimerOwner {
 
   private startReceive(): void {
     this.isReceiving = true;
-    // `len` caps what one multishot takes before others have their turn (Linux 6.17); before, it is the size of the block anyway.
     const head = this.isSingle ? RECEIVE_ONE : RECEIVE_MANY;
-    this.engine.ring.put(head, this.fd, 0, 0, 0, this.engine.receiveBytes, 0, this.index << OPERATION_BITS, this.generation);
+    this.engine.ring.putReceive(
+      head,
+      this.fd,
+      0,
+      this.isSingle ? 0 : this.engine.multishotBytes,
+      this.index << OPERATION_BITS,
+      this.generation,
+    );
+  }
+
+  private startWatch(): void {
+    this.isWatched = true;
+    const tag = (this.index << OPERATION_BITS) | operation.watch;
+    // No event is asked for: errors and hang-ups come unasked (poll(2)).
+    this.engine.ring.put(IORING_OP_POLL_ADD, this.fd, 0, 0, 0, 0, 0, tag, this.generation);
   }
 
   private startSend(): void {
@@ -507,7 +552,8 @@ export class UringWire implements Wire, TimerOwner {
     this.pieces[at + 1] = length;
     this.pieceCount++;
     this.isSingle = true;
-    if (hasMore && !this.isCancelling) {
+    if (!hasMore) this.markDirty();
+    else if (!this.isCancelling) {
       this.isCancelling = true;
       this.cancel(operation.receive);
     }

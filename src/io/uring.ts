@@ -18,8 +18,10 @@ import { LARGE_BYTES } from '../base/blocks.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { AcceptOwner, Acceptor, Address, Engine, TimerOwner, Wire, WireOwner } from '../base/wire.ts';
 import {
+  AF_UNIX,
   EBUSY,
   EINTR,
+  EINVAL,
   IORING_ASYNC_CANCEL_ALL,
   IORING_ASYNC_CANCEL_ANY,
   IORING_OP_ACCEPT,
@@ -40,9 +42,10 @@ import {
   SOCK_STREAM,
   TCP_NODELAY,
 } from '../sys/constants.generated.ts';
+import { close } from '../sys/libc.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
-import { bind, setsockopt, socket } from '../sys/socket.ts';
+import { bind, setsockopt, socket, socketpair } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
@@ -51,7 +54,7 @@ import { setBlocking, UringAcceptor } from './uring-accept.ts';
 import { Messages } from './uring-message.ts';
 import { BlockRing } from './uring-receive.ts';
 import { OPERATION_BITS, OPERATION_MASK, operation } from './uring-tags.ts';
-import { phase, UringWire } from './uring-wire.ts';
+import { phase, RECEIVE_MANY, UringWire } from './uring-wire.ts';
 import { Writes } from './uring-write.ts';
 
 /** Node's own loop gets a turn at least this often. */
@@ -62,6 +65,11 @@ const SQ_ENTRIES = 1024;
 const CQ_ENTRIES = 16 * 1024;
 /** Blocks lent to the kernel for receiving; see docs/io-uring.md for the choice. */
 const RECEIVE_DEPTH = 256;
+/**
+ * What one multishot receive may take before it is armed again: the most that arrives on a wire after pause(), besides a block. Without it
+ * the kernel receives up to 32 times before it looks up.
+ */
+const MULTISHOT_BYTES_MAX = LARGE_BYTES;
 /** Sends of several segments in flight at a time. */
 const MESSAGES_MAX = 1024;
 /** A wake-up already asked for serves if it comes at most this much later than wanted. */
@@ -74,6 +82,7 @@ export interface UringOptions {
   readonly smallCount: number;
   readonly isHuge?: boolean;
   readonly receiveDepth?: number;
+  readonly multishotBytes?: number;
   readonly sqEntries?: number;
   readonly cqEntries?: number;
 }
@@ -114,7 +123,8 @@ export class UringEngine implements Engine {
   readonly blockRing: BlockRing;
   readonly messages: Messages;
   readonly arenaAddress: number;
-  readonly receiveBytes: number;
+  /** Bytes after which a multishot receive ends by itself, so that pause() takes hold; 0 where the kernel cannot. */
+  readonly multishotBytes: number;
   /** Wires in use. */
   open: number;
 
@@ -136,6 +146,7 @@ export class UringEngine implements Engine {
   private readonly nodeFd: number;
   private isNodeWatched: boolean;
   private isNodeDue: boolean;
+  private isTurning: boolean;
   private isRunning: boolean;
   private isStopping: boolean;
   private isClosed: boolean;
@@ -155,7 +166,7 @@ export class UringEngine implements Engine {
     this.arena = openArena(options);
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
-    this.receiveBytes = LARGE_BYTES;
+    this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);
@@ -179,6 +190,7 @@ export class UringEngine implements Engine {
     this.nodeFd = nodeLoopFd();
     this.isNodeWatched = false;
     this.isNodeDue = false;
+    this.isTurning = false;
     this.isRunning = false;
     this.isStopping = false;
     this.isClosed = false;
@@ -241,6 +253,8 @@ export class UringEngine implements Engine {
   }
 
   setTimer(ms: number, owner: TimerOwner, kind: number): number {
+    // Outside a turn the wheel's clock has stood still.
+    if (!this.isTurning) this.wheel.now = performance.now();
     return this.wheel.set(ms, owner, kind);
   }
   cancelTimer(ticket: number): void {
@@ -332,6 +346,7 @@ export class UringEngine implements Engine {
         this.turn(until);
         if (this.now >= until || this.isNodeDue) break;
       }
+      this.isTurning = false;
       if (this.isStopping) {
         this.isRunning = false;
         this.flush();
@@ -339,6 +354,7 @@ export class UringEngine implements Engine {
         this.finishRun();
       } else setImmediate(this.loop);
     } catch (error) {
+      this.isTurning = false;
       this.isRunning = false;
       this.failRun(error);
     }
@@ -356,6 +372,7 @@ export class UringEngine implements Engine {
     this.stats.enters = ring.enters;
     this.now = performance.now();
     wheel.now = this.now;
+    this.isTurning = true;
     if (this.onTurn !== null) this.onTurn();
     this.complete();
     wheel.advance(this.now);
@@ -437,7 +454,8 @@ export class UringEngine implements Engine {
     else if (kind === operation.timeout) {
       // An older, later wake-up that was overtaken changes nothing.
       if (generation === this.wakeGeneration) this.wakeAt = Number.POSITIVE_INFINITY;
-    } else if (kind === operation.write) this.writes.onWrite(index, result);
+    } else if (kind === operation.watch) this.wires[index]!.onWatch(result);
+    else if (kind === operation.write) this.writes.onWrite(index, result);
     else if (kind === operation.writable) this.writes.onWritable(index, result);
     else if (kind === operation.node) {
       this.isNodeWatched = false;
@@ -448,6 +466,20 @@ export class UringEngine implements Engine {
       } else if (this.wires[index]!.generation === generation) this.wires[index]!.onCancelFailed();
     }
   }
+}
+
+/** Does the kernel honour a limit of a multishot receive (optlen, Linux 6.17)? Older ones refuse it. Asked on a fresh ring. */
+function knowsLimit(ring: Ring): boolean {
+  const pair = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC);
+  if (typeof pair === 'number') return false;
+  // Without buffers the one answer is ENOBUFS, the other EINVAL; the end of the pair makes it come at once.
+  close(pair[1]);
+  ring.putReceive(RECEIVE_MANY, pair[0], 0, LARGE_BYTES, operation.close, 0);
+  ring.enter(1);
+  const result = ring.words[ring.cqesAt + (ring.cqHead & ring.cqMask) * CQE_WORDS + 2]!;
+  ring.cqSeen(ring.cqTail());
+  close(pair[0]);
+  return result !== -EINVAL;
 }
 
 /** Opens an engine over io_uring. Throws SystemError with the reason when that cannot be. */

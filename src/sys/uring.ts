@@ -201,6 +201,7 @@ export class Ring {
     sqes[at + 7] = operationFlags;
     sqes[at + 8] = tagLow;
     sqes[at + 9] = tagHigh;
+    sqes[at + 11] = 0;
     this.sqTail = (this.sqTail + 1) | 0;
     this.unsubmitted++;
   }
@@ -209,6 +210,12 @@ export class Ring {
   putCancel(head: number, targetLow: number, targetHigh: number, tagLow: number, tagHigh: number): void {
     this.put(head, -1, 0, 0, targetLow, 0, 0, tagLow, tagHigh);
     this.sqes[(((this.sqTail - 1) & this.sqMask) << 4) + 5] = targetHigh;
+  }
+
+  /** Writes the SQE of a receive; `limit` (optlen) is the total a multishot takes before it ends by itself, 0 for no limit. */
+  putReceive(head: number, fd: number, length: number, limit: number, tagLow: number, tagHigh: number): void {
+    this.put(head, fd, 0, 0, 0, length, 0, tagLow, tagHigh);
+    this.sqes[(((this.sqTail - 1) & this.sqMask) << 4) + 11] = limit;
   }
 
   /** Place of the next SQE, 0 to sqEntries - 1: memory kept per place is free again when the place is. Makes room first. */
