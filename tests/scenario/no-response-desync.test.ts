@@ -22,7 +22,7 @@ interface Row {
   gives: '502' | 'cut' | 'ok' | '502 or ok' | '502 or cut';
   body?: string;
   method?: string;
-  then?: 'fin' | 'reset';
+  ends?: 'fin' | 'reset';
   kept?: boolean;
 }
 
@@ -64,30 +64,30 @@ const rows: Row[] = [
     (value) => head('Transfer-Encoding: chunked\r\n') + value,
     '502 or cut',
   ),
-  { name: 'FIN inside a body with a length', bytes: `${head('Content-Length: 10\r\n')}hello`, then: 'fin', gives: '502 or cut' },
+  { name: 'FIN inside a body with a length', bytes: `${head('Content-Length: 10\r\n')}hello`, ends: 'fin', gives: '502 or cut' },
   {
     name: 'FIN before the last chunk',
     bytes: `${head('Transfer-Encoding: chunked\r\n')}5\r\nhello\r\n`,
-    then: 'fin',
+    ends: 'fin',
     gives: '502 or cut',
   },
   {
     name: 'FIN before the final CRLF',
     bytes: `${head('Transfer-Encoding: chunked\r\n')}5\r\nhello\r\n0\r\n`,
-    then: 'fin',
+    ends: 'fin',
     gives: '502 or cut',
   },
   {
     name: 'a reset inside a body with a length',
     bytes: `${head('Content-Length: 10\r\n')}hello`,
-    then: 'reset',
+    ends: 'reset',
     gives: '502 or cut',
   },
-  { name: 'a reset inside a body until close', bytes: `${head('')}hello`, then: 'reset', gives: '502 or cut' },
-  { name: 'a body until close', bytes: `${head('')}hello`, then: 'fin', gives: 'ok', body: 'hello' },
-  { name: 'FIN inside the head', bytes: 'HTTP/1.1 200 OK\r\nContent-Le', then: 'fin', gives: '502' },
-  { name: 'FIN instead of an answer', bytes: '', then: 'fin', gives: '502' },
-  { name: 'a reset instead of an answer', bytes: '', then: 'reset', gives: '502' },
+  { name: 'a reset inside a body until close', bytes: `${head('')}hello`, ends: 'reset', gives: '502 or cut' },
+  { name: 'a body until close', bytes: `${head('')}hello`, ends: 'fin', gives: 'ok', body: 'hello' },
+  { name: 'FIN inside the head', bytes: 'HTTP/1.1 200 OK\r\nContent-Le', ends: 'fin', gives: '502' },
+  { name: 'FIN instead of an answer', bytes: '', ends: 'fin', gives: '502' },
+  { name: 'a reset instead of an answer', bytes: '', ends: 'reset', gives: '502' },
   {
     name: 'bytes behind the answer',
     bytes: `${ok('hello')}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen`,
@@ -214,8 +214,8 @@ function scriptOf(row: Row): Script {
   return async (peer, index) => {
     await peer.message(600_000);
     if (row.bytes !== '') await peer.sendAll(row.bytes);
-    if (row.then === 'fin') peer.sendEnd();
-    else if (row.then === 'reset') peer.reset();
+    if (row.ends === 'fin') peer.sendEnd();
+    else if (row.ends === 'reset') peer.reset();
     else await plain(peer, index);
   };
 }
@@ -305,6 +305,6 @@ async function check(client: Peer, row: Row): Promise<void> {
   }
   assert.ok(message.status < 400, `answered ${message.startLine}`);
   assert.equal(message.body.toString('latin1'), row.body);
-  if (row.method === undefined && message.status === 200 && row.then === undefined)
+  if (row.method === undefined && message.status === 200 && row.ends === undefined)
     assert.notEqual(fieldOf(message, 'connection'), 'close');
 }
