@@ -1,0 +1,57 @@
+/** What the admin room asks of the control process. supervise/ provides it; nothing here is written to. */
+import type { Plan } from '../../state/plan.ts';
+import type { Tally } from '../../state/table.ts';
+
+export interface WorkerState {
+  slot: number;
+  /** -1 while there is no process. */
+  stripe: number;
+  /** 0 while there is no process. */
+  pid: number;
+  state: 'starting' | 'serving' | 'draining' | 'waiting';
+  engine: 'uring' | 'epoll' | null;
+  /** ms since 1970; 0 while there is no process. */
+  startedAt: number;
+  /** Deaths so far. */
+  restarts: number;
+}
+
+/** Why an endpoint is in its state. */
+export interface EndpointNote {
+  /** One sentence: "3 checks failed: connection refused". */
+  why: string;
+  /** ms since 1970. */
+  since: number;
+}
+
+/** One condition of being ready for traffic. */
+export interface ReadyCheck {
+  name: string;
+  isOk: boolean;
+  /** Why not; may say something when it is ok. */
+  why: string;
+}
+
+export interface ReloadState {
+  succeeded: number;
+  failed: number;
+  isLastOk: boolean;
+  /** ms since 1970 of the last success, the first plan included; 0: none yet. */
+  lastOkAt: number;
+}
+
+export interface ControlState {
+  /** Of weir, as in package.json. */
+  readonly version: string;
+  /** ms since 1970. */
+  readonly startedAt: number;
+  readonly tally: Tally;
+  /** The plan in force, null before the first. */
+  plan(): Plan | null;
+  workers(): readonly WorkerState[];
+  /** null: nobody has anything to say. */
+  endpointNote(slot: number): EndpointNote | null;
+  /** All must be ok for /readyz; the first to fail when a drain begins. */
+  readyChecks(): readonly ReadyCheck[];
+  reloads(): ReloadState;
+}

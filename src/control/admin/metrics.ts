@@ -1,0 +1,83 @@
+/**
+ * Metrics: one snapshot of everything, at most SNAPSHOT_MS_MAX old however many scrape, in Prometheus' text format or OpenMetrics by Accept.
+ */
+import { type Metric, Registry, type RegistryContentType } from 'prom-client';
+import type { ControlState } from './control-state.ts';
+import { EndpointMetrics } from './endpoint-metrics.ts';
+import { Families, type Family } from './families.ts';
+import { PlanNames } from './names.ts';
+import { ProcessMetrics } from './process-metrics.ts';
+import { addTraffic } from './traffic-metrics.ts';
+
+export const SNAPSHOT_MS_MAX = 1000;
+/** Series of endpoints, by default: about 350 endpoints with their own. */
+export const SERIES_MAX = 20_000;
+
+/** What the registry asks of a metric when it prints; its types want classes that count by themselves. */
+interface Printable {
+  name: string;
+  get(): Promise<Family & { aggregator: 'sum' }>;
+}
+
+export class Metrics {
+  private readonly state: ControlState;
+  private readonly endpoints: EndpointMetrics;
+  private readonly processes = new ProcessMetrics();
+  private readonly texts = new Map<boolean, Promise<string>>();
+  private families: Family[] = [];
+  private takenAt = Number.NEGATIVE_INFINITY;
+
+  constructor(state: ControlState, seriesMax: number = SERIES_MAX) {
+    this.state = state;
+    this.endpoints = new EndpointMetrics(seriesMax);
+  }
+
+  /** What to answer to an Accept header. */
+  async scrape(accept: string): Promise<{ contentType: string; text: string }> {
+    const isOpen = /\bapplication\/openmetrics-text\b/.test(accept);
+    const now = performance.now();
+    if (now - this.takenAt >= SNAPSHOT_MS_MAX) {
+      this.takenAt = now;
+      this.families = this.take();
+      this.texts.clear();
+    }
+    let text = this.texts.get(isOpen);
+    if (text === undefined) {
+      text = print(this.families, isOpen);
+      this.texts.set(isOpen, text);
+    }
+    return { contentType: isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE, text: await text };
+  }
+
+  private take(): Family[] {
+    const { state } = this;
+    const plan = state.plan();
+    const { tally } = state;
+    const families = new Families();
+    addTraffic(families, plan, tally, new PlanNames(plan, tally));
+    this.endpoints.add(families, plan, tally);
+    this.processes.add(families, state);
+    families.counter('weir_metric_series_dropped_total', 'Series that were not made because of a limit.')(
+      {},
+      this.endpoints.dropped + tally.rowsDropped(),
+    );
+    return families.list;
+  }
+}
+
+/** prom-client knows the two formats and their escapes; the numbers are ours. */
+function print(families: readonly Family[], isOpen: boolean): Promise<string> {
+  const registry: Registry<RegistryContentType> = new Registry();
+  if (isOpen) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  for (const family of families) {
+    // OpenMetrics names a counter's family without its suffix.
+    const name = isOpen && family.type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
+    const metric: Printable & { type: string } = {
+      name,
+      type: family.type,
+      get: () => Promise.resolve({ ...family, name, aggregator: 'sum' }),
+    };
+    registry.registerMetric(metric as unknown as Metric<string>);
+  }
+  return registry.metrics();
+}

@@ -1,0 +1,136 @@
+/** Metrics of listeners, routes and pools: what clients asked and what they got. */
+import { faults } from '../../base/faults.ts';
+import { methodNames } from '../../base/head.ts';
+import { protocolNames, rejectionNames, retryReasonNames } from '../../state/doors.ts';
+import type { Plan } from '../../state/plan.ts';
+import type { Tally } from '../../state/table.ts';
+import { emptyHistogram, type Families, histogramSums, numberSums } from './families.ts';
+import { type PlanNames, possibleExchanges } from './names.ts';
+
+/** Label value of a status class. */
+const classNames: readonly string[] = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'];
+
+export function className(number: number): string {
+  return classNames[number] ?? 'none';
+}
+
+export function addTraffic(families: Families, plan: Plan | null, tally: Tally, names: PlanNames): void {
+  addExchanges(families, plan, tally, names);
+  addCounts(families, plan, tally, names);
+  addListeners(families, plan, tally);
+  addPools(families, plan, tally);
+}
+
+/** Series that could come are there from the start, with 0: `rate()` sees the first request only as a step from a zero. */
+function addExchanges(families: Families, plan: Plan | null, tally: Tally, names: PlanNames): void {
+  const total = families.histogram(
+    'weir_request_duration_seconds',
+    'From the first byte of the request to the last byte of the response.',
+  );
+  const firstByte = histogramSums();
+  const overhead = histogramSums();
+  const bytesIn = numberSums();
+  const bytesOut = numberSums();
+  const seen = new Set<string>();
+  const add = (
+    ids: { listener: number; route: number; pool: number; class: number },
+    tallied: ReturnType<Tally['exchanges']>[number] | null,
+  ) => {
+    const listener = names.listener(ids.listener);
+    const route = names.route(ids.route);
+    const pool = names.pool(ids.pool);
+    seen.add(`${ids.listener} ${ids.route} ${ids.pool} ${ids.class}`);
+    total({ listener, route, pool, class: className(ids.class) }, tallied?.total ?? emptyHistogram());
+    firstByte.add({ route, pool }, tallied?.firstByte ?? emptyHistogram());
+    overhead.add({ route }, tallied?.overhead ?? emptyHistogram());
+    bytesIn.add({ listener, route, pool }, tallied?.bytesIn ?? 0);
+    bytesOut.add({ listener, route, pool }, tallied?.bytesOut ?? 0);
+  };
+  for (const exchange of tally.exchanges()) add(exchange, exchange);
+  for (const ids of plan === null ? [] : possibleExchanges(plan)) {
+    if (!seen.has(`${ids.listener} ${ids.route} ${ids.pool} 2`)) add({ ...ids, class: 2 }, null);
+  }
+  firstByte.each(
+    families.histogram('weir_request_first_byte_seconds', 'From the first byte of the request to the response head being sent.'),
+  );
+  overhead.each(families.histogram('weir_overhead_seconds', 'Time spent in weir itself, waiting excluded.'));
+  bytesIn.each(families.counter('weir_request_bytes_total', 'Bytes of request bodies.'));
+  bytesOut.each(families.counter('weir_response_bytes_total', 'Bytes of response bodies.'));
+}
+
+function addCounts(families: Families, plan: Plan | null, tally: Tally, names: PlanNames): void {
+  const counts = tally.counts();
+  const possible = plan === null ? [] : possibleExchanges(plan);
+  const requests = numberSums();
+  for (const ids of possible) {
+    const labels = { listener: names.listener(ids.listener), route: names.route(ids.route), pool: names.pool(ids.pool) };
+    requests.add({ ...labels, method: 'GET', code: '200', protocol: 'http/1.1' }, 0);
+  }
+  for (const row of counts.requests) {
+    const labels = { listener: names.listener(row.listener), route: names.route(row.route), pool: names.pool(row.pool) };
+    const code = String(row.status).padStart(3, '0');
+    requests.add(
+      { ...labels, method: methodNames[row.method] ?? '_OTHER', code, protocol: protocolNames[row.protocol] ?? '' },
+      row.count,
+    );
+  }
+  requests.each(families.counter('weir_requests_total', 'Finished requests.'));
+
+  const inFlight = numberSums();
+  for (const { listener, pool } of possible) inFlight.add({ listener: names.listener(listener), pool: names.pool(pool) }, 0);
+  for (const row of counts.inFlight)
+    inFlight.add({ listener: names.listener(row.listener), pool: names.pool(row.pool) }, row.count);
+  inFlight.each(families.gauge('weir_requests_in_flight', 'Requests being served.'));
+
+  const faulted = numberSums();
+  const faultLabels = (id: number, route: string, pool: string) => {
+    const row = faults[id] ?? faults[0]!;
+    return { origin: row.side, phase: row.phase, reason: row.reason, route, pool };
+  };
+  for (const { id } of faults) if (id !== 0) faulted.add(faultLabels(id, '', ''), 0);
+  for (const row of counts.faults) faulted.add(faultLabels(row.faultId, names.route(row.route), names.pool(row.pool)), row.count);
+  faulted.each(families.counter('weir_faults_total', 'Expected failures, by who caused them, where and why.'));
+}
+
+function addListeners(families: Families, plan: Plan | null, tally: Tally): void {
+  const connections = families.gauge('weir_connections', 'Open client connections.');
+  const connectionsTotal = families.counter('weir_connections_total', 'Accepted client connections.');
+  const rejected = families.counter('weir_connections_rejected_total', 'Client connections turned away.');
+  const received = families.counter('weir_received_bytes_total', 'Bytes received from clients, on the wire.');
+  const sent = families.counter('weir_sent_bytes_total', 'Bytes sent to clients, on the wire.');
+  for (const { id, name: listener } of plan?.listeners ?? []) {
+    const row = tally.listener(id);
+    protocolNames.forEach((protocol, i) => {
+      // Before any connection it is not known which protocols a listener will see: http/1.1 always, the others when they come.
+      if (i !== 0 && row.connectionsTotal[i] === 0) return;
+      connections({ listener, protocol }, row.connections[i]!);
+      connectionsTotal({ listener, protocol }, row.connectionsTotal[i]!);
+    });
+    rejectionNames.forEach((reason, i) => {
+      rejected({ listener, reason }, row.rejected[i]!);
+    });
+    received({ listener }, row.received);
+    sent({ listener }, row.sent);
+  }
+}
+
+function addPools(families: Families, plan: Plan | null, tally: Tally): void {
+  const retries = families.counter('weir_retries_total', 'Tries after the first, by what made them needed.');
+  const exhausted = families.counter('weir_retry_budget_exhausted_total', 'Retries that the budget forbade.');
+  const queue = families.gauge('weir_pool_queue', 'Requests waiting for a connection to an endpoint.');
+  const queueTimes = families.histogram('weir_pool_queue_seconds', 'How long requests waited for a connection to an endpoint.');
+  const timeouts = families.counter(
+    'weir_pool_queue_timeouts_total',
+    'Requests that waited too long for a connection to an endpoint.',
+  );
+  for (const { id, name: pool } of plan?.pools ?? []) {
+    const row = tally.pool(id);
+    retryReasonNames.forEach((reason, i) => {
+      retries({ pool, reason }, row.retries[i]!);
+    });
+    exhausted({ pool }, row.budgetExhausted);
+    queue({ pool }, row.queue);
+    queueTimes({ pool }, row.queueTimes);
+    timeouts({ pool }, row.queueTimeouts);
+  }
+}
