@@ -89,7 +89,7 @@ program
 program
   .command('proxy')
   .description('balance without a file')
-  .addOption(new Option('--from <address>', 'address to listen on; may be repeated').argParser(repeated))
+  .option('--from <address>', 'address to listen on', ':8080')
   .addOption(new Option('--to <address>', 'endpoint; may be repeated').argParser(repeated))
   .option('--balance <algorithm>', 'how an endpoint is picked')
   .option('--check <path>', 'check endpoints with GET of this path')
