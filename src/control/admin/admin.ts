@@ -10,7 +10,7 @@
  * 2. Errors are application/problem+json (RFC 9457).
  * 3. Metrics come from a snapshot at most a second old: many scrapes cost as much as one.
  */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
@@ -79,10 +79,18 @@ async function listen(app: FastifyInstance, address: Address): Promise<Address> 
   mkdirSync(dirname(address.path), { recursive: true });
   // What a killed predecessor left behind is in the way of bind(2); a socket that answers belongs to a living one.
   if (await answers(address.path)) throw new Error(`${addressText(address)} is in use`);
-  rmSync(address.path, { force: true });
+  removeSocket(address.path);
   await app.listen({ path: address.path });
   chmodSync(address.path, SOCKET_MODE);
   return address;
+}
+
+function removeSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  // A slip in the configuration must not cost anybody a file.
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket`);
+  rmSync(path);
 }
 
 function answers(path: string): Promise<boolean> {

@@ -4,7 +4,7 @@
 import { type Metric, Registry, type RegistryContentType } from 'prom-client';
 import type { ControlState } from './control-state.ts';
 import { EndpointMetrics } from './endpoint-metrics.ts';
-import { Families, type Family } from './families.ts';
+import { Families, type Family, type Sample } from './families.ts';
 import { PlanNames } from './names.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { addTraffic } from './traffic-metrics.ts';
@@ -16,7 +16,8 @@ export const SERIES_MAX = 20_000;
 /** What the registry asks of a metric when it prints; its types want classes that count by themselves. */
 interface Printable {
   name: string;
-  get(): Promise<Family & { aggregator: 'sum' }>;
+  type: string;
+  get(): Promise<{ name: string; type: string; help: string; values: readonly Sample[] }>;
 }
 
 export class Metrics {
@@ -69,13 +70,20 @@ export class Metrics {
 function print(families: readonly Family[], isOpen: boolean): Promise<string> {
   const registry: Registry<RegistryContentType> = new Registry();
   if (isOpen) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const taken = new Set(families.map((family) => family.name));
   for (const family of families) {
-    // OpenMetrics names a counter's family without its suffix.
-    const name = isOpen && family.type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
-    const metric: Printable & { type: string } = {
+    let { name, type }: { name: string; type: string } = family;
+    if (isOpen && type === 'counter') {
+      // OpenMetrics names a counter's family without its suffix. Where a gauge has that name (weir_connections), the counter keeps its name and
+      // gives up its type, for two families must not share one.
+      const bare = name.replace(/_total$/, '');
+      if (taken.has(bare)) type = 'unknown';
+      else name = bare;
+    }
+    const metric: Printable = {
       name,
-      type: family.type,
-      get: () => Promise.resolve({ ...family, name, aggregator: 'sum' }),
+      type,
+      get: () => Promise.resolve({ name, type, help: family.help, values: family.values }),
     };
     registry.registerMetric(metric as unknown as Metric<string>);
   }

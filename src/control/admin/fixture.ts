@@ -1,0 +1,93 @@
+/** A control process as the admin room sees one, made of a real table: for tests. */
+import type { Address } from '../../base/wire.ts';
+import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
+import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
+import type { ControlState, EndpointNote, ReadyCheck, WorkerState } from './control-state.ts';
+
+export class StateFixture implements ControlState {
+  readonly version = '9.9.9';
+  readonly startedAt = Date.UTC(2026, 0, 2);
+  readonly tally: Tally;
+  readonly control: ControlDoor;
+  readonly worker: WorkerDoor;
+  readonly notes = new Map<number, EndpointNote>();
+  ready: ReadyCheck[] = [
+    { name: 'configuration', isOk: true, why: '' },
+    { name: 'drain', isOk: true, why: '' },
+  ];
+  its: Plan | null;
+  crew: WorkerState[];
+
+  /** One listener `web` on one route `shop` to pools of so many endpoints. */
+  constructor(endpointsOf: Record<string, number> = { web: 2 }) {
+    const sizes = { slotsMax: 2048, stripesMax: 4, exchangeRowsMax: 64, countRowsMax: 256 };
+    const buffer = new ArrayBuffer(tableBytes(sizes));
+    initTable(buffer, sizes, 5);
+    this.control = new ControlDoor(buffer);
+    const stripe = this.control.claimStripe();
+    this.worker = new WorkerDoor(buffer, stripe);
+    this.its = this.makePlan(endpointsOf);
+    this.tally = new Tally(buffer);
+    this.control.setEpoch(7);
+    this.crew = [
+      { slot: 0, stripe, pid: process.pid, state: 'serving', engine: 'uring', startedAt: this.startedAt, restarts: 2 },
+      { slot: 1, stripe: -1, pid: 0, state: 'waiting', engine: null, startedAt: 0, restarts: 1 },
+    ];
+  }
+
+  get web(): PoolPlan {
+    return this.its!.pools[0]!;
+  }
+  plan(): Plan | null {
+    return this.its;
+  }
+  workers(): readonly WorkerState[] {
+    return this.crew;
+  }
+  endpointNote(slot: number): EndpointNote | null {
+    return this.notes.get(slot) ?? null;
+  }
+  readyChecks(): readonly ReadyCheck[] {
+    return this.ready;
+  }
+  reloads() {
+    return { succeeded: 3, failed: 1, isLastOk: false, lastOkAt: Date.UTC(2026, 0, 3) };
+  }
+
+  private makePlan(endpointsOf: Record<string, number>): Plan {
+    const { control } = this;
+    const pools = Object.entries(endpointsOf).map(([name, count]): PoolPlan => {
+      const endpoints = Array.from({ length: count }, (_, i): EndpointPlan => {
+        const address = `10.0.0.1:${8000 + i}`;
+        const slot = control.claimSlot(name, address);
+        return { slot, address, resolved: null, weight: 1, backup: false, zone: null, requestsMax: 0 };
+      });
+      const connections = { idleMax: 0, idleMs: 0, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 0, queueMs: 0 };
+      const id = control.claimId('pool', name);
+      return {
+        id,
+        name,
+        source: 'weir.yaml:4',
+        endpoints,
+        balance: { algorithm: 'power-of-two' },
+        health: { active: null },
+        connections,
+      };
+    });
+    const listen: Address = { kind: 'ip', host: '127.0.0.1', port: 8080 };
+    const route = {
+      id: control.claimId('route', 'shop'),
+      name: 'shop',
+      listeners: null,
+      action: { kind: 'forward', pools: pools.map((_, pool) => ({ pool, weight: 1 })) },
+    } as unknown as RoutePlan;
+    // Only what the room reads.
+    return {
+      epoch: 7,
+      node: 'lb-a',
+      listeners: [{ id: control.claimId('listener', 'web'), name: 'web', addresses: [listen], protocol: 'http', to: null }],
+      pools,
+      routes: [route],
+    } as unknown as Plan;
+  }
+}
