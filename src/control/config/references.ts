@@ -6,9 +6,10 @@ import { checkFieldName } from '../../filter/filter.ts';
 import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
 import { type ConfigFault, type FaultCode, type FaultDetail, faultAt } from './fault.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
-import { NAME } from './schema.ts';
+import { configSchema, NAME } from './schema.ts';
+import { noteOf } from './shape.ts';
 import type { Place } from './source.ts';
-import { nearest } from './suggest.ts';
+import { nearest, suggest } from './suggest.ts';
 
 export function checkReferences(root: MapNode, isIncomplete: boolean, faults: ConfigFault[]): void {
   new References(root, isIncomplete, faults).check();
@@ -29,7 +30,12 @@ class References {
     this.root = root;
     this.isIncomplete = isIncomplete;
     this.faults = faults;
-    this.names = { pool: keys(root, 'pools'), filter: keys(root, 'filters'), listener: keys(root, 'listeners'), route: [] };
+    this.names = {
+      pool: namesIn(root, 'pools'),
+      filter: namesIn(root, 'filters'),
+      listener: namesIn(root, 'listeners'),
+      route: [],
+    };
   }
 
   check(): void {
@@ -211,8 +217,12 @@ class References {
   }
 }
 
-function keys(root: MapNode, key: string): string[] {
-  const node = childOf(root, key);
+/** Names in a map of the config. When the map is there under a foreign word, one error about the word is enough: its names count. */
+function namesIn(root: MapNode, key: string): string[] {
+  const { foreign } = noteOf(configSchema);
+  const known = Object.keys(configSchema.shape);
+  const node =
+    childOf(root, key) ?? root.entries.find((e) => !known.includes(e.key) && suggest(e.key, known, foreign) === key)?.value;
   return node?.kind === 'map' ? node.entries.map((e) => e.key) : [];
 }
 

@@ -59,9 +59,10 @@ class Walker {
       case 'array':
         return node.kind === 'list' ? this.list(node, bare, path) : this.mismatch(node, bare, path, place);
       case 'union': {
-        const option = pick(node, (def as z.core.$ZodUnionDef).options);
+        const { options } = def as z.core.$ZodUnionDef;
+        const option = pick(node, options);
         if (option !== null) return this.visit(node, option, path, at);
-        return this.mismatch(node, noteOf(bare).expected ? bare : (def as z.core.$ZodUnionDef).options[0], path, place);
+        return this.mismatch(node, noteOf(bare).expected ? bare : options[0], path, place, noteOf(unwrap(options[0])).help);
       }
       default:
         return node.kind === 'scalar' ? this.leaf(node, bare, path, place) : this.mismatch(node, bare, path, place);
@@ -155,7 +156,7 @@ class Walker {
     return this.mismatch(node, schema, path, place);
   }
 
-  mismatch(node: Node, schema: Schema, path: Path, place: Place): typeof NONE {
+  mismatch(node: Node, schema: Schema, path: Path, place: Place, otherHelp?: Note['help']): typeof NONE {
     const note = noteOf(schema);
     const name = path.length === 0 ? 'the config' : dotted(path);
     const def = schema._zod.def;
@@ -174,7 +175,7 @@ class Walker {
         }
       }
       if (def.type === 'enum' && node.value !== null) help = enumHelp(schema, node.value);
-      help ??= note.help?.(node.value) ?? null;
+      help ??= (note.help ?? otherHelp)?.(node.value) ?? null;
       if (def.type === 'string' && typeof node.value === 'number' && help === null) help = `did you mean "${node.value}"?`;
       if (node.value === null) help = node.end > node.start ? null : 'nothing is written here';
       if (node.raw !== null) help = `the value comes from ${node.raw.length > 60 ? 'a placeholder' : node.raw}`;
@@ -216,10 +217,13 @@ function pick(node: Node, options: readonly Schema[]): Schema | null {
     return bare._zod.def.type === 'union' ? [...(bare._zod.def as z.core.$ZodUnionDef).options] : [option];
   });
   if (wanted !== null) return flat.find((option) => wanted.includes(unwrap(option)._zod.def.type)) ?? null;
-  const { value } = node as ScalarNode;
+  const { value, raw } = node as ScalarNode;
   const leaves = flat.filter((option) => !['object', 'record', 'array'].includes(unwrap(option)._zod.def.type));
   const accepted = leaves.find((option) => (unwrap(option) as z.ZodType).safeParse(value).success);
   if (accepted) return accepted;
+  const read = raw === null || typeof value !== 'string' ? null : asNumberOrBoolean(value);
+  const asRead = read === null ? undefined : leaves.find((option) => (unwrap(option) as z.ZodType).safeParse(read).success);
+  if (asRead) return asRead;
   const kind = typeof value === 'string' ? ['string', 'enum'] : [typeof value];
   return leaves.find((option) => kind.includes(unwrap(option)._zod.def.type)) ?? null;
 }

@@ -12,7 +12,7 @@ export function readYaml(source: Source, faults: ConfigFault[]): Node | null {
       lineCounter: new LineCounter(),
       prettyErrors: false,
       uniqueKeys: false,
-      merge: true,
+
       logLevel: 'silent',
     });
   } catch (error) {
