@@ -1,0 +1,527 @@
+/**
+ * A world in memory: clients, weir's listen + relay + upstream, endpoints, over the seeded driver. One number decides everything that happens.
+ *
+ * Every request carries a key, and the endpoint's answer repeats key and body, so that bytes that reached the wrong client are seen at once.
+ */
+import assert from 'node:assert/strict';
+import { Head, method } from '../../src/base/head.ts';
+import { HeadPool } from '../../src/base/head-pool.ts';
+import { Prng } from '../../src/base/prng.ts';
+import {
+  type AcceptOwner,
+  type Address,
+  addressText,
+  closeHow,
+  type TimerOwner,
+  type Wire,
+  type WireOwner,
+} from '../../src/base/wire.ts';
+import { MemoryEngine } from '../../src/io/memory.ts';
+import { Clients, Listener } from '../../src/listen/listen.ts';
+import { Http1Decoder, type Http1Limits } from '../../src/protocol/http1/http1.ts';
+import type { MessageSink } from '../../src/protocol/message.ts';
+import { buildRuntime, Relay } from '../../src/relay/relay.ts';
+import type { ListenerLimitsPlan, Plan, RetryPlan } from '../../src/state/plan.ts';
+import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../src/state/table.ts';
+import { Upstream } from '../../src/upstream/upstream.ts';
+
+export const limits: ListenerLimitsPlan = {
+  headBytesMax: 32 * 1024,
+  fieldBytesMax: 16 * 1024,
+  fieldsMax: 100,
+  targetBytesMax: 8 * 1024,
+  bodyBytesMax: 0,
+  chunkExtensionBytesMax: 4096,
+  connectionsMax: 0,
+  connectionsPerIpMax: 0,
+  requestsPerConnectionMax: 10_000,
+  bufferBytesMax: 64 * 1024,
+  pipelineMax: 8,
+  rateBytesMin: 240,
+  rateGraceMs: 10_000,
+  underscores: 'drop',
+};
+
+const WEB: Address = { kind: 'ip', host: '10.0.0.1', port: 80 };
+
+/** How an endpoint of the world behaves; each is the chance in percent that a request meets it. */
+export interface Behaviour {
+  /** Closes the connection after the answer, without having said so. */
+  closesAfter: number;
+  /** Closes (or resets) before it answers. */
+  diesBefore: number;
+  /** Sends half of the body and resets. */
+  diesInBody: number;
+  /** Answers with something that is not HTTP. */
+  babbles: number;
+  /** 103 before the answer. */
+  hints: number;
+}
+export const kind: Behaviour = { closesAfter: 0, diesBefore: 0, diesInBody: 0, babbles: 0, hints: 20 };
+
+/** Decodes one side with a head of its own. */
+class Reader implements MessageSink {
+  readonly decoder: Http1Decoder;
+  readonly spare: Head;
+  private kept: Buffer = Buffer.alloc(0);
+  head: Head | null = null;
+  body: Buffer[] = [];
+  private readonly side: 'request' | 'response';
+  onMessage: (key: string, status: number, body: Buffer, head: Head) => void = () => {};
+
+  constructor(side: 'request' | 'response') {
+    this.side = side;
+    this.decoder = new Http1Decoder(side, limits satisfies Http1Limits);
+    this.spare = new Head(new Uint8Array(0), 200);
+  }
+
+  /** Returns the fault, 0 = none. */
+  feed(bytes: Buffer): number {
+    this.kept = Buffer.concat([this.kept, bytes]);
+    let at = 0;
+    while (at < this.kept.length) {
+      if (this.decoder.head === null) {
+        this.spare.reset();
+        this.spare.bytes = this.kept;
+        this.decoder.head = this.spare;
+      }
+      this.decoder.head.bytes = this.kept;
+      const count = this.decoder.feed(this.kept, at, this.kept.length, this);
+      if (count < 0) return -count;
+      at += count;
+      if (count === 0) break;
+    }
+    this.kept = this.kept.subarray(at);
+    return 0;
+  }
+
+  get hasPart(): boolean {
+    return this.key !== '' || this.kept.length > 0;
+  }
+  key = '';
+  private status = 0;
+
+  onHead(head: Head): void {
+    if (this.side === 'response' && head.status < 200) return;
+    const at = head.findName('x-key');
+    this.key = at < 0 ? '-' : head.value(at);
+    this.status = head.status;
+    this.head = head;
+    this.body = [];
+    this.decoder.head = null;
+  }
+  onBody(start: number, end: number): void {
+    this.body.push(Buffer.from(this.kept.subarray(start, end)));
+  }
+  onTrailers(): void {}
+  onEnd(): void {
+    const key = this.key;
+    this.key = '';
+    this.onMessage(key, this.status, Buffer.concat(this.body), this.head!);
+  }
+}
+
+/** An endpoint: repeats what it gets. */
+class EchoConnection implements WireOwner, TimerOwner {
+  private readonly world: World;
+  private readonly wire: Wire;
+  private readonly reader = new Reader('request');
+  private out: Buffer[] = [];
+  private isGone = false;
+
+  constructor(world: World, wire: Wire) {
+    this.world = world;
+    this.wire = wire;
+    wire.owner = this;
+    this.reader.onMessage = (key, _status, body, head) => this.answer(key, body, head);
+  }
+
+  onOpen(): void {}
+  onBytes(_wire: Wire, _block: number, start: number, end: number): void {
+    const fault = this.reader.feed(Buffer.from(this.world.engine.blocks.bytes.subarray(start, end)));
+    assert.equal(fault, 0, `weir sent a request that is not valid: ${this.reader.decoder.faultDetail}`);
+  }
+  onRecvEnd(): void {
+    this.shut(closeHow.flush);
+  }
+  onDrained(): void {
+    this.pump();
+  }
+  onClosed(): void {
+    this.isGone = true;
+  }
+  onTimer(): void {
+    this.pump();
+  }
+
+  private answer(key: string, body: Buffer, head: Head): void {
+    const { world } = this;
+    const { random, behaviour } = world;
+    world.arrived.set(key, (world.arrived.get(key) ?? 0) + 1);
+    if (random.chance(behaviour.diesBefore)) return this.shut(random.chance(50) ? closeHow.reset : closeHow.flush);
+    if (random.chance(behaviour.babbles)) {
+      this.put(Buffer.from('HTTP/1.1 2000 WAT\r\n\r\n'));
+      return this.shutAfter();
+    }
+    if (random.chance(behaviour.hints)) this.put(Buffer.from('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'));
+    const isHead = head.method === method.HEAD;
+    const dies = random.chance(behaviour.diesInBody) && body.length > 1 && !isHead;
+    const how = random.below(3);
+    const shown = dies ? body.subarray(0, body.length >> 1) : body;
+    if (isHead || how === 0) {
+      this.put(Buffer.from(`HTTP/1.1 200 OK\r\nx-key: ${key}\r\ncontent-length: ${body.length}\r\n\r\n`));
+      if (!isHead) this.put(shown);
+    } else if (how === 1) {
+      this.put(Buffer.from(`HTTP/1.1 200 OK\r\nX-Key: ${key}\r\nTransfer-Encoding: chunked\r\n\r\n`));
+      for (let at = 0; at < shown.length; ) {
+        const size = Math.min(shown.length - at, random.between(1, 5000));
+        this.put(Buffer.from(size.toString(16) + '\r\n'));
+        this.put(shown.subarray(at, at + size));
+        this.put(Buffer.from('\r\n'));
+        at += size;
+      }
+      if (!dies) this.put(Buffer.from('0\r\n\r\n'));
+    } else {
+      this.put(Buffer.from(`HTTP/1.0 200 OK\r\nx-key: ${key}\r\n\r\n`));
+      this.put(shown);
+      // A body until close that is cut by a close cannot be told from a whole one: it has to be a reset.
+      return dies ? this.shut(closeHow.reset) : this.shutAfter();
+    }
+    if (dies) this.shutAfter();
+    else if (random.chance(behaviour.closesAfter)) this.shutAfter();
+  }
+
+  private closesWhenSent = false;
+  private shutAfter(): void {
+    this.closesWhenSent = true;
+    this.pump();
+  }
+  private shut(how: number): void {
+    if (this.isGone) return;
+    this.isGone = true;
+    this.wire.close(how);
+  }
+  private put(bytes: Buffer): void {
+    this.out.push(bytes);
+    this.pump();
+  }
+  private pump(): void {
+    this.out = this.world.pump(this.wire, this.out, this.isGone, this);
+    if (this.out.length === 0 && this.closesWhenSent) this.shut(closeHow.flush);
+  }
+}
+
+/** What became of a request. */
+export interface Outcome {
+  key: string;
+  /** 0: the connection ended without a whole answer. */
+  status: number;
+}
+
+interface Asked {
+  key: string;
+  body: Buffer;
+  isHead: boolean;
+}
+
+/** A client that sends its requests one after the other, or several at once (pipelining), on one connection. */
+class Client implements WireOwner, TimerOwner {
+  private readonly world: World;
+  private readonly wire: Wire;
+  private readonly reader = new Reader('response');
+  private readonly asked: Asked[];
+  private waiting: Asked[] = [];
+  private out: Buffer[] = [];
+  private isOpen = false;
+
+  constructor(world: World, asked: Asked[]) {
+    this.world = world;
+    this.asked = asked;
+    this.wire = world.engine.dial(WEB, this);
+    this.reader.onMessage = (key, status, body, head) => {
+      const expected = this.waiting.shift()!;
+      if (status === 200) {
+        assert.equal(key, expected.key, 'an answer reached the client that did not ask for it');
+        assert.ok(body.equals(expected.isHead ? Buffer.alloc(0) : expected.body), `the body of ${key} arrived as it was sent`);
+      }
+      world.outcomes.push({ key: expected.key, status });
+      if (head.keepAlive) this.next();
+      else if (this.isOpen) this.wire.close(closeHow.flush);
+    };
+  }
+
+  onOpen(): void {
+    this.isOpen = true;
+    this.next();
+  }
+  onBytes(_wire: Wire, _block: number, start: number, end: number): void {
+    if (this.waiting.length > 0) this.reader.decoder.expect(this.waiting[0]!.isHead ? method.HEAD : method.GET);
+    const fault = this.reader.feed(Buffer.from(this.world.engine.blocks.bytes.subarray(start, end)));
+    assert.equal(fault, 0, `weir sent a response that is not valid: ${this.reader.decoder.faultDetail}`);
+  }
+  onRecvEnd(): void {
+    this.reader.decoder.finish(this.reader);
+    this.wire.close(closeHow.flush);
+  }
+  onDrained(): void {
+    this.pump();
+  }
+  onTimer(): void {
+    this.pump();
+  }
+  onClosed(): void {
+    this.isOpen = false;
+    for (const { key } of this.waiting) this.world.outcomes.push({ key, status: 0 });
+    this.waiting = [];
+    this.world.clientGone(this.asked.splice(0));
+  }
+
+  private next(): void {
+    const { random } = this.world;
+    if (this.waiting.length > 0) return;
+    // HEAD is never pipelined here: the reader has to know the method of the answer it reads.
+    const count = (this.world.options.pipelines ?? true) && random.chance(20) ? random.between(2, 5) : 1;
+    for (let i = 0; i < count; i++) {
+      const asked = this.asked[0];
+      if (asked === undefined || (i > 0 && (asked.isHead || this.waiting.some((w) => w.isHead)))) break;
+      this.asked.shift();
+      this.waiting.push(asked);
+      this.send(asked);
+    }
+    if (this.waiting.length === 0) this.wire.close(closeHow.flush);
+    else this.pump();
+  }
+
+  private send({ key, body, isHead }: Asked): void {
+    const { random } = this.world;
+    const start = `${isHead ? 'HEAD' : body.length === 0 ? 'GET' : 'POST'} /${key}?q=1 HTTP/1.1\r\nHost: sim\r\nX-Key: ${key}\r\n`;
+    if (isHead || body.length === 0) this.out.push(Buffer.from(start + '\r\n'));
+    else if (random.chance(50)) this.out.push(Buffer.from(`${start}Content-Length: ${body.length}\r\n\r\n`), body);
+    else {
+      this.out.push(Buffer.from(start + 'Transfer-Encoding: chunked\r\n\r\n'));
+      for (let at = 0; at < body.length; ) {
+        const size = Math.min(body.length - at, random.between(1, 9000));
+        this.out.push(Buffer.from(`${size.toString(16)}\r\n`), body.subarray(at, at + size), Buffer.from('\r\n'));
+        at += size;
+      }
+      this.out.push(Buffer.from('0\r\n\r\n'));
+    }
+  }
+  private pump(): void {
+    this.out = this.world.pump(this.wire, this.out, !this.isOpen, this);
+  }
+}
+
+export interface WorldOptions {
+  seed: number;
+  endpoints?: number;
+  behaviour?: Partial<Behaviour>;
+  retry?: Partial<RetryPlan>;
+  bodyBytesMax?: number;
+  kernelBytesMax?: number;
+  splitting?: 'whole' | 'random' | 'single';
+  wiresMax?: number;
+  /** Clients also send several requests at once. Default true. */
+  pipelines?: boolean;
+}
+
+export class World {
+  readonly engine: MemoryEngine;
+  readonly random: Prng;
+  readonly behaviour: Behaviour;
+  readonly table: WorkerDoor;
+  readonly clients = new Clients();
+  readonly upstream: Upstream;
+  readonly listener: Listener;
+  /** How often an endpoint saw each key. */
+  readonly arrived = new Map<string, number>();
+  readonly outcomes: Outcome[] = [];
+  readonly options: WorldOptions;
+  private readonly plan: Plan;
+  private keys = 0;
+  private blocksLarge: number;
+  private blocksSmall: number;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    this.engine = new MemoryEngine({
+      seed: options.seed,
+      largeCount: 512,
+      smallCount: 512,
+      kernelBytesMax: options.kernelBytesMax ?? 16 * 1024,
+      splitting: options.splitting ?? 'random',
+    });
+    const { engine } = this;
+    this.blocksLarge = engine.blocks.largeAvailable;
+    this.blocksSmall = engine.blocks.smallAvailable;
+    this.random = new Prng(options.seed ^ 0x5eed);
+    this.behaviour = { ...kind, ...options.behaviour };
+    const buffer = new ArrayBuffer(tableBytes());
+    initTable(buffer);
+    const control = new ControlDoor(buffer);
+    this.table = new WorkerDoor(buffer, control.claimStripe());
+    const addresses: Address[] = [];
+    for (let i = 0; i < (options.endpoints ?? 3); i++) addresses.push({ kind: 'ip', host: '10.0.1.1', port: 8001 + i });
+    this.plan = planOf(control, addresses, options);
+    for (const { slot } of this.plan.pools[0]!.endpoints) control.setHealth(slot, 1);
+    for (const address of addresses) {
+      const owner: AcceptOwner = { onAccept: (wire) => void new EchoConnection(this, wire), onAcceptFault: () => {} };
+      engine.accept(engine.listenAt(address), owner);
+    }
+    const heads = new HeadPool(engine.blocks.bytes, 200);
+    const { table } = this;
+    const { blocks } = engine;
+    this.upstream = new Upstream({ engine, blocks, heads, table, responseLimits: { ...limits, headBytesMax: 60 * 1024 } });
+    const relay = new Relay({
+      engine,
+      blocks,
+      heads,
+      table,
+      random: () => this.random.uint32(),
+      wallClock: () => engine.now,
+      idPrefix: 'sim-',
+      onExchange: () => {},
+    });
+    const runtime = buildRuntime(this.plan, table);
+    runtime.endpoints = this.upstream.apply(this.plan);
+    relay.runtime = runtime;
+    this.listener = new Listener(this.plan.listeners[0]!, 0, { engine, blocks, heads, table, taker: relay }, this.clients);
+    this.listener.serve([{ fd: engine.listenAt(WEB) }]);
+  }
+
+  /** Starts a client with so many requests. */
+  client(requests: number): void {
+    const asked: Asked[] = [];
+    for (let i = 0; i < requests; i++) asked.push(this.ask());
+    new Client(this, asked);
+  }
+
+  /** What a client could not ask any more is asked on a new connection. */
+  clientGone(rest: Asked[]): void {
+    if (rest.length > 0) new Client(this, rest);
+  }
+
+  /** Runs until every one of `count` requests has an outcome, then until all is silent, and looks for leaks. */
+  finish(count: number): void {
+    this.engine.runUntil(() => this.outcomes.length >= count, 600_000);
+    this.engine.runUntil(() => this.clients.count === 0, 200_000);
+    this.upstream.retireAll();
+    this.engine.runFor(5000);
+    for (const { slot } of this.plan.pools[0]!.endpoints) assert.equal(this.table.inFlight(slot), 0, 'every begin has its end');
+    assert.equal(this.engine.sockets, 0, 'every connection is closed');
+    assert.equal(this.engine.blocks.largeAvailable, this.blocksLarge, 'every large block came back');
+    assert.equal(this.engine.blocks.smallAvailable, this.blocksSmall, 'every small block came back');
+  }
+
+  /** Sends what fits; returns the rest. */
+  pump(wire: Wire, out: Buffer[], isGone: boolean, owner: TimerOwner): Buffer[] {
+    const { engine } = this;
+    const { blocks } = engine;
+    while (out.length > 0 && !isGone && wire.isOpen) {
+      if (wire.queued > 32 * 1024) {
+        wire.drainBelow = 8 * 1024;
+        break;
+      }
+      const block = blocks.takeSmall();
+      if (block < 0) {
+        engine.setTimer(5, owner, 0);
+        break;
+      }
+      const start = blocks.start(block);
+      const bytes = out[0]!;
+      const size = Math.min(bytes.length, blocks.size(block));
+      blocks.bytes.set(bytes.subarray(0, size), start);
+      if (size > 0) wire.send(block, start, start + size);
+      blocks.release(block);
+      if (size === bytes.length) out.shift();
+      else out[0] = bytes.subarray(size);
+    }
+    return isGone ? [] : out;
+  }
+
+  private ask(): Asked {
+    const { random } = this;
+    const key = `k${this.keys++}`;
+    const dice = random.below(10);
+    const size = dice < 4 ? 0 : dice < 8 ? random.between(1, 3000) : random.between(1, this.options.bodyBytesMax ?? 60_000);
+    const body = Buffer.alloc(size);
+    for (let i = 0; i < size; i++) body[i] = (i * 31 + this.keys * 7) & 255;
+    return { key, body: body, isHead: dice === 0 };
+  }
+}
+
+function planOf(control: ControlDoor, addresses: Address[], options: WorldOptions): Plan {
+  return {
+    epoch: 1,
+    node: 'sim',
+    listeners: [
+      {
+        id: control.claimId('listener', 'web'),
+        name: 'web',
+        addresses: [WEB],
+        protocol: 'http',
+        to: null,
+        redirectToHttps: false,
+        clientIp: { trust: [], header: 'x-forwarded-for' },
+        limits,
+        timeouts: { headerMs: 10_000, idleMs: 60_000, bodyMs: 30_000 },
+      },
+    ],
+    pools: [
+      {
+        id: control.claimId('pool', 'web'),
+        name: 'web',
+        source: 'sim',
+        endpoints: addresses.map((address) => ({
+          slot: control.claimSlot('web', addressText(address)),
+          address: addressText(address),
+          resolved: address,
+          weight: 1,
+          backup: false,
+          zone: null,
+          requestsMax: 0,
+        })),
+        balance: { algorithm: 'power-of-two' },
+        health: { active: null },
+        connections: {
+          idleMax: 16,
+          idleMs: 50_000,
+          wiresMax: options.wiresMax ?? 0,
+          warm: 0,
+          requestsMax: 0,
+          queueMax: 1024,
+          queueMs: 60_000,
+        },
+      },
+    ],
+    routes: [
+      {
+        id: control.claimId('route', 'all'),
+        name: 'all',
+        source: 'sim',
+        listeners: null,
+        match: { host: null, path: { kind: 'any' }, methods: null, headers: [], query: [], clients: null },
+        action: { kind: 'forward', pools: [{ pool: 0, weight: 1 }] },
+        priority: 0,
+        filters: [],
+        rewrite: null,
+        timeouts: { connectMs: 1000, responseMs: 30_000, idleMs: 60_000, tunnelMs: 3_600_000, requestMs: 0 },
+        retry: { attempts: 2, on: ['connect', 'reset'], budget: 0.2, budgetMin: 3, perTryMs: 0, ...options.retry },
+        upgrade: ['websocket'],
+      },
+    ],
+    headers: {
+      xForwarded: true,
+      forwarded: false,
+      requestId: 'x-request-id',
+      via: { request: false, response: false },
+      proxyStatus: 'errors',
+      cdnLoop: false,
+      serverTiming: false,
+    },
+    access: null,
+    drain: { notReadyForMs: 0, gracefulMs: 5000, hardStopMs: 10_000 },
+    admin: { listen: [] },
+    limits: { connectionsMax: 10_000 },
+  };
+}
