@@ -166,7 +166,7 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
 
   sendBody(block: number, start: number, end: number): void {
     if (this.isClosing) return;
-    if (this.isTunnel) this.wire.send(block, start, end);
+    if (this.isTunnel) this.writer.raw(this.wire, block, start, end);
     else if (!this.writer.body(this.wire, block, start, end)) this.abort();
   }
 

@@ -7,31 +7,27 @@
  * 2. Text from outside is latin1 bytes. Everything that is not printable ASCII is escaped, so a line is one line of ASCII whatever a
  *    client sends: control characters cannot forge lines or steer a terminal.
  * 3. Times are seconds with at most six decimals. -1 stands for "not measured".
- * 4. A line never exceeds LINE_BYTES_MAX, which is below the size of a large block: texts from outside are cut at their limits, so that
+ * 4. A line never exceeds LINE_BYTES_MAX: texts from outside are cut at their limits, so that
  *    nobody stays out of the log by being long.
  */
 import { type Fault, faults } from '../base/faults.ts';
 import { methodNames } from '../base/head.ts';
 import { protocolNames } from '../state/doors.ts';
 import type { AccessLogPlan } from '../state/plan.ts';
-import { FIELD_BYTES_MAX, LineBytes, latin1Bytes, NAME_CHARS_MAX } from './line-bytes.ts';
+import { ESCAPE_BYTES, FIELD_BYTES_MAX, LineBytes, latin1Bytes, NAME_BYTES_MAX } from './line-bytes.ts';
 import { ATTEMPTS_MAX, type LogRecord } from './log-record.ts';
 
 export { LogRecord } from './log-record.ts';
 
-/** Bytes of a path or a query that are logged. */
+/** Bytes that a path or a query takes in a line at most, escapes counted. */
 const TARGET_BYTES_MAX = 2048;
-/** What every line needs besides its texts: keys, numbers, times. Measured at 1,010 with every field at its widest. */
+/** What every line needs besides its texts: keys, numbers, times. */
 const FIXED_BYTES = 1280;
 /** The same for one attempt. */
 const ATTEMPT_BYTES = 128;
-/** A byte takes up to six in JSON (\u00XX). */
-const ESCAPED_BYTES = 6;
-/** Room that the longest line fits into: it takes the whole of a large block, so start a fresh one after NO_ROOM. */
+/** Room that every line fits into. */
 export const LINE_BYTES_MAX =
-  FIXED_BYTES +
-  ESCAPED_BYTES * (2 * TARGET_BYTES_MAX + 4 * FIELD_BYTES_MAX + 8 * NAME_CHARS_MAX) +
-  ATTEMPTS_MAX * (ATTEMPT_BYTES + ESCAPED_BYTES * NAME_CHARS_MAX);
+  FIXED_BYTES + 2 * TARGET_BYTES_MAX + 4 * FIELD_BYTES_MAX + 8 * NAME_BYTES_MAX + ATTEMPTS_MAX * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 /** There was no room for the line. */
 export const NO_ROOM = -1;
 
@@ -44,8 +40,45 @@ export function isSampled(plan: AccessLogPlan, record: LogRecord, random: number
   return random >>> 0 < plan.sampleOk * 0x100000000;
 }
 
+const NONE: Uint8Array = new Uint8Array(0);
 const MONTHS: readonly string[] = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const REDACTED = '***';
+const REDACTED = latin1Bytes('***');
+
+/** Keys with their separators, as bytes. */
+const key = {
+  id: latin1Bytes(',"id":"'),
+  listener: latin1Bytes(',"listener":"'),
+  route: latin1Bytes(',"route":"'),
+  pool: latin1Bytes(',"pool":"'),
+  endpoint: latin1Bytes(',"endpoint":"'),
+  client: latin1Bytes(',"client":"'),
+  peer: latin1Bytes(',"peer":"'),
+  method: latin1Bytes(',"method":"'),
+  host: latin1Bytes(',"host":"'),
+  path: latin1Bytes(',"path":"'),
+  query: latin1Bytes(',"query":"'),
+  status: latin1Bytes(',"status":'),
+  upstreamStatus: latin1Bytes(',"upstream_status":'),
+  bytesIn: latin1Bytes(',"in":'),
+  bytesOut: latin1Bytes(',"out":'),
+  tIdle: latin1Bytes(',"t_idle":'),
+  tHead: latin1Bytes(',"t_head":'),
+  tFilter: latin1Bytes(',"t_filter":'),
+  tQueue: latin1Bytes(',"t_queue":'),
+  tConnect: latin1Bytes(',"t_connect":'),
+  tFirst: latin1Bytes(',"t_first":'),
+  tBody: latin1Bytes(',"t_body":'),
+  tTotal: latin1Bytes(',"t_total":'),
+  overhead: latin1Bytes(',"overhead":'),
+  queueLen: latin1Bytes(',"queue_len":'),
+  inFlight: latin1Bytes(',"in_flight":'),
+  userAgent: latin1Bytes(',"user_agent":"'),
+  referer: latin1Bytes(',"referer":"'),
+  t: latin1Bytes(',"t":'),
+  reused: latin1Bytes(',"reused":true'),
+};
+const protocolKeys = protocolNames.map((name) => latin1Bytes(`,"protocol":"${name}"`));
+const methodKeys = methodNames.map((name) => latin1Bytes(`,"method":"${name}"`));
 
 /** Writes lines of one format. One per worker and plan; remembers the text of the current second. */
 export class LineWriter extends LineBytes {
@@ -53,11 +86,11 @@ export class LineWriter extends LineBytes {
   /** Whether the record needs User-Agent and Referer. */
   readonly wantsFields: boolean;
   private readonly redact: readonly Uint8Array[];
-  private readonly nodeText: string;
-  private readonly workerText: string;
+  /** Node, worker and the key of the epoch. */
+  private readonly ownText: Uint8Array;
   /** Second of `secondText`. */
   private second = -1;
-  private secondText = '';
+  private secondText: Uint8Array = NONE;
 
   /** `redactQuery`: lower-case names. */
   constructor(format: LogFormat, redactQuery: readonly string[], node: string, worker: number) {
@@ -65,14 +98,13 @@ export class LineWriter extends LineBytes {
     this.format = format;
     this.wantsFields = format === 'combined';
     this.redact = redactQuery.map(latin1Bytes);
-    this.nodeText =
-      node === '' ? '' : `,"node":${JSON.stringify(node.slice(0, NAME_CHARS_MAX)).replace(/[^ -~]/g, unicodeEscape)}`;
-    this.workerText = `,"worker":${worker}`;
+    const name = JSON.stringify(node.slice(0, Math.floor(NAME_BYTES_MAX / ESCAPE_BYTES) - 2)).replace(/[^ -~]/g, unicodeEscape);
+    this.ownText = latin1Bytes(`${node === '' ? '' : `,"node":${name}`},"worker":${worker},"epoch":`);
   }
 
   /** Writes a line with its line feed at bytes[at...]. Returns the end, or {@link NO_ROOM} when it might not fit before `end`; LINE_BYTES_MAX always do. */
   write(record: LogRecord, bytes: Uint8Array, at: number, end: number): number {
-    if (end - at < lineBound(record) + this.nodeText.length) return NO_ROOM;
+    if (end - at < lineBound(record) + this.ownText.length) return NO_ROOM;
     this.bytes = bytes;
     this.at = at;
     if (this.format === 'json') this.json(record);
@@ -83,70 +115,62 @@ export class LineWriter extends LineBytes {
   }
 
   private json(r: LogRecord): void {
-    this.text('{"time":"');
     this.isoTime(r.timeMs);
-    this.text('"');
-    this.jsonName(',"id":"', r.id);
-    this.text(this.nodeText);
-    this.text(this.workerText);
-    this.text(',"epoch":');
+    this.jsonName(key.id, r.id);
+    this.put(this.ownText);
     this.integer(r.epoch);
-    this.jsonName(',"listener":"', r.listener);
-    this.jsonName(',"route":"', r.route);
-    this.jsonName(',"pool":"', r.pool);
-    this.jsonName(',"endpoint":"', r.endpoint);
-    this.jsonName(',"client":"', r.client);
-    if (r.peer !== r.client) this.jsonName(',"peer":"', r.peer);
-    this.text(',"protocol":"');
-    this.text(protocolNames[r.protocol]!);
-    this.text('"');
+    this.jsonName(key.listener, r.listener);
+    this.jsonName(key.route, r.route);
+    this.jsonName(key.pool, r.pool);
+    this.jsonName(key.endpoint, r.endpoint);
+    this.jsonName(key.client, r.client);
+    if (r.peer !== r.client) this.jsonName(key.peer, r.peer);
+    this.put(protocolKeys[r.protocol]!);
     if (r.method !== 0) {
-      this.text(',"method":"');
-      this.text(methodNames[r.method]!);
-      this.text('"');
+      this.put(methodKeys[r.method]!);
     } else {
-      this.jsonRange(',"method":"', r.bytes, r.methodStart, r.methodEnd, FIELD_BYTES_MAX);
+      this.jsonRange(key.method, r.bytes, r.methodStart, r.methodEnd, FIELD_BYTES_MAX);
     }
-    this.jsonRange(',"host":"', r.bytes, r.hostStart, r.hostEnd, FIELD_BYTES_MAX);
-    this.jsonRange(',"path":"', r.bytes, r.pathStart, r.pathEnd, TARGET_BYTES_MAX);
+    this.jsonRange(key.host, r.bytes, r.hostStart, r.hostEnd, FIELD_BYTES_MAX);
+    this.jsonRange(key.path, r.bytes, r.pathStart, r.pathEnd, TARGET_BYTES_MAX);
     if (r.queryStart >= 0 && r.queryStart < r.queryEnd) {
-      this.text(',"query":"');
+      this.put(key.query);
       this.query(r);
-      this.text('"');
+      this.char(34);
     }
-    this.text(',"status":');
+    this.put(key.status);
     this.integer(r.status);
     if (r.upstreamStatus !== 0 && r.upstreamStatus !== r.status) {
-      this.text(',"upstream_status":');
+      this.put(key.upstreamStatus);
       this.integer(r.upstreamStatus);
     }
-    this.text(',"in":');
+    this.put(key.bytesIn);
     this.integer(r.bytesIn);
-    this.text(',"out":');
+    this.put(key.bytesOut);
     this.integer(r.bytesOut);
-    this.jsonTime(',"t_idle":', r.idleMs);
-    this.jsonTime(',"t_head":', r.headMs);
-    this.jsonTime(',"t_filter":', r.filterMs);
-    this.jsonTime(',"t_queue":', r.queueMs);
-    this.jsonTime(',"t_connect":', r.connectMs);
-    this.jsonTime(',"t_first":', r.firstMs);
-    this.jsonTime(',"t_body":', r.bodyMs);
-    this.jsonTime(',"t_total":', r.totalMs);
-    this.jsonTime(',"overhead":', r.overheadMs);
+    this.jsonTime(key.tIdle, r.idleMs);
+    this.jsonTime(key.tHead, r.headMs);
+    this.jsonTime(key.tFilter, r.filterMs);
+    this.jsonTime(key.tQueue, r.queueMs);
+    this.jsonTime(key.tConnect, r.connectMs);
+    this.jsonTime(key.tFirst, r.firstMs);
+    this.jsonTime(key.tBody, r.bodyMs);
+    this.jsonTime(key.tTotal, r.totalMs);
+    this.jsonTime(key.overhead, r.overheadMs);
     if (r.attemptCount > 0) this.attempts(r);
-    if (r.isReused) this.text(',"reused":true');
-    if (r.faultId !== 0) this.text(faultTexts[r.faultId]!);
+    if (r.isReused) this.put(key.reused);
+    if (r.faultId !== 0) this.put(faultTexts[r.faultId]!);
     if (r.queueLength >= 0) {
-      this.text(',"queue_len":');
+      this.put(key.queueLen);
       this.integer(r.queueLength);
     }
     if (r.inFlight >= 0) {
-      this.text(',"in_flight":');
+      this.put(key.inFlight);
       this.integer(r.inFlight);
     }
-    this.jsonRange(',"user_agent":"', r.bytes, r.userAgentStart, r.userAgentEnd, FIELD_BYTES_MAX);
-    this.jsonRange(',"referer":"', r.bytes, r.refererStart, r.refererEnd, FIELD_BYTES_MAX);
-    this.text('}');
+    this.jsonRange(key.userAgent, r.bytes, r.userAgentStart, r.userAgentEnd, FIELD_BYTES_MAX);
+    this.jsonRange(key.referer, r.bytes, r.refererStart, r.refererEnd, FIELD_BYTES_MAX);
+    this.char(125);
   }
 
   private attempts(r: LogRecord): void {
@@ -156,11 +180,11 @@ export class LineWriter extends LineBytes {
       this.name(r.attemptEndpoint[i]!);
       this.text('","reason":"');
       this.text(faults[r.attemptFault[i]!]!.reason);
-      this.text('"');
-      this.jsonTime(',"t":', r.attemptMs[i]!);
-      this.text('}');
+      this.char(34);
+      this.jsonTime(key.t, r.attemptMs[i]!);
+      this.char(125);
     }
-    this.text(']');
+    this.char(93);
   }
 
   /** Apache's common log format, and combined with its two more fields. Escapes as Apache does: \xHH. */
@@ -227,9 +251,9 @@ export class LineWriter extends LineBytes {
       return;
     }
     if (r.method !== 0) this.text(methodNames[r.method]!);
-    else this.rawRange(r.bytes, r.methodStart, r.methodEnd, FIELD_BYTES_MAX);
+    else this.escape(r.bytes, r.methodStart, r.methodEnd, FIELD_BYTES_MAX);
     this.text(' ');
-    this.rawRange(r.bytes, r.pathStart, r.pathEnd, TARGET_BYTES_MAX);
+    this.escape(r.bytes, r.pathStart, r.pathEnd, TARGET_BYTES_MAX);
     if (r.queryStart >= 0) {
       this.text('?');
       this.query(r);
@@ -239,26 +263,26 @@ export class LineWriter extends LineBytes {
 
   /** The query with the values of redacted parameters replaced. */
   private query(r: LogRecord): void {
-    const { bytes, queryStart } = r;
-    const end = Math.min(r.queryEnd, queryStart + TARGET_BYTES_MAX);
+    const { bytes, queryStart, queryEnd } = r;
     if (this.redact.length === 0) {
-      this.escape(bytes, queryStart, end);
+      this.escape(bytes, queryStart, queryEnd, TARGET_BYTES_MAX);
       return;
     }
+    const stop = this.at + TARGET_BYTES_MAX;
     let from = queryStart;
-    while (from <= end) {
+    while (from <= queryEnd && this.at < stop - REDACTED.length) {
       let to = from;
       let equals = -1;
-      while (to < end && bytes[to] !== 38 /* & */) {
+      while (to < queryEnd && bytes[to] !== 38 /* & */) {
         if (equals < 0 && bytes[to] === 61 /* = */) equals = to;
         to++;
       }
-      if (from > queryStart) this.text('&');
+      if (from > queryStart) this.char(38);
       if (equals >= 0 && this.isRedacted(bytes, from, equals)) {
-        this.escape(bytes, from, equals + 1);
-        this.text(REDACTED);
+        this.escape(bytes, from, equals + 1, stop - REDACTED.length - this.at);
+        this.put(REDACTED);
       } else {
-        this.escape(bytes, from, to);
+        this.escape(bytes, from, to, stop - this.at);
       }
       from = to + 1;
     }
@@ -284,15 +308,17 @@ export class LineWriter extends LineBytes {
     return false;
   }
 
+  /** `{"time":"2026-11-24T04:12:13.482113Z"` */
   private isoTime(timeMs: number): void {
     const second = Math.floor(timeMs / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.secondText = new Date(second * 1000).toISOString().slice(0, 20);
+      this.secondText = latin1Bytes(`{"time":"${new Date(second * 1000).toISOString().slice(0, 20)}`);
     }
-    this.text(this.secondText);
+    this.put(this.secondText);
     this.digits(Math.min(999999, Math.floor((timeMs - second * 1000) * 1000)), 6);
-    this.text('Z');
+    this.char(90);
+    this.char(34);
   }
 
   /** 24/Nov/2026:04:12:13 +0000 */
@@ -300,9 +326,9 @@ export class LineWriter extends LineBytes {
     const second = Math.floor(timeMs / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.secondText = dayText(second) + ' +0000';
+      this.secondText = latin1Bytes(dayText(second) + ' +0000');
     }
-    this.text(this.secondText);
+    this.put(this.secondText);
   }
 
   /** 24/Nov/2026:04:12:13.482 */
@@ -310,31 +336,35 @@ export class LineWriter extends LineBytes {
     const second = Math.floor(timeMs / 1000);
     if (second !== this.second) {
       this.second = second;
-      this.secondText = dayText(second) + '.';
+      this.secondText = latin1Bytes(dayText(second) + '.');
     }
-    this.text(this.secondText);
+    this.put(this.secondText);
     this.digits(Math.min(999, Math.floor(timeMs - second * 1000)), 3);
   }
 }
 
 /** Bytes that the line of this record cannot exceed. */
 function lineBound(r: LogRecord): number {
-  let texts =
-    r.methodEnd - r.methodStart + r.hostEnd - r.hostStart + r.userAgentEnd - r.userAgentStart + r.refererEnd - r.refererStart;
-  texts = Math.min(texts, 4 * FIELD_BYTES_MAX);
-  texts += Math.min(r.pathEnd - r.pathStart, TARGET_BYTES_MAX) + Math.min(r.queryEnd - r.queryStart, TARGET_BYTES_MAX);
-  texts += nameBound(r.id) + nameBound(r.listener) + nameBound(r.route) + nameBound(r.pool) + nameBound(r.endpoint);
-  texts += nameBound(r.client) + nameBound(r.peer);
-  for (let i = 0; i < r.attemptCount; i++) texts += nameBound(r.attemptEndpoint[i]!);
-  return FIXED_BYTES + ESCAPED_BYTES * texts + r.attemptCount * ATTEMPT_BYTES;
+  let bound =
+    FIXED_BYTES + textBound(r.pathEnd - r.pathStart, TARGET_BYTES_MAX) + textBound(r.queryEnd - r.queryStart, TARGET_BYTES_MAX);
+  bound += textBound(r.methodEnd - r.methodStart, FIELD_BYTES_MAX) + textBound(r.hostEnd - r.hostStart, FIELD_BYTES_MAX);
+  bound +=
+    textBound(r.userAgentEnd - r.userAgentStart, FIELD_BYTES_MAX) + textBound(r.refererEnd - r.refererStart, FIELD_BYTES_MAX);
+  bound +=
+    textBound(r.id.length, NAME_BYTES_MAX) +
+    textBound(r.listener.length, NAME_BYTES_MAX) +
+    textBound(r.route.length, NAME_BYTES_MAX);
+  bound += textBound(r.pool.length, NAME_BYTES_MAX) + textBound(r.endpoint.length, NAME_BYTES_MAX);
+  bound += textBound(r.client.length, NAME_BYTES_MAX) + textBound(r.peer.length, NAME_BYTES_MAX);
+  return bound + r.attemptCount * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 }
-function nameBound(text: string): number {
-  return Math.min(text.length, NAME_CHARS_MAX);
+function textBound(length: number, max: number): number {
+  return length * ESCAPE_BYTES < max ? length * ESCAPE_BYTES : max;
 }
 
 /** Per fault: `,"fault":{...}`. */
-const faultTexts: readonly string[] = faults.map(
-  (f) => `,"fault":{"origin":"${f.side}","phase":"${f.phase}","reason":"${f.reason}"}`,
+const faultTexts: readonly Uint8Array[] = faults.map((f) =>
+  latin1Bytes(`,"fault":{"origin":"${f.side}","phase":"${f.phase}","reason":"${f.reason}"}`),
 );
 
 /** HAProxy's termination state of a fault, two letters and two for cookies that weir does not use (its manual, §8.5). */

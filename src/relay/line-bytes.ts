@@ -2,16 +2,21 @@
  * LineBytes: writes the pieces of a log line straight into bytes. The caller made sure that they fit.
  */
 
-/** Bytes of a header value or a host that are logged. */
+/** Bytes that a host, method or header value takes in a line at most, escapes counted. */
 export const FIELD_BYTES_MAX = 512;
-/** Characters of a name or an address that are logged. */
-export const NAME_CHARS_MAX = 256;
+/** The same for a name or an address. */
+export const NAME_BYTES_MAX = 256;
+/** The longest escape: \u00XX. */
+export const ESCAPE_BYTES = 6;
 
 const NONE = new Uint8Array(0);
 const HEX = latin1Bytes('0123456789abcdef');
 /** Per byte: 0 plain; 1 a backslash goes before it; 2 it is escaped by its number. */
 const escapeClass = new Uint8Array(256);
 for (let c = 0; c < 256; c++) escapeClass[c] = c === 34 || c === 92 ? 1 : c < 32 || c > 126 ? 2 : 0;
+
+/** From so many bytes on a native copy is faster than a loop. */
+const COPY_MIN = 24;
 
 export class LineBytes {
   protected bytes: Uint8Array = NONE;
@@ -21,6 +26,25 @@ export class LineBytes {
 
   constructor(isJson: boolean) {
     this.isJson = isJson;
+  }
+
+  /** Bytes of ours, made once. Half the cost of text(). */
+  protected put(from: Uint8Array): void {
+    const { bytes } = this;
+    const { length } = from;
+    if (length > COPY_MIN) {
+      bytes.set(from, this.at);
+      this.at += length;
+      return;
+    }
+    let p = this.at;
+    for (let i = 0; i < length; i++) bytes[p++] = from[i]!;
+    this.at = p;
+  }
+
+  /** One ASCII character. */
+  protected char(code: number): void {
+    this.bytes[this.at++] = code;
   }
 
   /** ASCII of ours. */
@@ -33,13 +57,28 @@ export class LineBytes {
 
   /** Non-negative whole number. */
   protected integer(value: number): void {
-    let width = 1;
-    for (let limit = 10; limit <= value; limit *= 10) width++;
+    if (value < 10) {
+      this.bytes[this.at++] = 48 + value;
+      return;
+    }
+    let width = 2;
+    for (let limit = 100; limit <= value; limit *= 10) width++;
     this.digits(value, width);
   }
 
   protected digits(value: number, width: number): void {
     const { bytes, at } = this;
+    if (value <= 0x3fffffff) {
+      // Small integers divide without floating point.
+      let rest = value | 0;
+      for (let p = at + width - 1; p >= at; p--) {
+        const tenth = (rest / 10) | 0;
+        bytes[p] = 48 + rest - tenth * 10;
+        rest = tenth;
+      }
+      this.at = at + width;
+      return;
+    }
     for (let p = at + width - 1; p >= at; p--) {
       const tenth = Math.floor(value / 10);
       bytes[p] = 48 + value - tenth * 10;
@@ -56,9 +95,9 @@ export class LineBytes {
   /** A name of the configuration or an address: any characters. In the classic formats everything but printable ASCII is `?`. */
   protected name(text: string): void {
     const { bytes, isJson } = this;
-    const length = Math.min(text.length, NAME_CHARS_MAX);
     let p = this.at;
-    for (let i = 0; i < length; i++) {
+    const stop = p + NAME_BYTES_MAX - ESCAPE_BYTES;
+    for (let i = 0; i < text.length && p <= stop; i++) {
       const c = text.charCodeAt(i);
       if (c < 127 && escapeClass[c] === 0) bytes[p++] = c;
       else if (!isJson) bytes[p++] = c === 92 || c === 34 ? c : 63;
@@ -87,10 +126,12 @@ export class LineBytes {
     else this.name(client.slice(0, colon));
   }
 
-  protected escape(from: Uint8Array, start: number, end: number): void {
+  /** Text from outside. What would take more than `max` bytes in the line is cut. */
+  protected escape(from: Uint8Array, start: number, end: number, max: number): void {
     const { bytes, isJson } = this;
     let p = this.at;
-    for (let i = start; i < end; i++) {
+    const stop = p + max - ESCAPE_BYTES;
+    for (let i = start; i < end && p <= stop; i++) {
       const c = from[i]!;
       const k = escapeClass[c]!;
       if (k === 0) bytes[p++] = c;
@@ -113,43 +154,40 @@ export class LineBytes {
     this.at = p;
   }
 
-  protected rawRange(bytes: Uint8Array, start: number, end: number, max: number): void {
-    this.escape(bytes, start, Math.min(end, start + max));
-  }
-
   protected classicRange(bytes: Uint8Array, start: number, end: number): void {
     if (start >= end) this.text('-');
-    else this.rawRange(bytes, start, end, FIELD_BYTES_MAX);
+    else this.escape(bytes, start, end, FIELD_BYTES_MAX);
   }
 
   /** `key` ends with the opening quote. */
-  protected jsonName(key: string, value: string): void {
+  protected jsonName(key: Uint8Array, value: string): void {
     if (value === '') return;
-    this.text(key);
+    this.put(key);
     this.name(value);
-    this.text('"');
+    this.char(34);
   }
 
-  protected jsonRange(key: string, bytes: Uint8Array, start: number, end: number, max: number): void {
+  protected jsonRange(key: Uint8Array, bytes: Uint8Array, start: number, end: number, max: number): void {
     if (start >= end) return;
-    this.text(key);
-    this.escape(bytes, start, Math.min(end, start + max));
-    this.text('"');
+    this.put(key);
+    this.escape(bytes, start, end, max);
+    this.char(34);
   }
 
   /** Six decimals at most, zeros at the end left out: 0.003, 12, 0.00021. */
-  protected jsonTime(key: string, ms: number): void {
+  protected jsonTime(key: Uint8Array, ms: number): void {
     if (ms < 0) return;
-    this.text(key);
+    this.put(key);
     const micros = Math.round(ms * 1000);
-    const whole = Math.floor(micros / 1000000);
+    let whole = 0;
+    if (micros >= 1000000) whole = Math.floor(micros / 1000000);
     this.integer(whole);
-    let rest = micros - whole * 1000000;
+    let rest = (micros - whole * 1000000) | 0;
     if (rest === 0) return;
-    this.text('.');
+    this.char(46);
     let width = 6;
     while (rest % 10 === 0) {
-      rest /= 10;
+      rest = (rest / 10) | 0;
       width--;
     }
     this.digits(rest, width);

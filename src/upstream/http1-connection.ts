@@ -106,7 +106,7 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   }
 
   sendBody(block: number, start: number, end: number): void {
-    if (this.isTunnel) this.wire!.send(block, start, end);
+    if (this.isTunnel) this.writer.raw(this.wire!, block, start, end);
     else if (!this.writer.body(this.wire!, block, start, end)) this.fail(fault.overload, 'no block free');
   }
 

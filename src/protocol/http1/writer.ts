@@ -10,6 +10,11 @@ import { CHUNK_HEAD_BYTES_MAX, encodeChunkHead, encodeLastChunk, encodeRequestHe
 
 /** Pieces up to this size are copied behind what stands in the block: cheaper than one more segment in the call to the kernel. */
 const COPY_BYTES_MAX = 2048;
+/**
+ * While the reader is slow, longer pieces are copied too: a piece sent by reference pins the large block it came in, and many short ones would pin far more memory
+ * than they are long.
+ */
+const PACK_BYTES_MAX = 8192;
 /** What a head may grow by beyond its own bytes: Host, framing, Connection. */
 const HEAD_EXTRA_BYTES = 192;
 
@@ -65,11 +70,23 @@ export class Http1Writer {
       this.push(wire, encodeChunkHead(size, this.isFirstChunk, this.blocks.bytes, this.at));
       this.isFirstChunk = false;
     }
-    if (size <= COPY_BYTES_MAX && this.block !== NO_BLOCK && this.at + size <= this.limit) {
+    const isSlow = wire.queued > COPY_BYTES_MAX;
+    if (
+      size <= (isSlow ? PACK_BYTES_MAX : COPY_BYTES_MAX) &&
+      (this.limit - this.at >= size || (isSlow && this.reserve(LARGE_BYTES)))
+    ) {
       this.blocks.bytes.copyWithin(this.at, start, end);
       this.push(wire, this.at + size);
     } else wire.send(block, start, end);
     return true;
+  }
+
+  /** Bytes of a tunnel. Between pieces no block is held, unless the reader is slow. */
+  raw(wire: Wire, block: number, start: number, end: number): void {
+    if (wire.queued === 0) {
+      this.drop();
+      wire.send(block, start, end);
+    } else this.body(wire, block, start, end);
   }
 
   /** Ends the body, with the trailers when it is chunked. False as in body(). */
