@@ -25,9 +25,16 @@ const TARGET_BYTES_MAX = 2048;
 const FIXED_BYTES = 1280;
 /** The same for one attempt. */
 const ATTEMPT_BYTES = 128;
+/** Node, worker and the key of the epoch. */
+const OWN_BYTES_MAX = NAME_BYTES_MAX + 64;
 /** Room that every line fits into. */
 export const LINE_BYTES_MAX =
-  FIXED_BYTES + 2 * TARGET_BYTES_MAX + 4 * FIELD_BYTES_MAX + 8 * NAME_BYTES_MAX + ATTEMPTS_MAX * (ATTEMPT_BYTES + NAME_BYTES_MAX);
+  FIXED_BYTES +
+  OWN_BYTES_MAX +
+  2 * TARGET_BYTES_MAX +
+  4 * FIELD_BYTES_MAX +
+  7 * NAME_BYTES_MAX +
+  ATTEMPTS_MAX * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 /** There was no room for the line. */
 export const NO_ROOM = -1;
 
@@ -359,7 +366,7 @@ function lineBound(r: LogRecord): number {
   return bound + r.attemptCount * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 }
 function textBound(length: number, max: number): number {
-  return length * ESCAPE_BYTES < max ? length * ESCAPE_BYTES : max;
+  return Math.min(length * ESCAPE_BYTES, max);
 }
 
 /** Per fault: `,"fault":{...}`. */
