@@ -64,10 +64,11 @@ class Reader implements MessageSink {
   readonly decoder: Http1Decoder;
   readonly spare: Head;
   private kept: Buffer = Buffer.alloc(0);
-  head: Head | null = null;
   body: Buffer[] = [];
   private readonly side: 'request' | 'response';
-  onMessage: (key: string, status: number, body: Buffer, head: Head) => void = () => {};
+  keepAlive = true;
+  method = 0;
+  onMessage: (key: string, status: number, body: Buffer) => void = () => {};
 
   constructor(side: 'request' | 'response') {
     this.side = side;
@@ -106,7 +107,8 @@ class Reader implements MessageSink {
     const at = head.findName('x-key');
     this.key = at < 0 ? '-' : head.value(at);
     this.status = head.status;
-    this.head = head;
+    this.keepAlive = head.keepAlive;
+    this.method = head.method;
     this.body = [];
     this.decoder.head = null;
   }
@@ -117,7 +119,7 @@ class Reader implements MessageSink {
   onEnd(): void {
     const key = this.key;
     this.key = '';
-    this.onMessage(key, this.status, Buffer.concat(this.body), this.head!);
+    this.onMessage(key, this.status, Buffer.concat(this.body));
   }
 }
 
@@ -133,7 +135,7 @@ class EchoConnection implements WireOwner, TimerOwner {
     this.world = world;
     this.wire = wire;
     wire.owner = this;
-    this.reader.onMessage = (key, _status, body, head) => this.answer(key, body, head);
+    this.reader.onMessage = (key, _status, body) => this.answer(key, body);
   }
 
   onOpen(): void {}
@@ -154,7 +156,7 @@ class EchoConnection implements WireOwner, TimerOwner {
     this.pump();
   }
 
-  private answer(key: string, body: Buffer, head: Head): void {
+  private answer(key: string, body: Buffer): void {
     const { world } = this;
     const { random, behaviour } = world;
     world.arrived.set(key, (world.arrived.get(key) ?? 0) + 1);
@@ -164,7 +166,7 @@ class EchoConnection implements WireOwner, TimerOwner {
       return this.shutAfter();
     }
     if (random.chance(behaviour.hints)) this.put(Buffer.from('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'));
-    const isHead = head.method === method.HEAD;
+    const isHead = this.reader.method === method.HEAD;
     const dies = random.chance(behaviour.diesInBody) && body.length > 1 && !isHead;
     const how = random.below(3);
     const shown = dies ? body.subarray(0, body.length >> 1) : body;
@@ -238,14 +240,14 @@ class Client implements WireOwner, TimerOwner {
     this.world = world;
     this.asked = asked;
     this.wire = world.engine.dial(WEB, this);
-    this.reader.onMessage = (key, status, body, head) => {
+    this.reader.onMessage = (key, status, body) => {
       const expected = this.waiting.shift()!;
       if (status === 200) {
         assert.equal(key, expected.key, 'an answer reached the client that did not ask for it');
         assert.ok(body.equals(expected.isHead ? Buffer.alloc(0) : expected.body), `the body of ${key} arrived as it was sent`);
       }
       world.outcomes.push({ key: expected.key, status });
-      if (head.keepAlive) this.next();
+      if (this.reader.keepAlive) this.next();
       else if (this.isOpen) this.wire.close(closeHow.flush);
     };
   }

@@ -1,0 +1,39 @@
+/**
+ * The simulation for as long as wanted: node tests/sim/exchange.sim.ts --seconds 60 --seed 1000
+ * Every seed draws its own world; the first failure ends the run and names the seed.
+ */
+import { parseArgs } from 'node:util';
+import { Prng } from '../../src/base/prng.ts';
+import { World } from './world.ts';
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' } } });
+const end = performance.now() + Number(values.seconds) * 1000;
+let seed = Number(values.seed);
+let requests = 0;
+for (; performance.now() < end; seed++) {
+  const dice = new Prng(seed);
+  const clients = dice.between(1, 24);
+  const each = dice.between(1, 20);
+  try {
+    const world = new World({
+      seed,
+      endpoints: dice.between(1, 4),
+      kernelBytesMax: dice.between(1, 64) * 512,
+      bodyBytesMax: dice.between(1, 150_000),
+      wiresMax: dice.chance(30) ? dice.between(1, 4) : 0,
+      behaviour: {
+        closesAfter: dice.chance(50) ? dice.below(60) : 0,
+        diesBefore: dice.chance(50) ? dice.below(30) : 0,
+        diesInBody: dice.chance(50) ? dice.below(30) : 0,
+        babbles: dice.chance(30) ? dice.below(20) : 0,
+      },
+    });
+    for (let i = 0; i < clients; i++) world.client(each);
+    world.finish(clients * each);
+    requests += clients * each;
+  } catch (error) {
+    process.stderr.write(`seed ${seed} failed after ${requests} requests\n`);
+    throw error;
+  }
+}
+process.stdout.write(`${requests} requests in ${seed - Number(values.seed)} worlds, seeds ${values.seed} to ${seed - 1}: nothing lost, nothing crossed\n`);
