@@ -158,7 +158,7 @@ export class ControlDoor extends Reader implements ControlWriter {
     for (const field of [stripeField.logLinesDropped, stripeField.exchangeRowsDropped, stripeField.countRowsDropped]) {
       this.fold(start + 8 * field, dead + 8 * field, 1);
     }
-    this.drop(start, 0, stripeField.overflows + 1);
+    this.drop(start, 0, stripeField.latencyLandmark + 1);
     Atomics.store(i32, header.stripes + stripe, stripeState.free);
     let high = i32[header.stripesHigh]!;
     while (high > 0 && i32[header.stripes + high - 1] === stripeState.free) high--;

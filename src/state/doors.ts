@@ -44,6 +44,8 @@ export interface TableReader {
   turn(slot: number): number;
   /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
   latencyMs(slot: number): number;
+  /** How many recent samples that average stands for: each counts 1 and fades with the same decay. */
+  latencySamples(slot: number): number;
 }
 
 /** The worker's door: counts into its own stripe. Nothing here allocates or makes a system call. */
@@ -94,7 +96,7 @@ export interface WorkerWriter extends TableReader {
     completions: number,
     overflows: number,
   ): void;
-  /** Ms of CLOCK_MONOTONIC, the same clock in all processes: "my loop turns". The supervisor's watchdog looks at it, and latency is aged by it. */
+  /** Ms of a clock of this process that never goes back: "my loop turns". The supervisor's watchdog looks at it, and latency is aged by it. */
   heartbeat(nowMs: number): void;
   /** The plan this worker has in force. */
   inForce(epoch: number): void;

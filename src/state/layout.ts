@@ -150,6 +150,9 @@ export const stripeField = Object.freeze({
   /** Counts that found no row of their own. */
   exchangeRowsDropped: 9,
   countRowsDropped: 10,
+  /** What a latency weight of this stripe has to be multiplied with to count from now, and the landmark this holds for. */
+  latencyScale: 11,
+  latencyLandmark: 12,
 });
 /** Row counts, in 32-bit words from the front of the stripe, behind the floats. */
 export const stripeWord = Object.freeze({ exchangeRows: 64, countRows: 65 });

@@ -18,14 +18,17 @@ import {
   SLOT_STRIDE,
   sizesIn,
   slotField,
+  stripeField,
   word,
 } from './layout.ts';
 
 /** The latency average forgets with this time constant: a sample of 10 s ago weighs 1/e (Finagle's and Envoy's peak-EWMA decay). */
 export const LATENCY_DECAY_MS = 10_000;
 /**
- * Samples are weighted by e^(t/decay) counted from a landmark (forward decay: Cormode et al., 2009), so that neither writer nor reader has to age old
- * sums. The landmark moves on before the weights grow too large for a float: at most e^100.
+ * Samples are weighted by e^(t/decay) counted from a landmark (forward decay: Cormode et al., 2009), so that no sum has to be aged when a sample comes. Each
+ * worker counts by its own clock and publishes, about as often as its loop turns, what brings its weights to its present;
+ * workers that started at different times are thus added up alike, and old samples fade whether or not new ones come. The landmark moves on before weights outgrow
+ * a float: they are at most e^100.
  */
 export const LANDMARK_MS = 100 * LATENCY_DECAY_MS;
 
@@ -44,6 +47,7 @@ export class Reader implements TableReader {
   private readonly inFlightAt: number;
   private readonly requestsAt: number;
   private readonly latencyAt: number;
+  private readonly scaleAt: number;
   private readonly begunAt: number;
   private readonly deadAt: number;
 
@@ -64,6 +68,7 @@ export class Reader implements TableReader {
     this.inFlightAt = (layout.stripes + layout.inFlight) / 4;
     this.requestsAt = (layout.stripes + layout.requests) / 8;
     this.latencyAt = (layout.stripes + layout.slots) / 8 + slotField.latencySum;
+    this.scaleAt = layout.stripes / 8 + stripeField.latencyScale;
     this.begunAt = (layout.stripes + layout.pools) / 8 + poolField.begun;
     this.deadAt = layout.sizes.stripesMax * (layout.stripeBytes / 8);
   }
@@ -134,31 +139,33 @@ export class Reader implements TableReader {
     const { f64, stripe8 } = this;
     let sum = 0;
     let weight = 0;
-    let landmark = -1;
     let at = this.latencyAt + slot * SLOT_STRIDE;
-    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) {
+    let scaleAt = this.scaleAt;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8, scaleAt += stripe8) {
       const itsWeight = f64[at + 1]!;
       if (itsWeight === 0) continue;
-      const itsLandmark = f64[at + 2]!;
-      if (itsLandmark === landmark) {
-        sum += f64[at]!;
-        weight += itsWeight;
-      } else if (landmark < 0) {
-        sum = f64[at]!;
-        weight = itsWeight;
-        landmark = itsLandmark;
-      } else if (itsLandmark > landmark) {
-        // What was summed so far counts from an earlier landmark.
-        const scale = Math.exp(((landmark - itsLandmark) * LANDMARK_MS) / LATENCY_DECAY_MS);
-        sum = sum * scale + f64[at]!;
-        weight = weight * scale + itsWeight;
-        landmark = itsLandmark;
-      } else {
-        const scale = Math.exp(((itsLandmark - landmark) * LANDMARK_MS) / LATENCY_DECAY_MS);
-        sum += f64[at]! * scale;
-        weight += itsWeight * scale;
-      }
+      const scale = this.scaleOf(f64[at + 2]!, scaleAt);
+      sum += f64[at]! * scale;
+      weight += itsWeight * scale;
     }
     return weight > 0 ? sum / weight : 0;
+  }
+
+  latencySamples(slot: number): number {
+    const { f64, stripe8 } = this;
+    let weight = 0;
+    let at = this.latencyAt + slot * SLOT_STRIDE;
+    let scaleAt = this.scaleAt;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8, scaleAt += stripe8) {
+      if (f64[at + 1] !== 0) weight += f64[at + 1]! * this.scaleOf(f64[at + 2]!, scaleAt);
+    }
+    return weight;
+  }
+
+  /** Brings a weight that counts from `landmark` to the present of its stripe. */
+  private scaleOf(landmark: number, scaleAt: number): number {
+    const { f64 } = this;
+    const behind = f64[scaleAt + 1]! - landmark;
+    return behind === 0 ? f64[scaleAt]! : f64[scaleAt]! * Math.exp((-behind * LANDMARK_MS) / LATENCY_DECAY_MS);
   }
 }

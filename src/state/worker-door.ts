@@ -81,6 +81,8 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     this.exchanges = new Rows(this.i32, this.f64, layout, stripe, layout.exchanges);
     this.counts = new Rows(this.i32, this.f64, layout, stripe, layout.counts);
     assert(this.i32[header.stripes + stripe] !== 0, 'a worker writes only a stripe that was claimed for it');
+    this.f64[this.myHeader + stripeField.latencyScale] = 1;
+    this.f64[this.myHeader + stripeField.latencyLandmark] = 0;
   }
 
   begin(slot: number): void {
@@ -226,13 +228,15 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     f64[myHeader + stripeField.overflows] = overflows;
   }
 
-  /** The clock must be the same in all processes (CLOCK_MONOTONIC): latency samples are weighted by it, and control compares it with its own. */
   heartbeat(nowMs: number): void {
-    this.f64[this.myHeader + stripeField.heartbeat] = nowMs;
+    const { f64, myHeader } = this;
+    f64[myHeader + stripeField.heartbeat] = nowMs;
     if (nowMs - this.weightAt < WEIGHT_STEP_MS) return;
     this.weightAt = nowMs;
     this.landmark = Math.floor(nowMs / LANDMARK_MS);
     this.weightNow = Math.exp((nowMs - this.landmark * LANDMARK_MS) / LATENCY_DECAY_MS);
+    f64[myHeader + stripeField.latencyScale] = 1 / this.weightNow;
+    f64[myHeader + stripeField.latencyLandmark] = this.landmark;
   }
 
   inForce(epoch: number): void {
