@@ -1,4 +1,4 @@
-/** ns per line of the access log, by format. Run: node src/relay/access-log.bench.ts */
+/** ns per line of the access log, by format, the best of twelve rounds. Run: node src/relay/access-log.bench.ts */
 import { method } from '../base/head.ts';
 import { LINE_BYTES_MAX, LineWriter, LogRecord } from './access-log.ts';
 

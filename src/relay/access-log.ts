@@ -111,7 +111,7 @@ export class LineWriter extends LineBytes {
 
   /** Writes a line with its line feed at bytes[at...]. Returns the end, or {@link NO_ROOM} when it might not fit before `end`; LINE_BYTES_MAX always do. */
   write(record: LogRecord, bytes: Uint8Array, at: number, end: number): number {
-    if (end - at < lineBound(record) + this.ownText.length) return NO_ROOM;
+    if (end - at < LINE_BYTES_MAX && end - at < lineBound(record) + this.ownText.length) return NO_ROOM;
     this.bytes = bytes;
     this.at = at;
     if (this.format === 'json') this.json(record);

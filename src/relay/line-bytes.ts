@@ -94,6 +94,26 @@ export class LineBytes {
 
   /** A name of the configuration or an address: any characters. In the classic formats everything but printable ASCII is `?`. */
   protected name(text: string): void {
+    const { bytes } = this;
+    const { length } = text;
+    if (length <= NAME_BYTES_MAX) {
+      // The rule: nothing to escape. One pass without a branch finds out while it writes.
+      let p = this.at;
+      let found = 0;
+      for (let i = 0; i < length; i++) {
+        const c = text.charCodeAt(i);
+        found |= escapeClass[c & 255]! | (c & ~255);
+        bytes[p++] = c;
+      }
+      if (found === 0) {
+        this.at = p;
+        return;
+      }
+    }
+    this.escapeName(text);
+  }
+
+  private escapeName(text: string): void {
     const { bytes, isJson } = this;
     let p = this.at;
     const stop = p + NAME_BYTES_MAX - ESCAPE_BYTES;
@@ -128,6 +148,24 @@ export class LineBytes {
 
   /** Text from outside. What would take more than `max` bytes in the line is cut. */
   protected escape(from: Uint8Array, start: number, end: number, max: number): void {
+    const { bytes } = this;
+    if (end - start <= max) {
+      let p = this.at;
+      let found = 0;
+      for (let i = start; i < end; i++) {
+        const c = from[i]!;
+        found |= escapeClass[c]!;
+        bytes[p++] = c;
+      }
+      if (found === 0) {
+        this.at = p;
+        return;
+      }
+    }
+    this.escapeSlow(from, start, end, max);
+  }
+
+  private escapeSlow(from: Uint8Array, start: number, end: number, max: number): void {
     const { bytes, isJson } = this;
     let p = this.at;
     const stop = p + max - ESCAPE_BYTES;
