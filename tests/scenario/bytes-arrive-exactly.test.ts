@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
 import { describeLoad, failed, Load, type LoadPlan } from '../support/load.ts';
-import { answer, connect, ok, ScriptedEndpoint } from '../support/peer.ts';
+import { answer, connect, ScriptedEndpoint } from '../support/peer.ts';
 import { until } from '../support/wait.ts';
 import { type EngineName, simpleConfig, Weir } from '../support/weir.ts';
 
