@@ -22,9 +22,10 @@ export interface ProxyFlags {
 
 /** The config that says the same, as YAML. */
 export function configText(flags: ProxyFlags): string {
+  const from = listOf(flags.from);
   const config: Config = {
     version: 1,
-    listeners: { web: { listen: typeof flags.from === 'string' ? flags.from : [...flags.from], to: 'web' } },
+    listeners: { web: { listen: from.length === 1 ? from[0] : from, to: 'web' } },
     pools: { web: { endpoints: [...flags.to] } },
   };
   const pool = config.pools!.web;

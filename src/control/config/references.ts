@@ -144,7 +144,7 @@ class References {
       if (text !== undefined && !looksLikeAddress(text)) this.name(node, 'pool', path);
       return;
     }
-    for (const entry of node.entries) this.nameText(entry.key, entry.keyPlace, 'pool', [...path, entry.key]);
+    for (const entry of node.entries) this.missing(entry.key, entry.keyPlace, 'pool', [...path, entry.key]);
     const weights = node.entries.map((e) => (e.value.kind === 'scalar' ? e.value.value : null));
     if (node.entries.length === 0) this.fault(node, 'bad-value', `${path.join('.')}: no pool is named`, path);
     else if (weights.every((w) => w === 0))
@@ -192,12 +192,13 @@ class References {
 
   name(node: Node | undefined, kind: NameKind, path: string[]): void {
     const text = textOf(node);
-    if (node !== undefined && text !== undefined) this.nameText(text, node, kind, path);
+    // What cannot be a name is an error of its value already.
+    if (node !== undefined && text !== undefined && NAME.test(text)) this.missing(text, node, kind, path);
   }
 
-  nameText(text: string, place: Place, kind: NameKind, path: string[]): void {
+  missing(text: string, place: Place, kind: NameKind, path: string[]): void {
     const known = this.names[kind];
-    if (known.includes(text) || !NAME.test(text) || this.isIncomplete) return;
+    if (known.includes(text) || this.isIncomplete) return;
     const guess = nearest(text, known);
     const help =
       guess !== null
