@@ -42,6 +42,8 @@ export class CompiledRoute {
   private readonly headers: readonly HeaderCondition[];
   private readonly query: readonly QueryCondition[];
   private readonly clients: CidrSet | null;
+  /** Normal form of the prefix that the rewrite takes off, no slash at its end; null: none. */
+  readonly strip: Uint8Array | null;
   /** Nothing beyond host and path is asked. */
   readonly isPlain: boolean;
 
@@ -71,6 +73,8 @@ export class CompiledRoute {
     this.headers = match.headers.map((h) => ({ name: h.name, id: fieldIdOf(h.name), match: new TextMatch(h.match) }));
     this.query = match.query.map((q) => ({ name: q.name, nameBytes: encoder.encode(q.name), match: new TextMatch(q.match) }));
     this.clients = match.clients === null ? null : new CidrSet(match.clients);
+    const strip = plan.rewrite?.stripPrefix ?? null;
+    this.strip = strip === null ? null : normalText(strip.replace(/\/+$/, ''));
     this.isPlain = bits === 0 && this.headers.length === 0 && this.query.length === 0 && this.clients === null;
   }
 
@@ -118,6 +122,13 @@ export class CompiledRoute {
       default:
         return this.regex!.test(utf8(subject.path, pathStart, pathEnd));
     }
+  }
+
+  /** Does this path, in normal form, begin with what the rewrite takes off? */
+  strips(path: Uint8Array, length: number): boolean {
+    const { strip } = this;
+    if (strip === null || strip.length > length || !startsWith(path, 0, strip)) return false;
+    return strip.length === length || strip.length <= 1 || path[strip.length] === 47;
   }
 
   private matchesSegments(subject: Subject): boolean {

@@ -256,6 +256,11 @@ for (const [how, more] of sizes) {
     assert.equal(ask(routes, 'GET /v1/../v1/x'), BAD_PATH);
     assert.equal(ask(routes, 'GET //v1/x'), BAD_PATH);
     assert.equal(ask(routes, 'GET /%761/x'), BAD_PATH);
+    assert.equal(ask(routes, 'GET /v1//x'), 'v1');
+    const spaced = [route('s', {}, { rewrite: { ...rewrite, stripPrefix: '/a%20b/' } })];
+    assert.equal(ask(spaced, 'GET /a%20b/x'), 's');
+    assert.equal(ask(spaced, 'GET /%61%20b/x'), BAD_PATH);
+    assert.equal(ask(spaced, 'GET /%61%20bc/x'), 's');
   });
 
   test(`${how}: OPTIONS * and an empty path match routes for every path`, () => {

@@ -144,13 +144,11 @@ export class RouteTable {
     subject.setNormalPath(this.normal, length);
     const found = this.find();
     if (literal >= 0 && literal !== found && !this.routes[literal]!.matchesPath(subject)) return BAD_PATH;
-    if (found >= 0) {
-      const strip = this.routes[found]!.plan.rewrite?.stripPrefix ?? null;
-      if (strip !== null) {
-        const after = prefixEnd(bytes, start, end, strip);
-        // Taken off the original, what is left must stay where it is put; and what cannot be taken off must not be there.
-        if (after >= 0 ? !hasNormalForm(bytes, after, end) : prefixEnd(this.normal, 0, length, strip) >= 0) return BAD_PATH;
-      }
+    if (found >= 0 && this.routes[found]!.strip !== null) {
+      const route = this.routes[found]!;
+      const after = prefixEnd(bytes, start, end, route.plan.rewrite!.stripPrefix!);
+      // Taken off the original, what is left must stay where it is put; and what cannot be taken off must not be there.
+      if (after >= 0 ? !hasNormalForm(bytes, after, end) : route.strips(this.normal, length)) return BAD_PATH;
     }
     return found;
   }
