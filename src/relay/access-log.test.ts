@@ -185,6 +185,14 @@ test('times keep their µs and lose their zeros', () => {
   );
 });
 
+test('a time that is none is left out', () => {
+  for (const ms of [-1, NaN, Infinity, -Infinity]) {
+    const r = Object.assign(sample(), { totalMs: ms, headMs: ms });
+    assert.equal(jsonOf(r)['t_total'], undefined);
+    assert.match(lineOf(r, 'httplog'), / -1\/-1\/-1\/-1\/-1 200 /);
+  }
+});
+
 test('the time of day is right across seconds, back and forth', () => {
   const writer = new LineWriter('json', [], '', 0);
   const bytes = new Uint8Array(LINE_BYTES_MAX);

@@ -15,6 +15,8 @@ const HEX = latin1Bytes('0123456789abcdef');
 const escapeClass = new Uint8Array(256);
 for (let c = 0; c < 256; c++) escapeClass[c] = c === 34 || c === 92 ? 1 : c < 32 || c > 126 ? 2 : 0;
 
+/** Longer times are mistakes: 30,000 years. */
+const MS_MAX = 1e15;
 /** From so many bytes on a native copy is faster than a loop. */
 const COPY_MIN = 24;
 
@@ -88,7 +90,7 @@ export class LineBytes {
   }
 
   protected milliseconds(ms: number): void {
-    if (ms < 0) this.text('-1');
+    if (!(ms >= 0 && ms < MS_MAX)) this.text('-1');
     else this.integer(Math.round(ms));
   }
 
@@ -212,9 +214,9 @@ export class LineBytes {
     this.char(34);
   }
 
-  /** Six decimals at most, zeros at the end left out: 0.003, 12, 0.00021. */
+  /** Six decimals at most, zeros at the end left out: 0.003, 12, 0.00021. Nothing for a time that is none (negative, NaN, endless). */
   protected jsonTime(key: Uint8Array, ms: number): void {
-    if (ms < 0) return;
+    if (!(ms >= 0 && ms < MS_MAX)) return;
     this.put(key);
     const micros = Math.round(ms * 1000);
     let whole = 0;
