@@ -103,6 +103,13 @@ test('init writes a config that check accepts, with its schema, and overwrites n
   assert.equal(readFileSync(join(place, 'weir.yaml'), 'utf8'), text);
 });
 
+test('init --ts writes a config that check accepts', async () => {
+  const place = mkdtempSync(join(folder, 'ts-'));
+  const { shell, said } = shellIn(place);
+  assert.equal(await init({ ts: true }, shell), exit.done);
+  assert.equal(await check({}, shell), exit.done, said.err);
+});
+
 test('what init writes in comments is right, too', () => {
   const place = mkdtempSync(join(folder, 'comments-'));
   return init({}, shellIn(place).shell).then(() => {

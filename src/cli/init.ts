@@ -95,9 +95,7 @@ admin:
 
 /** The config as TypeScript. */
 export function initTypeScript({ listen, endpoints, health }: Answers): string {
-  return `import { defineConfig } from 'weir';
-
-export default defineConfig({
+  return `export default {
   version: 1,
   listeners: {
     web: { listen: ${JSON.stringify(listen)}, to: 'web' },
@@ -109,6 +107,6 @@ export default defineConfig({
 ${health === '' ? '' : `      health: ${JSON.stringify(health)},\n`}    },
   },
   admin: { listen: '127.0.0.1:9900' },
-});
+};
 `;
 }

@@ -25,7 +25,6 @@ export const codes = Object.freeze({
   'no-such-file': 'error',
   'include-loop': 'error',
   'unset-variable': 'error',
-  'unsafe-regex': 'error',
   'test-failed': 'error',
   'no-health-check': 'warning',
   'no-route': 'warning',
