@@ -5,10 +5,9 @@
  * Load is (in flight + d) / weight with d drawn evenly from (0, 1], for the reason given in power-of-two.ts. Among those that are equally loaded for their weight
  * chance decides, by weight: many idle endpoints get their shares, and no place in the list is favoured.
  */
-import { fmix32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PoolView } from './policy.ts';
-import { FRACTION, type Tier } from './tier.ts';
+import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiers.ts';
 
 /** In the scratch: cannot be chosen. */
@@ -60,7 +59,7 @@ export class LeastRequestsPolicy extends TieredPolicy {
   private byWeight(tier: Tier, random: number): number {
     const { loads } = this;
     const { count, inverses } = tier;
-    const dither = (fmix32(random) + 1) * FRACTION;
+    const dither = ((mix(random) >>> 0) + 1) * FRACTION;
     let best = NONE;
     let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < count; i++) {

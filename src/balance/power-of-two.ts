@@ -7,10 +7,9 @@
  * the shares to the weights in between; with equal weights it changes nothing. Endpoints that are equally loaded for their weight
  * (both idle, most of the time) are a tie, and the one drawn first is taken: chance by weight, never by place.
  */
-import { fmix32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PoolView } from './policy.ts';
-import { FRACTION, type Tier } from './tier.ts';
+import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiers.ts';
 
 export class PowerOfTwoPolicy extends TieredPolicy {
@@ -26,7 +25,7 @@ export class PowerOfTwoPolicy extends TieredPolicy {
     if (avoid !== NONE) return this.chooseUsable(tier, random, avoid);
     if (tier.count === 1) return tier.isFull(0) ? NONE : 0;
     const first = tier.draw(random, NONE);
-    const random2 = fmix32(random) | 0;
+    const random2 = mix(random);
     const second = tier.count === 2 ? 1 - first : tier.draw(random2, first);
     if (!tier.isLimited) return this.lighter(tier, first, second, random2);
     const isFirstFull = tier.isFull(first);
@@ -37,7 +36,7 @@ export class PowerOfTwoPolicy extends TieredPolicy {
   private chooseUsable(tier: Tier, random: number, avoid: number): number {
     const first = tier.drawUsable(random, avoid, NONE);
     if (first === NONE) return NONE;
-    const random2 = fmix32(random) | 0;
+    const random2 = mix(random);
     const second = tier.drawUsable(random2, avoid, first);
     return second === NONE ? first : this.lighter(tier, first, second, random2);
   }
@@ -49,7 +48,7 @@ export class PowerOfTwoPolicy extends TieredPolicy {
     const weightFirst = tier.weights[first]!;
     const weightSecond = tier.weights[second]!;
     if (loadFirst * weightSecond === loadSecond * weightFirst) return first;
-    const dither = (fmix32(random ^ DITHER) + 1) * FRACTION;
+    const dither = ((mix(random ^ DITHER) >>> 0) + 1) * FRACTION;
     return (loadSecond + dither) * weightFirst < (loadFirst + dither) * weightSecond ? second : first;
   }
 }

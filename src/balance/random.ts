@@ -1,7 +1,6 @@
 /** random: by weight, whatever is going on. The measure of all others, and right where requests are many and alike. */
-import { fmix32 } from '../base/hash.ts';
 import { NONE } from './policy.ts';
-import type { Tier } from './tier.ts';
+import { mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiers.ts';
 
 export class RandomPolicy extends TieredPolicy {
@@ -11,6 +10,6 @@ export class RandomPolicy extends TieredPolicy {
     if (avoid !== NONE && tier.count === 1) return NONE;
     const place = tier.draw(random, avoid);
     if (!tier.isLimited || !tier.isFull(place)) return place;
-    return tier.drawUsable(fmix32(random) | 0, avoid, NONE);
+    return tier.drawUsable(mix(random), avoid, NONE);
   }
 }

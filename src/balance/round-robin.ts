@@ -12,9 +12,8 @@
  *
  * When it is the turn of an endpoint that cannot take it, chance by weight decides: its turns fall to all others, not to its neighbour.
  */
-import { fmix32 } from '../base/hash.ts';
 import { NONE, type PoolView } from './policy.ts';
-import { FRACTION, type Tier } from './tier.ts';
+import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiers.ts';
 
 /** Longest cycle that is written out, in turns. */
@@ -27,13 +26,13 @@ export class RoundRobinPolicy extends TieredPolicy {
   private readonly start: number;
   private readonly ordinarySequence: Sequence;
   private readonly backupSequence: Sequence;
-  /** The turn last taken here. A float in an array: turns outgrow small integers, and a field would be boxed. */
-  private readonly last = new Float64Array([-1]);
+  /** The turn last taken here. */
+  private last = -1;
 
   /** `start` takes the place of the table's seed; it must be the same in all workers. */
   constructor(view: PoolView, start?: number) {
     super(view);
-    this.start = fmix32((start ?? view.table.seed) ^ (view.slots[0] ?? 0));
+    this.start = mix((start ?? view.table.seed) ^ (view.slots[0] ?? 0));
     this.ordinarySequence = new Sequence(view.slots.length);
     this.backupSequence = new Sequence(view.slots.length);
   }
@@ -46,11 +45,11 @@ export class RoundRobinPolicy extends TieredPolicy {
   protected choose(tier: Tier, _key: number, random: number, avoid: number): number {
     const sequence = tier === this.ordinary ? this.ordinarySequence : this.backupSequence;
     let turn = this.view.table.turn(tier.slots[0]!);
-    // A pick whose begin() has not come yet took its turn all the same.
-    const last = this.last[0]!;
-    if (turn <= last && last - turn < sequence.length - 1) turn = last + 1;
-    this.last[0] = turn;
-    const place = sequence.at(tier, turn + this.start);
+    // A pick whose begin() has not come yet took its turn all the same. Turns wrap, their difference does not.
+    const ahead = (this.last - turn) | 0;
+    if (ahead >= 0 && ahead < sequence.length - 1) turn = (this.last + 1) | 0;
+    this.last = turn;
+    const place = sequence.at(tier, (turn + this.start) | 0);
     if (place !== avoid && !(tier.isLimited && tier.isFull(place))) return place;
     return tier.drawUsable(random, avoid, NONE);
   }
@@ -74,11 +73,10 @@ class Sequence {
 
   /** Place whose turn it is. */
   at(tier: Tier, turn: number): number {
-    // Taken modulo 2^32, an integer division: it skips a beat once in four billion turns.
-    const t = turn >>> 0;
-    if (this.isWritten) return this.places[t % this.length]!;
-    if (tier.isEven) return t % tier.count;
-    return tier.placeAt((Math.imul(t, GOLDEN) >>> 0) * FRACTION * tier.total);
+    // 2^32 turns are no whole number of cycles: it skips a beat once in four billion.
+    if (this.isWritten) return this.places[(turn >>> 0) % this.length]!;
+    if (tier.isEven) return (turn >>> 0) % tier.count;
+    return tier.draw(Math.imul(turn, GOLDEN), NONE);
   }
 
   derive(tier: Tier): void {

@@ -2,13 +2,22 @@
  * Tier: the endpoints of a pool that may be given work now, with their weights: one for the ordinary ones, one for the backups.
  *
  * Who is ready and what it weighs changes seldom and is looked at only when the table's version says so; what is in flight changes all the time and is
- * read at each pick. Random numbers are 32 bits kept signed: an unsigned one above 2^31 would be boxed at every call. Draws are by weight, without replacement: an endpoint left out is cut from the line of weights, not drawn again.
+ * read at each pick. Draws are by weight, without replacement: an endpoint left out is cut from the line of weights, not drawn again.
+ *
+ * Random numbers are 32 bits kept signed, and nothing between functions is a fraction: whether a call is inlined or not, no number is boxed.
  */
 import type { TableReader } from '../state/doors.ts';
 import { NONE } from './policy.ts';
 
 /** 2^-32: makes a fraction below 1 of an unsigned 32-bit number. */
 export const FRACTION = 2 ** -32;
+
+/** Another random number from one: the finalizer of MurmurHash3, signed. */
+export function mix(random: number): number {
+  random = Math.imul(random ^ (random >>> 16), 0x85ebca6b);
+  random = Math.imul(random ^ (random >>> 13), 0xc2b2ae35);
+  return random ^ (random >>> 16);
+}
 
 export class Tier {
   readonly slots: Int32Array;
@@ -76,15 +85,13 @@ export class Tier {
       return place >= except ? place + 1 : place;
     }
     const { before } = this;
-    if (except === NONE) return this.placeAt(fraction * this.total);
-    const width = this.weights[except]!;
-    const at = fraction * (this.total - width);
-    return this.placeAt(at >= before[except]! ? at + width : at);
-  }
-
-  /** The place whose part of the line of weights holds this point, 0 <= at < total. */
-  placeAt(at: number): number {
-    const { before } = this;
+    let at = fraction * this.total;
+    if (except !== NONE) {
+      const width = this.weights[except]!;
+      at = fraction * (this.total - width);
+      if (at >= before[except]!) at += width;
+    }
+    // The part of the line of weights that holds the point.
     let low = 0;
     let high = this.count - 1;
     while (low < high) {

@@ -12,8 +12,9 @@ export abstract class TieredPolicy implements Policy {
   protected readonly view: PoolView;
   protected readonly ordinary: Tier;
   protected readonly backups: Tier;
-  /** Version of the table the tiers were made from. NaN: never. */
-  private version = Number.NaN;
+  /** Version of the table the tiers were made from. */
+  private version = 0;
+  private isMade = false;
 
   constructor(view: PoolView) {
     this.view = view;
@@ -24,8 +25,9 @@ export abstract class TieredPolicy implements Policy {
   pick(key: number, random: number, avoid: number): number {
     // The version is read before what it announces: a change that comes in between is seen at the next pick.
     const version = this.view.table.version();
-    if (version !== this.version) {
+    if (version !== this.version || !this.isMade) {
       this.version = version;
+      this.isMade = true;
       this.refresh();
     }
     const { ordinary, backups } = this;

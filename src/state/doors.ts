@@ -40,7 +40,7 @@ export interface TableReader {
   inFlightOf(slots: Int32Array, count: number, out: Int32Array): void;
   /** Exchanges begun over all workers, ever. */
   requests(slot: number): number;
-  /** Exchanges begun in the pool of this slot over all workers, ever: whose turn it is. */
+  /** Exchanges begun in the pool of this slot over all workers, ever, modulo 2^32 and signed: whose turn it is. */
   turn(slot: number): number;
   /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
   latencyMs(slot: number): number;

@@ -126,13 +126,12 @@ export class Reader implements TableReader {
     return this.i32[this.slotPoolAt + slot]!;
   }
 
-  /** Exchanges given to endpoints of this slot's pool over all workers, ever: whose turn it is in the pool. */
   turn(slot: number): number {
     const { f64, stripe8 } = this;
     let at = this.begunAt + this.poolOf(slot) * POOL_STRIDE;
     let sum = f64[at + this.deadAt]!;
     for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
-    return sum;
+    return sum | 0;
   }
 
   latencyMs(slot: number): number {
