@@ -23,7 +23,7 @@ export interface TranscriptOptions {
   limits?: Partial<Http1Limits>;
   /** Sizes of the pieces fed one after the other; the last one is whatever is left. All at once by default. */
   cuts?: readonly number[];
-  /** Response side: the methods answered, in order; GET when there are no more. */
+  /** Response side: the methods answered, in order; one GET by default. */
   methods?: readonly number[];
   /** Call finish() after the last byte. */
   finish?: boolean;
@@ -124,7 +124,7 @@ export function transcribe(input: Uint8Array, options: TranscriptOptions = {}): 
       open().isComplete = true;
       current = null;
       if (isClosing && options.stopAtClose === true) isDone = true;
-      if (side === 'response') decoder.expect(methods.shift() ?? method.GET);
+      if (side === 'response' && methods.length > 0) decoder.expect(methods.shift()!);
     },
   };
   if (side === 'response') decoder.expect(methods.shift() ?? method.GET);

@@ -39,8 +39,9 @@ export const requestFieldsTaken = taken([
   field.expect,
   field.http2Settings,
   field.proxyAuthorization,
+  field.proxyAuthenticate,
 ]);
-/** The same for responses. Host has no meaning there and stays; credentials for a proxy are between the endpoint and weir. */
+/** The same for responses. Host has no meaning there and stays. */
 export const responseFieldsTaken = taken([
   field.connection,
   field.contentLength,
@@ -50,6 +51,7 @@ export const responseFieldsTaken = taken([
   field.keepAlive,
   field.proxyConnection,
   field.http2Settings,
+  field.proxyAuthorization,
   field.proxyAuthenticate,
 ]);
 
