@@ -81,7 +81,7 @@ export function covers(outer: RoutePlan, inner: RoutePlan): boolean {
 /** Can a request match both, when nothing tells their precedence apart? */
 export function mayTie(a: RoutePlan, b: RoutePlan): boolean {
   return (
-    same(a.match.host, b.match.host) &&
+    sameHost(a.match.host, b.match.host) &&
     (same(a.match.path, b.match.path) || a.match.path.kind === 'regex' || a.match.path.kind === 'segments') &&
     (a.match.methods === null || b.match.methods === null || a.match.methods.some((m) => b.match.methods!.includes(m))) &&
     (a.listeners === null || b.listeners === null || a.listeners.some((l) => b.listeners!.includes(l))) &&
@@ -103,6 +103,10 @@ function segmentsMeet(a: readonly string[], b: readonly string[]): boolean {
   const shared = Math.min(a.length, b.length);
   for (let i = 0; i < shared; i++) if (a[i] !== '*' && b[i] !== '*' && a[i] !== b[i]) return false;
   return true;
+}
+
+function sameHost(a: RouteMatchPlan['host'], b: RouteMatchPlan['host']): boolean {
+  return a?.value === b?.value && a?.wildcard === b?.wildcard;
 }
 
 function coversHost(a: RouteMatchPlan['host'], b: RouteMatchPlan['host']): boolean {
