@@ -1,6 +1,7 @@
 /**
  * The catalogue of bad and odd requests: bytes, and what has to come of them. Read by no-request-smuggling.test.ts.
  *
+ * `deny`: one answer with one of these statuses and the endpoint sees no byte; the message was clear, so the connection may go on.
  * `reject`: one answer with one of these statuses, `Connection: close`, the end of the connection; the endpoint sees no byte.
  * `abort`: the fault is in the body, so the endpoint may have seen the head: it must never see a complete message, and its connection ends.
  * `forward`: an answer of 200, and the endpoint saw a request that fits `sees` and not `lacks`.
@@ -11,6 +12,7 @@ export interface Forwarded {
   body?: string;
 }
 export type Required =
+  | { kind: 'deny'; statuses: number[] }
   | { kind: 'reject'; statuses: number[] }
   | { kind: 'abort'; statuses: number[] }
   | ({ kind: 'forward' } & Forwarded)
@@ -21,12 +23,13 @@ export interface RequestCase {
   name: string;
   bytes: string;
   required: Required;
-  /** The client ends its side after the bytes. */
+  /** The client ends its side after the bytes. An answer is not owed then: 0 is among the statuses. */
   fin?: boolean;
 }
 
 const H = 'Host: a.test\r\n';
 const reject = (...statuses: number[]): Required => ({ kind: 'reject', statuses });
+const deny = (...statuses: number[]): Required => ({ kind: 'deny', statuses });
 const abort = (...statuses: number[]): Required => ({ kind: 'abort', statuses });
 const forward = (more: Forwarded = {}): Required => ({ kind: 'forward', ...more });
 const either = (statuses: number[], more: Forwarded = {}): Required => ({ kind: 'rejectOrForward', statuses, ...more });
@@ -222,7 +225,7 @@ const framing: RequestCase[] = [
   {
     name: 'a body shorter than its length, then FIN',
     bytes: post('Content-Length: 10\r\n', 'hello'),
-    required: abort(400, 408),
+    required: abort(400, 408, 0),
     fin: true,
   },
   {
@@ -331,8 +334,8 @@ const framing: RequestCase[] = [
     bytes: chunked(`5\r\nhello\r\n0\r\n${`X: ${'y'.repeat(1000)}\r\n`.repeat(60)}\r\n`),
     required: abort(400, 431),
   },
-  { name: 'FIN before the last chunk', bytes: chunked('5\r\nhello\r\n'), required: abort(400, 408), fin: true },
-  { name: 'FIN before the final CRLF', bytes: chunked('5\r\nhello\r\n0\r\n'), required: abort(400, 408), fin: true },
+  { name: 'FIN before the last chunk', bytes: chunked('5\r\nhello\r\n'), required: abort(400, 408, 0), fin: true },
+  { name: 'FIN before the final CRLF', bytes: chunked('5\r\nhello\r\n0\r\n'), required: abort(400, 408, 0), fin: true },
 ];
 
 /** §2.2: request line, target, version, Host. RFC 9112 §2, §3. */
@@ -452,10 +455,10 @@ const starts: RequestCase[] = [
     required: either([400], { sees: /host: b\.test\r\n/i, lacks: /host: a\.test/i }),
   },
   { name: 'CONNECT', bytes: line('CONNECT a.test:80 HTTP/1.1'), required: reject(405, 400) },
-  { name: 'TRACE', bytes: line('TRACE / HTTP/1.1'), required: reject(405) },
+  { name: 'TRACE', bytes: line('TRACE / HTTP/1.1'), required: deny(405) },
   { name: 'OPTIONS *', bytes: line('OPTIONS * HTTP/1.1'), required: forward({ sees: /^OPTIONS \* HTTP\/1\.1/ }) },
   { name: 'GET *', bytes: line('GET * HTTP/1.1'), required: reject(400) },
-  ...many(['/%00', '/a%00b', '/a/%00'], 'target', (target) => line(`GET ${target} HTTP/1.1`), reject(400)),
+  ...many(['/%00', '/a%00b', '/a/%00'], 'target', (target) => line(`GET ${target} HTTP/1.1`), deny(400)),
   ...many(
     [
       '/open/../closed/x',
@@ -659,7 +662,11 @@ const connection: RequestCase[] = [
     (value) => post(`Expect: ${value}\r\nContent-Length: 5\r\n`, 'hello'),
     reject(417),
   ),
-  { name: 'a folded Expect', bytes: post('Expect: 100-\r\n continue\r\nContent-Length: 5\r\n', 'hello'), required: reject(400) },
+  {
+    name: 'a folded Expect',
+    bytes: post('Expect: 100-\r\n continue\r\nContent-Length: 5\r\n', 'hello'),
+    required: reject(400, 417),
+  },
   {
     name: 'forwarded fields of a stranger are replaced',
     bytes: get(

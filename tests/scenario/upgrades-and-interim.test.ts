@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { fieldOf } from '../support/message-reader.ts';
 import { connect, ok, type Script, ScriptedEndpoint } from '../support/peer.ts';
 import { simpleConfig, Weir } from '../support/weir.ts';
 
@@ -157,8 +156,8 @@ for (const engine of ['uring', 'epoll'] as const)
       client.send('POST /p HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10000000\r\n\r\nfirst bytes');
       const message = await client.message();
       assert.equal(message.status, 413);
-      assert.equal(fieldOf(message, 'connection'), 'close');
-      await client.ended();
+      // The rest of the upload is not wanted: the connection ends, soon and without a reset that could eat the answer.
+      assert.equal(await client.ended(4000), 'fin');
       await client.close();
     });
   });
