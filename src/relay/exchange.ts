@@ -14,7 +14,6 @@
  * 3. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either.
  * 4. Nothing is called on a side that ended.
  */
-import { createHash } from 'node:crypto';
 import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
@@ -23,6 +22,7 @@ import { field, framing, type Head, method } from '../base/head.ts';
 import type { ClientStream, EndpointStream, RequestSink, ResponseSink } from '../base/stream.ts';
 import type { TimerOwner } from '../base/wire.ts';
 import { acceptKind, RequestFacts, type RouteAnswer } from '../filter/filter.ts';
+import { acceptFor } from '../protocol/http1/http1.ts';
 import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
 import { retryReason } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
@@ -60,8 +60,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   pool: PoolRuntime | null = null;
   routeIndex = -1;
   slot = NONE;
-  /** The endpoint of the last attempt. */
-  lastSlot = NONE;
   status = 0;
   upstreamStatus = 0;
   faultId = 0;
@@ -234,6 +232,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const { relay } = this;
     const { now } = relay.engine;
     this.slot = slot;
+    this.facts.endpoint = this.runtime!.endpointTexts[slot] ?? '';
     relay.table.begin(slot);
     this.attemptMs = now;
     const endpoint = this.runtime!.endpoints[slot];
@@ -612,10 +611,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const key = request.find(field.secWebsocketKey);
     const proof = head.find(field.secWebsocketAccept);
     if (key < 0 || proof < 0) return false;
-    const expected = createHash('sha1')
-      .update(request.value(key) + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11')
-      .digest('base64');
-    return head.value(proof) === expected;
+    return head.value(proof) === acceptFor(request.value(key));
   }
 
   private startTunnel(): void {
@@ -655,8 +651,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     // A client's abort and weir's own limits say nothing about the endpoint.
     const counts = faultId === 0 || faults[faultId]!.side === 'endpoint' ? faultId : 0;
     this.relay.table.end(this.slot, counts, this.upstreamStatus, responseMs);
-    this.facts.endpoint = this.runtime!.endpointTexts[this.slot] ?? '';
-    this.lastSlot = this.slot;
     this.slot = NONE;
   }
 
@@ -800,7 +794,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.route = null;
     this.pool = null;
     this.routeIndex = -1;
-    this.slot = this.lastSlot = NONE;
+    this.slot = NONE;
     this.status = this.upstreamStatus = this.faultId = 0;
     this.detail = '';
     this.attempts = 0;

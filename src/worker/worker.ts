@@ -11,13 +11,12 @@ import { Prng } from '../base/prng.ts';
 import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
 import { openEngine } from '../io/io.ts';
 import { Clients, Listener } from '../listen/listen.ts';
-import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { buildRuntime, type Exchange, isSampled, LineWriter, type LogRecord, Relay, type Runtime } from '../relay/relay.ts';
 import { DESCRIPTORS_PER_DATAGRAM, type DownMessage, type SocketRef, socketKey, type WorkerStart } from '../state/channel.ts';
 import type { AccessLogPlan, Plan } from '../state/plan.ts';
 import { tableBytes, WorkerDoor } from '../state/table.ts';
 import { close, mapShared, prctl, recvDescriptors } from '../sys/libc.ts';
-import { Upstream } from '../upstream/upstream.ts';
+import { Upstream, type UpstreamParts } from '../upstream/upstream.ts';
 import { Channel } from './channel.ts';
 import { LogWriter } from './log-writer.ts';
 
@@ -36,7 +35,7 @@ const DRAIN_LOOK_MS = 20;
 const PROCESS_LOOK_MS = 1000;
 
 /** What is accepted of a response head: threats, 2.5. */
-const responseLimits: Http1Limits = {
+const responseLimits: UpstreamParts['responseLimits'] = {
   headBytesMax: 60 * 1024,
   fieldBytesMax: 32 * 1024,
   fieldsMax: 200,

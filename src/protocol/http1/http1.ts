@@ -9,6 +9,8 @@
  * 2. Nothing is allocated per message, and no string is made.
  * 3. What is written is written from the parsed head, never from bytes that were not understood.
  */
+
+export { acceptFor } from '../websocket-accept.ts';
 export { Http1Decoder, type Http1Limits } from './decode.ts';
 export { CHUNK_HEAD_BYTES_MAX, encodeChunkHead, encodeLastChunk, encodeRequestHead, encodeResponseHead } from './encode.ts';
 export { Http1Writer } from './writer.ts';
