@@ -10,21 +10,22 @@ import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiers.ts';
 
-/** In the scratch: cannot be chosen. */
-const UNUSABLE = -1;
-/** Above every load, and below an unusable one read as an unsigned number. */
-const ABOVE_ALL = 2 ** 31;
+/** In the scratch: cannot be chosen. Above every load. */
+const UNUSABLE = 2 ** 31 - 1;
 
 export class LeastRequestsPolicy extends TieredPolicy {
   readonly algorithm = 'least-requests';
   private readonly table: TableReader;
   /** In flight, by place; filled and used within one call. */
   private readonly loads: Int32Array;
+  /** Places that share the least load; the same. */
+  private readonly ties: Int32Array;
 
   constructor(view: PoolView) {
     super(view);
     this.table = view.table;
     this.loads = new Int32Array(view.slots.length);
+    this.ties = new Int32Array(view.slots.length);
   }
 
   protected choose(tier: Tier, _key: number, random: number, avoid: number): number {
@@ -40,20 +41,17 @@ export class LeastRequestsPolicy extends TieredPolicy {
 
   private amongEven(count: number, random: number): number {
     const { loads } = this;
-    let least = ABOVE_ALL;
-    let ties = 0;
+    // Both loops without a branch to mispredict: loads are as good as random.
+    let least = UNUSABLE;
+    for (let i = 0; i < count; i++) least = Math.min(least, loads[i]!);
+    if (least === UNUSABLE) return NONE;
+    const { ties } = this;
+    let many = 0;
     for (let i = 0; i < count; i++) {
-      // Unsigned, an unusable one is above all.
-      const load = loads[i]! >>> 0;
-      if (load < least) {
-        least = load;
-        ties = 1;
-      } else if (load === least) ties++;
+      ties[many] = i;
+      many += loads[i] === least ? 1 : 0;
     }
-    if (ties === 0) return NONE;
-    let skip = ((random >>> 0) * FRACTION * ties) | 0;
-    for (let i = 0; i < count; i++) if (loads[i] === least && skip-- === 0) return i;
-    return NONE;
+    return ties[((random >>> 0) * FRACTION * many) | 0]!;
   }
 
   private byWeight(tier: Tier, random: number): number {
