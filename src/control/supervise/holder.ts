@@ -1,7 +1,10 @@
 /** Who listens on a port, as far as /proc tells this user. For error messages. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 
 const LISTEN = '0A';
+/** Characters of a command shown. */
+const COMMAND_MAX = 60;
 
 export interface Holder {
   pid: number;
@@ -36,7 +39,7 @@ export function holderOf(port: number): Holder | null {
       for (const fd of readdirSync(`/proc/${pid}/fd`)) {
         const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
         if (inode !== undefined && inodes.has(inode)) {
-          return { pid: Number(pid), command: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
+          return { pid: Number(pid), command: commandOf(pid) };
         }
       }
     } catch {
@@ -44,4 +47,11 @@ export function holderOf(port: number): Holder | null {
     }
   }
   return null;
+}
+
+/** "node src/main.ts run -c weir.yaml", folders left out of the program's name. */
+function commandOf(pid: string): string {
+  const [program = '', ...rest] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
+  const words = [basename(program), ...rest].join(' ');
+  return words.length > COMMAND_MAX ? `${words.slice(0, COMMAND_MAX)}...` : words;
 }

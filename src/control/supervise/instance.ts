@@ -15,6 +15,7 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   fstatSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -24,7 +25,6 @@ import {
   rmSync,
   type Stats,
   statSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -85,6 +85,7 @@ export function startTimeOf(pid: number): number | null {
 
 export class Instance {
   readonly key: string;
+  /** Without its ending. */
   private readonly path: string;
   private readonly lockFd: number;
   private last = '';
@@ -103,20 +104,28 @@ export class Instance {
     if (uid !== own || (mode & 0o022) !== 0)
       throw new Error(`${folder} must belong to uid ${own} and be writable by nobody else`);
     const path = join(folder, createHash('sha256').update(key).digest('hex').slice(0, 16));
-    const lockFd = openSync(`${path}.lock`, 'a+', 0o600);
-    if (!tryLock(lockFd)) {
-      const pid = Number.parseInt(readFileSync(`${path}.lock`, 'latin1'), 10);
-      closeSync(lockFd);
-      throw new InstanceTaken(Number.isNaN(pid) ? 0 : pid);
+    for (;;) {
+      const lockFd = openSync(`${path}.lock`, 'a+', 0o600);
+      if (!tryLock(lockFd)) {
+        const pid = Number.parseInt(readFileSync(lockFd, 'latin1'), 10);
+        closeSync(lockFd);
+        throw new InstanceTaken(Number.isNaN(pid) ? 0 : pid);
+      }
+      // The predecessor removes its file at its end: the lock counts only on the file that is there now.
+      if (statSync(`${path}.lock`, { throwIfNoEntry: false })?.ino !== fstatSync(lockFd).ino) {
+        closeSync(lockFd);
+        continue;
+      }
+      ftruncateSync(lockFd);
+      writeSync(lockFd, `${process.pid}\n`);
+      return new Instance(key, path, lockFd);
     }
-    writeFileSync(`${path}.lock`, `${process.pid}\n`);
-    return new Instance(key, `${path}.json`, lockFd);
   }
 
   /** What the predecessor left, or null. */
   read(): InstanceRecord | null {
     try {
-      const record = JSON.parse(readFileSync(this.path, 'utf8')) as InstanceRecord;
+      const record = JSON.parse(readFileSync(`${this.path}.json`, 'utf8')) as InstanceRecord;
       return record.version === RECORD_VERSION && record.key === this.key ? record : null;
     } catch {
       return null;
@@ -133,16 +142,17 @@ export class Instance {
     const fd = openSync(`${this.path}.new`, 'w', 0o600);
     writeSync(fd, text);
     closeSync(fd);
-    renameSync(`${this.path}.new`, this.path);
+    renameSync(`${this.path}.new`, `${this.path}.json`);
   }
 
   /** An orderly end: nobody is left to take over. */
   remove(): void {
-    rmSync(this.path, { force: true });
+    rmSync(`${this.path}.json`, { force: true });
   }
 
   /** Gives the lock back. */
   release(): void {
+    rmSync(`${this.path}.lock`, { force: true });
     closeSync(this.lockFd);
   }
 }

@@ -11,6 +11,7 @@
  */
 import { fstatSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect as connectTo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import { type Address, addressText } from '../../base/wire.ts';
 import { socketKey } from '../../state/channel.ts';
 import type { ListenerPlan, Plan } from '../../state/plan.ts';
@@ -32,6 +33,9 @@ import { holderOf } from './holder.ts';
 
 /** Connections waiting to be accepted, per socket; the kernel cuts it to net.core.somaxconn (4096 by default). */
 const BACKLOG = 4096;
+/** Workers serve a socket that left the plan a moment longer; who asks for its address again waits for them. */
+const RETIRED_MS = 2000;
+const RETIRED_LOOK_MS = 25;
 /** Ports tried after the one that was taken. */
 const FALLBACK_PORTS = 100;
 
@@ -75,6 +79,8 @@ export function keysOf(plan: Plan): Map<string, { listener: ListenerPlan; addres
 
 export class Sockets {
   private readonly held = new Map<string, HeldSocket[]>();
+  /** When an address was retired, by its text. ms of performance.now(). */
+  private readonly retired = new Map<string, number>();
   private readonly slots: number;
   private readonly portFallback: boolean;
   /** Set when sockets of others on the same port are expected: a predecessor whose sockets could not be had. */
@@ -120,6 +126,7 @@ export class Sockets {
     const keys = keysOf(plan);
     const gone = [...this.held.keys()].filter((key) => !keys.has(key));
     for (const key of gone) {
+      for (const { address } of this.held.get(key)!) this.retired.set(addressText(address), performance.now());
       this.forget(this.held.get(key)!);
       this.held.delete(key);
     }
@@ -166,7 +173,7 @@ export class Sockets {
     // With sockets of ours on it, the port is ours; the others join them.
     let address = list[0]?.address ?? wanted;
     if (list.length === 0) {
-      address = this.shareWithOthers && wanted.port !== 0 ? wanted : this.free(wanted, key);
+      address = this.shareWithOthers && wanted.port !== 0 ? wanted : await this.free(wanted, key);
       if (wanted.port !== 0 && address.kind === 'ip' && address.port !== wanted.port) {
         prepared.moved.push({ key, wanted, got: address });
       }
@@ -184,7 +191,16 @@ export class Sockets {
   }
 
   /** `wanted`, or with port fallback the next address nobody listens on. */
-  private free(wanted: Address & { kind: 'ip' }, key: string): Address {
+  private async free(wanted: Address & { kind: 'ip' }, key: string): Promise<Address> {
+    const retiredAt = this.retired.get(addressText(wanted)) ?? Number.NEGATIVE_INFINITY;
+    while (performance.now() - retiredAt < RETIRED_MS) {
+      const probe = tryBind(wanted, key, 'probe');
+      if (probe === null) await wait(RETIRED_LOOK_MS);
+      else {
+        close(probe);
+        return wanted;
+      }
+    }
     const last = Math.min(65535, wanted.port + (this.portFallback && wanted.port !== 0 ? FALLBACK_PORTS : 0));
     for (let port = wanted.port; port <= last; port++) {
       const address = { ...wanted, port };
