@@ -172,7 +172,14 @@ export class Fleet {
   private allGone(): Promise<void> {
     for (const slot of this.slots) if (slot.timer !== null) clearTimeout(slot.timer);
     if (this.slots.every(({ worker }) => worker === null)) return Promise.resolve();
-    return new Promise((resolve) => (this.onAllGone = resolve));
+    // A drain may be waiting already when stop() comes: both are told.
+    const before = this.onAllGone;
+    return new Promise((resolve) => {
+      this.onAllGone = () => {
+        before?.();
+        resolve();
+      };
+    });
   }
 
   private end(): void {
