@@ -62,7 +62,7 @@ export class Verdict {
   /** Takes a result. True when the state changed. */
   take(result: CheckResult, rise: number, fall: number, nowMs: number): boolean {
     const { passed } = result;
-    this.streak = this.checkedAt > 0 && passed === this.lastPassed ? this.streak + 1 : 1;
+    this.streak = this.streak > 0 && passed === this.lastPassed ? this.streak + 1 : 1;
     this.lastPassed = passed;
     this.checkedAt = nowMs;
     this.checkMs = result.ms;
