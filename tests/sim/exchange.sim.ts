@@ -26,7 +26,12 @@ for (; performance.now() < end; seed++) {
         diesBefore: dice.chance(50) ? dice.below(30) : 0,
         diesInBody: dice.chance(50) ? dice.below(30) : 0,
         babbles: dice.chance(30) ? dice.below(20) : 0,
+        hangs: dice.chance(20) ? dice.below(10) : 0,
       },
+      manners: { dawdles: dice.chance(40) ? dice.below(20) : 0, leaves: dice.chance(40) ? dice.below(10) : 0 },
+      refusing: dice.chance(20) ? 1 : 0,
+      deaf: dice.chance(20) ? 1 : 0,
+      sabotage: dice.chance(40),
     });
     for (let i = 0; i < clients; i++) world.client(each);
     world.finish(clients * each);
@@ -36,4 +41,6 @@ for (; performance.now() < end; seed++) {
     throw error;
   }
 }
-process.stdout.write(`${requests} requests in ${seed - Number(values.seed)} worlds, seeds ${values.seed} to ${seed - 1}: nothing lost, nothing crossed\n`);
+process.stdout.write(
+  `${requests} requests in ${seed - Number(values.seed)} worlds, seeds ${values.seed} to ${seed - 1}: nothing lost, nothing crossed\n`,
+);

@@ -16,7 +16,7 @@ import {
   type Wire,
   type WireOwner,
 } from '../../src/base/wire.ts';
-import { MemoryEngine } from '../../src/io/memory.ts';
+import { MemoryEngine, Peer } from '../../src/io/memory.ts';
 import { Clients, Listener } from '../../src/listen/listen.ts';
 import { Http1Decoder, type Http1Limits } from '../../src/protocol/http1/http1.ts';
 import type { MessageSink } from '../../src/protocol/message.ts';
@@ -42,7 +42,8 @@ export const limits: ListenerLimitsPlan = {
   underscores: 'drop',
 };
 
-const WEB: Address = { kind: 'ip', host: '10.0.0.1', port: 80 };
+/** Where weir listens in the world. */
+export const WEB: Address = { kind: 'ip', host: '10.0.0.1', port: 80 };
 
 /** How an endpoint of the world behaves; each is the chance in percent that a request meets it. */
 export interface Behaviour {
@@ -54,10 +55,30 @@ export interface Behaviour {
   diesInBody: number;
   /** Answers with something that is not HTTP. */
   babbles: number;
+  /** Never answers: the response timeout has to end it. */
+  hangs: number;
   /** 103 before the answer. */
   hints: number;
 }
-export const kind: Behaviour = { closesAfter: 0, diesBefore: 0, diesInBody: 0, babbles: 0, hints: 20 };
+export const kind: Behaviour = { closesAfter: 0, diesBefore: 0, diesInBody: 0, babbles: 0, hangs: 0, hints: 20 };
+
+/** How clients misbehave, in percent of the times they receive something. */
+export interface Manners {
+  /** Stops reading for a while. */
+  dawdles: number;
+  /** Goes away in the middle, with a reset or a close. */
+  leaves: number;
+}
+export const polite: Manners = { dawdles: 0, leaves: 0 };
+
+/** A client that dawdles looks again after at most this long. */
+const DAWDLE_MS_MAX = 400;
+/** Time between two injected failures, at most. */
+const SABOTAGE_MS_MAX = 60;
+
+// Kinds of timers of a client.
+const PUMP = 0;
+const READ_ON = 1;
 
 /** Decodes one side with a head of its own. */
 class Reader implements MessageSink {
@@ -160,6 +181,7 @@ class EchoConnection implements WireOwner, TimerOwner {
     const { world } = this;
     const { random, behaviour } = world;
     world.arrived.set(key, (world.arrived.get(key) ?? 0) + 1);
+    if (random.chance(behaviour.hangs)) return;
     if (random.chance(behaviour.diesBefore)) return this.shut(random.chance(50) ? closeHow.reset : closeHow.flush);
     if (random.chance(behaviour.babbles)) {
       this.put(Buffer.from('HTTP/1.1 2000 WAT\r\n\r\n'));
@@ -235,6 +257,7 @@ class Client implements WireOwner, TimerOwner {
   private waiting: Asked[] = [];
   private out: Buffer[] = [];
   private isOpen = false;
+  private isGone = false;
 
   constructor(world: World, asked: Asked[]) {
     this.world = world;
@@ -260,6 +283,15 @@ class Client implements WireOwner, TimerOwner {
     if (this.waiting.length > 0) this.reader.decoder.expect(this.waiting[0]!.isHead ? method.HEAD : method.GET);
     const fault = this.reader.feed(Buffer.from(this.world.engine.blocks.bytes.subarray(start, end)));
     assert.equal(fault, 0, `weir sent a response that is not valid: ${this.reader.decoder.faultDetail}`);
+    if (!this.isOpen) return;
+    const { random, manners, engine } = this.world;
+    if (random.chance(manners.leaves)) {
+      this.isOpen = false;
+      this.wire.close(random.chance(50) ? closeHow.reset : closeHow.flush);
+    } else if (random.chance(manners.dawdles)) {
+      this.wire.pause();
+      engine.setTimer(random.below(DAWDLE_MS_MAX), this, READ_ON);
+    }
   }
   onRecvEnd(): void {
     this.reader.decoder.finish(this.reader);
@@ -268,11 +300,13 @@ class Client implements WireOwner, TimerOwner {
   onDrained(): void {
     this.pump();
   }
-  onTimer(): void {
-    this.pump();
+  onTimer(kind: number): void {
+    if (kind === PUMP) this.pump();
+    else if (!this.isGone) this.wire.resume();
   }
   onClosed(): void {
     this.isOpen = false;
+    this.isGone = true;
     for (const { key } of this.waiting) this.world.outcomes.push({ key, status: 0 });
     this.waiting = [];
     this.world.clientGone(this.asked.splice(0));
@@ -323,14 +357,23 @@ export interface WorldOptions {
   kernelBytesMax?: number;
   splitting?: 'whole' | 'random' | 'single';
   wiresMax?: number;
+  manners?: Partial<Manners>;
+  /** Endpoints that refuse every connection, and ones that never answer a dial, besides the others. */
+  refusing?: number;
+  deaf?: number;
+  /** Dials, sends, accepts and takes of blocks fail now and then, and connections break in the middle. */
+  sabotage?: boolean;
+  limits?: Partial<ListenerLimitsPlan>;
+  timeouts?: Partial<Plan['routes'][number]['timeouts']>;
   /** Clients also send several requests at once. Default true. */
   pipelines?: boolean;
 }
 
-export class World {
+export class World implements TimerOwner {
   readonly engine: MemoryEngine;
   readonly random: Prng;
   readonly behaviour: Behaviour;
+  readonly manners: Manners;
   readonly table: WorkerDoor;
   readonly clients = new Clients();
   readonly upstream: Upstream;
@@ -341,6 +384,9 @@ export class World {
   readonly options: WorldOptions;
   private readonly plan: Plan;
   private keys = 0;
+  private isOver = false;
+  /** Requests with a body: they may be sent to an endpoint once only. */
+  private readonly posts = new Set<string>();
   private blocksLarge: number;
   private blocksSmall: number;
 
@@ -358,16 +404,27 @@ export class World {
     this.blocksSmall = engine.blocks.smallAvailable;
     this.random = new Prng(options.seed ^ 0x5eed);
     this.behaviour = { ...kind, ...options.behaviour };
+    this.manners = { ...polite, ...options.manners };
     const buffer = new ArrayBuffer(tableBytes());
     initTable(buffer);
     const control = new ControlDoor(buffer);
     this.table = new WorkerDoor(buffer, control.claimStripe());
     const addresses: Address[] = [];
     for (let i = 0; i < (options.endpoints ?? 3); i++) addresses.push({ kind: 'ip', host: '10.0.1.1', port: 8001 + i });
+    const working = addresses.length;
+    for (let i = 0; i < (options.refusing ?? 0); i++) addresses.push({ kind: 'ip', host: '10.0.2.1', port: 8001 + i });
+    for (let i = 0; i < (options.deaf ?? 0); i++) {
+      const address: Address = { kind: 'ip', host: '10.0.3.1', port: 8001 + i };
+      addresses.push(address);
+      engine.deafen(address);
+    }
     this.plan = planOf(control, addresses, options);
     for (const { slot } of this.plan.pools[0]!.endpoints) control.setHealth(slot, 1);
-    for (const address of addresses) {
-      const owner: AcceptOwner = { onAccept: (wire) => void new EchoConnection(this, wire), onAcceptFault: () => {} };
+    for (const address of addresses.slice(0, working)) {
+      const owner: AcceptOwner = {
+        onAccept: (wire) => (this.endpointTaker.take ?? ((w: Wire) => void new EchoConnection(this, w)))(wire),
+        onAcceptFault: (_errno, acceptor) => void engine.setTimer(10, { onTimer: () => acceptor.resume() }, 0),
+      };
       engine.accept(engine.listenAt(address), owner);
     }
     const heads = new HeadPool(engine.blocks.bytes, 200);
@@ -389,7 +446,30 @@ export class World {
     relay.runtime = runtime;
     this.listener = new Listener(this.plan.listeners[0]!, 0, { engine, blocks, heads, table, taker: relay }, this.clients);
     this.listener.serve([{ fd: engine.listenAt(WEB) }]);
+    if (options.sabotage === true) engine.setTimer(0, this, 0);
   }
+
+  /** One more failure is prepared; it strikes whoever comes first. */
+  onTimer(): void {
+    const { engine, random } = this;
+    if (this.isOver) return;
+    const { faults, blocks } = engine;
+    const kind = random.below(5);
+    if (kind === 0) faults.dialIn = random.between(1, 5);
+    else if (kind === 1) faults.sendIn = random.between(1, 20);
+    else if (kind === 2) faults.acceptIn = random.between(1, 5);
+    else if (kind === 3) faults.resetInBytes = random.between(1, 50_000);
+    else blocks.failIn = random.between(1, 40);
+    engine.setTimer(random.below(SABOTAGE_MS_MAX), this, 0);
+  }
+
+  /** A client that sends what the test says. */
+  peer(): Peer {
+    return new Peer(this.engine).dial(WEB);
+  }
+
+  /** Takes the place of the endpoints: connections to them go to `take`. */
+  readonly endpointTaker: { take: ((wire: Wire) => void) | null } = { take: null };
 
   /** Starts a client with so many requests. */
   client(requests: number): void {
@@ -405,10 +485,19 @@ export class World {
 
   /** Runs until every one of `count` requests has an outcome, then until all is silent, and looks for leaks. */
   finish(count: number): void {
-    this.engine.runUntil(() => this.outcomes.length >= count, 600_000);
+    this.engine.runUntil(() => this.outcomes.length >= count, 3_600_000);
+    this.isOver = true;
+    const { faults, blocks } = this.engine;
+    faults.dialIn = faults.sendIn = faults.acceptIn = faults.resetInBytes = blocks.failIn = 0;
     this.engine.runUntil(() => this.clients.count === 0, 200_000);
     this.upstream.retireAll();
     this.engine.runFor(5000);
+    const keys = new Set(this.outcomes.map((outcome) => outcome.key));
+    assert.equal(keys.size, this.outcomes.length, 'every request has one outcome');
+    // The first try, another on a new connection when the kept one was stale, and one retry.
+    for (const [key, times] of this.arrived) {
+      assert.ok(times <= (this.posts.has(key) ? 1 : 3), `${key} arrived ${times} times`);
+    }
     for (const { slot } of this.plan.pools[0]!.endpoints) assert.equal(this.table.inFlight(slot), 0, 'every begin has its end');
     assert.equal(this.engine.sockets, 0, 'every connection is closed');
     assert.equal(this.engine.blocks.largeAvailable, this.blocksLarge, 'every large block came back');
@@ -426,7 +515,7 @@ export class World {
       }
       const block = blocks.takeSmall();
       if (block < 0) {
-        engine.setTimer(5, owner, 0);
+        engine.setTimer(5, owner, PUMP);
         break;
       }
       const start = blocks.start(block);
@@ -448,6 +537,7 @@ export class World {
     const size = dice < 4 ? 0 : dice < 8 ? random.between(1, 3000) : random.between(1, this.options.bodyBytesMax ?? 60_000);
     const body = Buffer.alloc(size);
     for (let i = 0; i < size; i++) body[i] = (i * 31 + this.keys * 7) & 255;
+    if (size > 0 && dice !== 0) this.posts.add(key);
     return { key, body: body, isHead: dice === 0 };
   }
 }
@@ -465,7 +555,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
         to: null,
         redirectToHttps: false,
         clientIp: { trust: [], header: 'x-forwarded-for' },
-        limits,
+        limits: { ...limits, ...options.limits },
         timeouts: { headerMs: 10_000, idleMs: 60_000, bodyMs: 30_000 },
       },
     ],
@@ -507,7 +597,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
         priority: 0,
         filters: [],
         rewrite: null,
-        timeouts: { connectMs: 1000, responseMs: 30_000, idleMs: 60_000, tunnelMs: 3_600_000, requestMs: 0 },
+        timeouts: { connectMs: 1000, responseMs: 30_000, idleMs: 60_000, tunnelMs: 3_600_000, requestMs: 0, ...options.timeouts },
         retry: { attempts: 2, on: ['connect', 'reset'], budget: 0.2, budgetMin: 3, perTryMs: 0, ...options.retry },
         upgrade: ['websocket'],
       },
