@@ -81,6 +81,8 @@ export class Sockets {
   private readonly held = new Map<string, HeldSocket[]>();
   /** When an address was retired, by its text. ms of performance.now(). */
   private readonly retired = new Map<string, number>();
+  /** Ports that the plan under preparation names. */
+  private named = new Set<number>();
   private readonly slots: number;
   private readonly portFallback: boolean;
   /** Set when sockets of others on the same port are expected: a predecessor whose sockets could not be had. */
@@ -102,6 +104,8 @@ export class Sockets {
   /** Opens what `plan` names and is not open. Throws ListenError, having closed what it opened. */
   async prepare(plan: Plan): Promise<Prepared> {
     const prepared: Prepared = { opened: [], moved: [] };
+    // A fallback must not take a port that the plan wants for something else.
+    this.named = new Set([...plan.listeners.flatMap(({ addresses }) => addresses), ...plan.admin.listen].map(portOf));
     try {
       for (const [key, { address }] of keysOf(plan)) await this.open(key, address, prepared);
     } catch (error) {
@@ -203,6 +207,7 @@ export class Sockets {
     }
     const last = Math.min(65535, wanted.port + (this.portFallback && wanted.port !== 0 ? FALLBACK_PORTS : 0));
     for (let port = wanted.port; port <= last; port++) {
+      if (port !== wanted.port && this.named.has(port)) continue;
       const address = { ...wanted, port };
       const probe = tryBind(address, key, 'probe');
       if (probe === null) continue;
@@ -223,6 +228,8 @@ export class Sockets {
     }
   }
 }
+
+const portOf = (address: Address): number => (address.kind === 'ip' ? address.port : 0);
 
 function inUse(address: Address & { kind: 'ip' }, key: string): ListenError {
   const holder = holderOf(address.port);
