@@ -188,8 +188,6 @@ const KEEP_READING = HTTPParser.kLenientKeepAlive | HTTPParser.kLenientDataAfter
 
 /** The same bytes through node's llhttp in strict mode; null when it refuses them or is asked to switch protocols. */
 function readWithLlhttp(side: Side, bytes: Uint8Array, methods: readonly number[]): LlhttpMessage[] | null {
-  // White space around a value may be a tab. llhttp takes that for another coding, and in a response reads until close.
-  if (/chunked *\t/i.test(Buffer.from(bytes).toString('latin1'))) return null;
   const parser = new HTTPParser();
   const messages: LlhttpMessage[] = [];
   const left = [...methods];
@@ -336,8 +334,11 @@ export function runCase(seed: number, number: number, count: FuzzCount): void {
     });
     const isKnown = side === 'response' || passed.every((message) => parserMethods.includes(message.startLine.split(' ')[0]!));
     const isTunnel = /framing tunnel|6 CONNECT/.test(whole.text);
-    if (isKnown && !isTunnel) check(compareWithLlhttp(side, output, answered, passed, true), 'llhttp refuses what weir wrote');
-    if (whole.fault === '' && !isTunnel && compareWithLlhttp(side, input, methods, passed, false)) count.compared++;
+    // White space around a value may be a tab. llhttp takes that for another coding, and in a response reads until close.
+    const hasTab = /chunked *\t/i.test(text);
+    if (isTunnel || hasTab) return;
+    if (isKnown) check(compareWithLlhttp(side, output, answered, passed, true), 'llhttp refuses what weir wrote');
+    if (whole.fault === '' && compareWithLlhttp(side, input, methods, passed, false)) count.compared++;
   } catch (error) {
     throw new Error(`seed ${seed}, case ${number}, ${side} ${JSON.stringify(text)}: ${(error as Error).message}`, {
       cause: error,

@@ -148,7 +148,12 @@ function chunkedBody(random: Prng): string {
     let size = data.length.toString(16);
     if (once(random, 4)) size = size.toUpperCase();
     if (once(random, 8)) size = '0'.repeat(1 + random.below(16)) + size;
-    text += size + extension(random) + lineEnd(random) + data + (once(random, 30) ? '\n' : '\r\n');
+    text +=
+      size +
+      extension(random) +
+      lineEnd(random) +
+      data +
+      (once(random, 30) ? pick(random, ['\n', '\r', 'X\n', '\rX', '']) : '\r\n');
   }
   text += '0' + extension(random) + lineEnd(random);
   if (once(random, 3)) for (let left = 1 + random.below(3); left > 0; left--) text += field(random);

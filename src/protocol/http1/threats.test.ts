@@ -75,7 +75,7 @@ const chunks: Row[] = [
   ['chunks above the limit', chunked('3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n'), 'contentTooLarge', { limits: { bodyBytesMax: 5 } }],
   ...each([
     ['LF after the size', '3\nabc\r\n0\r\n\r\n'], ['CR after the size', '3\rabc\r\n0\r\n\r\n'], ['CR CR LF after the size', '3\r\r\nabc\r\n0\r\n\r\n'], ['LF after an extension', '3;a\nabc\r\n0\r\n\r\n'],
-    ['CR in an extension', '3;a\rb\r\nabc\r\n0\r\n\r\n'], ['LF after the data', '3\r\nabc\n0\r\n\r\n'], ['CR after the data', '3\r\nabc\r0\r\n\r\n'], ['two bytes too many', '3\r\nabcXX0\r\n\r\n'],
+    ['CR in an extension', '3;a\rb\r\nabc\r\n0\r\n\r\n'], ['LF after the data', '3\r\nabc\n0\r\n\r\n'], ['CR after the data', '3\r\nabc\r0\r\n\r\n'], ['X LF after the data', '3\r\nabcX\n0\r\n\r\n'], ['CR X after the data', '3\r\nabc\rX0\r\n\r\n'], ['two bytes too many', '3\r\nabcXX0\r\n\r\n'],
     ['nothing after the data', '3\r\nabc0\r\n\r\n'], ['LF after the last chunk', '0\n\r\n'], ['LF for the final line', '0\r\n\n'], ['CR for the final line', '0\r\n\rX'], ['CR alone after the last chunk', '0\r\r\n'],
     ['LF after a trailer', '0\r\nA: b\n\r\n'], ['CR after a trailer', '0\r\nA: b\rC: d\r\n\r\n'], ['LF in front of a trailer', '0\r\n\nA: b\r\n\r\n']] as const,
     ([name, body]): Row => [`a line end that is not CR LF: ${name}`, chunked(body), 'badRequestBody']),
