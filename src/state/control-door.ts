@@ -136,6 +136,7 @@ export class ControlDoor extends Reader implements ControlWriter {
       if (pool >= this.names.pool.high && pool < layout.sizes.poolsMax) continue;
       const row = layout.pools + 8 * pool * POOL_STRIDE;
       this.drop(start + row, poolField.queue, 1);
+      this.drop(start + row, poolField.inFlight, 1);
       this.fold(start + row, dead + row, POOL_STRIDE);
     }
     for (let listener = 0; listener <= layout.sizes.listenersMax; listener++) {

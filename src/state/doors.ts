@@ -36,7 +36,9 @@ export interface TableReader {
   weightPercent(slot: number): number;
   /** Exchanges in flight over all workers. */
   inFlight(slot: number): number;
-  /** The same for the first `count` of these slots, into `out`: who looks at a whole pool walks each worker's memory once. */
+  /** Exchanges in flight in the whole pool of this slot. */
+  poolInFlight(slot: number): number;
+  /** In flight for each of the first `count` of these slots, into `out`: who looks at a whole pool walks each worker's memory once. */
   inFlightOf(slots: Int32Array, count: number, out: Int32Array): void;
   /** Exchanges begun over all workers, ever. */
   requests(slot: number): number;
@@ -44,8 +46,11 @@ export interface TableReader {
   turn(slot: number): number;
   /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
   latencyMs(slot: number): number;
-  /** How many recent samples that average stands for: each counts 1 and fades with the same decay. */
-  latencySamples(slot: number): number;
+  /**
+   * Writes that average to `out[to]`, and to `out[to + 1]` how many recent samples it stands for: each counts 1 and fades with the same
+   * decay. Writes, because a fraction that is returned may be boxed.
+   */
+  readLatency(slot: number, out: Float64Array, to: number): void;
 }
 
 /** The worker's door: counts into its own stripe. Nothing here allocates or makes a system call. */

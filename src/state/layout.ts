@@ -122,6 +122,8 @@ export const poolField = Object.freeze({
   queue: 10,
   queueTimeouts: 11,
   queueTimes: 12,
+  /** Gauge: exchanges that endpoints of the pool are working on. */
+  inFlight: 30,
 });
 
 export const LISTENER_STRIDE = 32;

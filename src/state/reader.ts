@@ -50,6 +50,7 @@ export class Reader implements TableReader {
   private readonly scaleAt: number;
   private readonly begunAt: number;
   private readonly deadAt: number;
+  private readonly scratch = new Float64Array(2);
 
   /** Throws when the buffer holds no table of this layout: ask {@link layoutProblem} first where that may be. */
   constructor(buffer: ArrayBufferLike) {
@@ -134,7 +135,20 @@ export class Reader implements TableReader {
     return sum | 0;
   }
 
+  poolInFlight(slot: number): number {
+    const { f64, stripe8 } = this;
+    let at = this.begunAt + this.poolOf(slot) * POOL_STRIDE + poolField.inFlight - poolField.begun;
+    let sum = 0;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
+    return sum | 0;
+  }
+
   latencyMs(slot: number): number {
+    this.readLatency(slot, this.scratch, 0);
+    return this.scratch[0]!;
+  }
+
+  readLatency(slot: number, out: Float64Array, to: number): void {
     const { f64, stripe8 } = this;
     let sum = 0;
     let weight = 0;
@@ -143,28 +157,14 @@ export class Reader implements TableReader {
     for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8, scaleAt += stripe8) {
       const itsWeight = f64[at + 1]!;
       if (itsWeight === 0) continue;
-      const scale = this.scaleOf(f64[at + 2]!, scaleAt);
+      let scale = f64[scaleAt]!;
+      // The slot's weights count from an earlier landmark than its stripe's present.
+      const behind = f64[scaleAt + 1]! - f64[at + 2]!;
+      if (behind !== 0) scale *= Math.exp((-behind * LANDMARK_MS) / LATENCY_DECAY_MS);
       sum += f64[at]! * scale;
       weight += itsWeight * scale;
     }
-    return weight > 0 ? sum / weight : 0;
-  }
-
-  latencySamples(slot: number): number {
-    const { f64, stripe8 } = this;
-    let weight = 0;
-    let at = this.latencyAt + slot * SLOT_STRIDE;
-    let scaleAt = this.scaleAt;
-    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8, scaleAt += stripe8) {
-      if (f64[at + 1] !== 0) weight += f64[at + 1]! * this.scaleOf(f64[at + 2]!, scaleAt);
-    }
-    return weight;
-  }
-
-  /** Brings a weight that counts from `landmark` to the present of its stripe. */
-  private scaleOf(landmark: number, scaleAt: number): number {
-    const { f64 } = this;
-    const behind = f64[scaleAt + 1]! - landmark;
-    return behind === 0 ? f64[scaleAt]! : f64[scaleAt]! * Math.exp((-behind * LANDMARK_MS) / LATENCY_DECAY_MS);
+    out[to] = weight > 0 ? sum / weight : 0;
+    out[to + 1] = weight;
   }
 }

@@ -336,6 +336,7 @@ test('any series of calls by several workers, deaths included, comes out as a pl
       slots.map((slot) => reader.requests(slot)),
       requests,
     );
+    assert.equal(reader.poolInFlight(slots[0]!), inFlight[0]! + inFlight[1]! + inFlight[2]!);
     assert.equal(reader.turn(slots[0]!), requests[0]! + requests[1]! + requests[2]!);
     assert.equal(reader.turn(slots[4]!), requests[3]! + requests[4]!);
     const counted = new Map<string, number>();

@@ -89,12 +89,15 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     const { i32, f64 } = this;
     i32[this.myInFlight + slot]! += 1;
     f64[this.myRequests + slot]! += 1;
-    f64[this.myPools + i32[this.poolOfSlot + slot]! * POOL_STRIDE + poolField.begun]! += 1;
+    const pool = this.myPools + i32[this.poolOfSlot + slot]! * POOL_STRIDE;
+    f64[pool + poolField.begun]! += 1;
+    f64[pool + poolField.inFlight]! += 1;
   }
 
   end(slot: number, faultId: number, status: number, responseMs: number): void {
-    const { f64 } = this;
-    this.i32[this.myInFlight + slot]! -= 1;
+    const { i32, f64 } = this;
+    i32[this.myInFlight + slot]! -= 1;
+    f64[this.myPools + i32[this.poolOfSlot + slot]! * POOL_STRIDE + poolField.inFlight]! -= 1;
     const row = this.mySlots + slot * SLOT_STRIDE;
     f64[row + slotField.class + classOf(status)]! += 1;
     const itsBlame = blameOf[faultId]!;
