@@ -61,18 +61,19 @@ export async function supervise(
     color: shell.color,
     environment: shell.environment,
   });
-  const early = await control.start();
-  if (early !== null) {
-    if (early.kind === 'ended') return exit.done;
-    shell.err(early.kind === 'configInvalid' ? early.text : `weir: ${early.text}\n`);
-    return early.kind === 'configInvalid' ? exit.configInvalid : exit.cannotStart;
-  }
+  // Before the start: a signal must not end control and leave workers behind.
   process.on('SIGHUP', () => void control.reload('signal'));
   process.on('SIGUSR1', () => control.reopenLogs());
   process.on('SIGUSR2', () => control.events.warn('not_supported', 'SIGUSR2 (hand over to a new version) is not supported yet'));
   process.on('SIGTERM', () => control.leave('graceful'));
   process.on('SIGINT', () => control.leave('graceful'));
   process.on('SIGQUIT', () => control.leave('hardStop'));
+  const early = await control.start();
+  if (early !== null) {
+    if (early.kind === 'ended') return exit.done;
+    shell.err(early.kind === 'configInvalid' ? early.text : `weir: ${early.text}\n`);
+    return early.kind === 'configInvalid' ? exit.configInvalid : exit.cannotStart;
+  }
   const outcome = await control.end();
   return outcome.kind === 'ended' && outcome.cut > 0 ? exit.connectionsCut : exit.done;
 }

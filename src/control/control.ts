@@ -101,6 +101,9 @@ export class Control implements ControlState {
   private wantsLoad = false;
   private reloadCounts = { succeeded: 0, failed: 0, isLastOk: true, lastOkAt: 0 };
   private leaving: 'no' | 'notReady' | 'draining' | 'atOnce' = 'no';
+  /** Orders that come before it has started are carried out when it has. */
+  private hasStarted = false;
+  private leaveAtStart: 'graceful' | 'hardStop' | null = null;
   private watchdog: NodeJS.Timeout | null = null;
   private readonly ended = Promise.withResolvers<Outcome>();
 
@@ -174,6 +177,9 @@ export class Control implements ControlState {
     if (this.notifier.watchdogMs > 0) {
       this.watchdog = setInterval(() => this.fleet.isWell && this.notifier.tell('WATCHDOG=1'), this.notifier.watchdogMs);
     }
+    this.hasStarted = true;
+    if (this.leaveAtStart !== null) this.leave(this.leaveAtStart);
+    else if (this.wantsLoad) void this.turns.ask();
     return null;
   }
 
@@ -187,10 +193,12 @@ export class Control implements ControlState {
     if (this.leaving !== 'no') return { ok: false, text: 'weir is stopping' };
     this.wantsLoad = true;
     this.events.info('reload_asked', why === 'file' ? 'a configuration file changed' : 'asked to reload');
+    if (!this.hasStarted) return { ok: false, text: 'weir is starting' };
     return await this.turns.ask();
   }
 
   reopenLogs(): void {
+    if (!this.hasStarted) return;
     this.fleet.reopenLogs();
     this.events.info('logs_reopened', 'log files are opened anew');
   }
@@ -199,6 +207,10 @@ export class Control implements ControlState {
    * Drains and ends. The first call waits for what is under way, up to `limit` (signals.md); a second one leaves at once.
    */
   leave(limit: 'graceful' | 'hardStop'): void {
+    if (!this.hasStarted) {
+      this.leaveAtStart = limit;
+      return;
+    }
     if (this.leaving === 'atOnce') return;
     if (this.leaving !== 'no') {
       this.leaving = 'atOnce';
