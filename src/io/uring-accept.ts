@@ -120,9 +120,9 @@ export class UringAcceptor implements Acceptor {
     this.engine.ring.put(ACCEPT, this.fd, 0, 0, 0, 0, SOCK_CLOEXEC, tag, this.generation);
   }
 
-  // A cancelled accept that fails to be found answers with the tag of the acceptor, told from a wire's by its negative generation.
   private cancel(): void {
     const slot = this.index << OPERATION_BITS;
-    this.engine.ring.putCancel(CANCEL, slot | operation.accept, this.generation, slot | operation.cancel, -this.generation);
+    const { generation } = this;
+    this.engine.ring.putCancel(CANCEL, slot | operation.accept, generation, slot | operation.cancelAccept, generation);
   }
 }

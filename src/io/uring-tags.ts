@@ -12,8 +12,8 @@ export const operation = Object.freeze({
   send: 1,
   connect: 2,
   accept: 3,
-  /** The answer to a cancel that found nothing; one that succeeds is silent. */
-  cancel: 4,
+  /** The socket of a wire that does not receive has failed. */
+  watch: 4,
   /** Wakes the wait; the generation says which of them. */
   timeout: 5,
   write: 6,
@@ -23,8 +23,12 @@ export const operation = Object.freeze({
   node: 8,
   /** A failed close: nothing can be done, the descriptor is gone (close(2)). */
   close: 9,
-  /** The socket of a wire that does not receive has failed. */
-  watch: 10,
+  // Answers to cancels that found nothing; one that succeeds is silent.
+  cancelReceive: 10,
+  cancelSend: 11,
+  cancelConnect: 12,
+  cancelWatch: 13,
+  cancelAccept: 14,
 });
 
 export const OPERATION_BITS = 4;

@@ -294,8 +294,8 @@ export class UringWire implements Wire, TimerOwner {
         if (this.phase !== phase.open && this.phase !== phase.ending) return;
       }
     }
-    if (this.isReceiving || this.isStarved) return;
-    if (this.end === END_NONE && !this.isPaused) this.startReceive();
+    if (this.isReceiving || this.isStarved || this.end !== END_NONE) return;
+    if (!this.isPaused) this.startReceive();
     else if (!this.isWatched && !this.hasFired) this.startWatch();
   }
 
@@ -373,7 +373,7 @@ export class UringWire implements Wire, TimerOwner {
     this.owner.onOpen(this);
   }
 
-  /** The watch fired: an error, or both directions are shut. */
+  /** The watch fired: an error, or an end of stream that resume() will find. */
   onWatch(result: number): void {
     this.isWatched = false;
     if (this.phase === phase.dying) {
@@ -388,9 +388,14 @@ export class UringWire implements Wire, TimerOwner {
   }
 
   /** A cancel found nothing: the operation was between two states, or its completion is on its way. */
-  onCancelFailed(): void {
-    if (this.phase === phase.dying) this.cancelAll();
-    else if (this.isReceiving && this.isCancelling) this.cancel(operation.receive);
+  onCancelFailed(kind: number): void {
+    const isDying = this.phase === phase.dying;
+    if (kind === operation.cancelReceive) {
+      if (this.isReceiving && (isDying || this.isCancelling)) this.cancel(operation.receive, kind);
+    } else if (!isDying) return;
+    else if (kind === operation.cancelSend && this.isSending) this.cancel(operation.send, kind);
+    else if (kind === operation.cancelConnect && this.isConnecting) this.cancel(operation.connect, kind);
+    else if (kind === operation.cancelWatch && this.isWatched) this.cancel(operation.watch, kind);
   }
 
   /** Ends the wire: nothing more is delivered, what is in flight is cancelled, the descriptor closed, onClosed owed. */
@@ -414,15 +419,15 @@ export class UringWire implements Wire, TimerOwner {
   }
 
   private cancelAll(): void {
-    if (this.isReceiving) this.cancel(operation.receive);
-    if (this.isSending) this.cancel(operation.send);
-    if (this.isConnecting) this.cancel(operation.connect);
-    if (this.isWatched) this.cancel(operation.watch);
+    if (this.isReceiving) this.cancel(operation.receive, operation.cancelReceive);
+    if (this.isSending) this.cancel(operation.send, operation.cancelSend);
+    if (this.isConnecting) this.cancel(operation.connect, operation.cancelConnect);
+    if (this.isWatched) this.cancel(operation.watch, operation.cancelWatch);
   }
 
-  private cancel(which: number): void {
+  private cancel(which: number, answer: number): void {
     const slot = this.index << OPERATION_BITS;
-    this.engine.ring.putCancel(CANCEL, slot | which, this.generation, slot | operation.cancel, this.generation);
+    this.engine.ring.putCancel(CANCEL, slot | which, this.generation, slot | answer, this.generation);
   }
 
   /** The last completion has come: tell, and give the slot back. */
@@ -459,7 +464,8 @@ export class UringWire implements Wire, TimerOwner {
   private startWatch(): void {
     this.isWatched = true;
     const tag = (this.index << OPERATION_BITS) | operation.watch;
-    // No event is asked for: errors and hang-ups come unasked (poll(2)).
+    // No event is asked for: errors and hang-ups come unasked. So does an end of stream, which is why there is no watch after one: it
+    // would fire at once. A reset that follows an end is learnt by the next send.
     this.engine.ring.put(IORING_OP_POLL_ADD, this.fd, 0, 0, 0, 0, 0, tag, this.generation);
   }
 
@@ -555,7 +561,7 @@ export class UringWire implements Wire, TimerOwner {
     if (!hasMore) this.markDirty();
     else if (!this.isCancelling) {
       this.isCancelling = true;
-      this.cancel(operation.receive);
+      this.cancel(operation.receive, operation.cancelReceive);
     }
   }
 

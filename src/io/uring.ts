@@ -162,7 +162,6 @@ export class UringEngine implements Engine {
       this.ring.close();
       throw new SystemError('io_uring_register', 22, `operations ${missing.join(', ')} are missing`);
     }
-    this.ring.registerSelf();
     this.arena = openArena(options);
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
@@ -460,10 +459,10 @@ export class UringEngine implements Engine {
     else if (kind === operation.node) {
       this.isNodeWatched = false;
       this.isNodeDue = true;
-    } else if (kind === operation.cancel) {
-      if (generation < 0) {
-        if (this.acceptors[index]!.generation === -generation) this.acceptors[index]!.onCancelFailed();
-      } else if (this.wires[index]!.generation === generation) this.wires[index]!.onCancelFailed();
+    } else if (kind === operation.cancelAccept) {
+      if (this.acceptors[index]!.generation === generation) this.acceptors[index]!.onCancelFailed();
+    } else if (kind >= operation.cancelReceive && this.wires[index]!.generation === generation) {
+      this.wires[index]!.onCancelFailed(kind);
     }
   }
 }

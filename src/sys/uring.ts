@@ -13,14 +13,12 @@
 import {
   IO_URING_OP_SUPPORTED,
   IORING_ENTER_GETEVENTS,
-  IORING_ENTER_REGISTERED_RING,
   IORING_FEAT_NODROP,
   IORING_FEAT_SINGLE_MMAP,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
   IORING_REGISTER_PBUF_RING,
   IORING_REGISTER_PROBE,
-  IORING_REGISTER_RING_FDS,
   IORING_SETUP_CQSIZE,
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
@@ -49,9 +47,6 @@ import {
   io_uring_probe_BYTES,
   io_uring_probe_op_BYTES,
   io_uring_probe_op_flags,
-  io_uring_rsrc_update_BYTES,
-  io_uring_rsrc_update_data,
-  io_uring_rsrc_update_offset,
   io_uring_sqe_BYTES,
   MAP_SHARED,
   PROT_READ,
@@ -130,8 +125,6 @@ export class Ring {
   private readonly cqOverflowAt: number;
   private sqTail: number;
   private unsubmitted: number;
-  private enterFd: number;
-  private enterFlags: number;
 
   /** Throws SystemError: EPERM or ENOSYS where io_uring is forbidden or missing, EINVAL where the kernel is too old. */
   constructor(options: RingOptions) {
@@ -169,8 +162,6 @@ export class Ring {
     this.sqTail = 0;
     this.unsubmitted = 0;
     this.enters = 0;
-    this.enterFd = fd;
-    this.enterFlags = 0;
   }
 
   /**
@@ -225,17 +216,10 @@ export class Ring {
   }
 
   /** Submits what was put, and waits until `complete` completions stand in the ring. Returns 0 or -errno; EINTR is none. */
-  enter(complete: number, moreFlags = 0): number {
+  enter(complete: number): number {
     Atomics.store(this.words, this.sqTailAt, this.sqTail);
     this.enters++;
-    const submitted = enterRaw(
-      SYS_io_uring_enter,
-      this.enterFd,
-      this.unsubmitted,
-      complete,
-      IORING_ENTER_GETEVENTS | this.enterFlags | moreFlags,
-      0,
-    );
+    const submitted = enterRaw(SYS_io_uring_enter, this.fd, this.unsubmitted, complete, IORING_ENTER_GETEVENTS, 0);
     if (submitted >= 0) {
       this.unsubmitted -= submitted;
       return 0;
@@ -275,18 +259,6 @@ export class Ring {
   /** Completions the kernel had to drop for want of memory. Never expected; a lost completion is a lost wire. */
   get lost(): number {
     return this.words[this.cqOverflowAt]!;
-  }
-
-  /** Registers the ring's own descriptor, which spares a look-up per enter (Linux 5.18). 0 or -errno. */
-  registerSelf(): number {
-    low.bytes.fill(0, 0, io_uring_rsrc_update_BYTES);
-    lowView.setUint32(io_uring_rsrc_update_offset, 0xffff_ffff, true);
-    lowView.setBigUint64(io_uring_rsrc_update_data, BigInt(this.fd), true);
-    const result = registerRaw(SYS_io_uring_register, this.fd, IORING_REGISTER_RING_FDS, low.address, 1);
-    if (result !== 1) return result < 0 ? -errno[0]! : -22;
-    this.enterFd = lowView.getUint32(io_uring_rsrc_update_offset, true);
-    this.enterFlags = IORING_ENTER_REGISTERED_RING;
-    return 0;
   }
 
   /** Registers a provided-buffer ring of `entries` (a power of two) at `address` as group `group` (Linux 5.19). 0 or -errno. */
