@@ -17,6 +17,7 @@ import { ascii, COLON, CR, LF, nameClass, QUESTION, SLASH, SPACE, TAB, target, t
 import { check } from './checks.ts';
 import { type HeadMeaning, requestFieldsTaken, responseFieldsTaken } from './meaning.ts';
 import { fieldIdAt, methodAt } from './names.ts';
+import { plainRequestLine, plainStatusLine, viewOf } from './plain.ts';
 import { readAbsoluteTarget, readAuthorityTarget } from './target.ts';
 import { mayTrail } from './trailers.ts';
 
@@ -25,7 +26,6 @@ const METHOD_BYTES_MAX = 32;
 const VERSION_PREFIX = ascii('HTTP/1.');
 const ASTERISK = 42;
 const UNDERSCORE = 95;
-const DOT = 46;
 // Four times the same byte.
 const ONES = 0x01010101;
 const SPACES = 0x20202020;
@@ -117,8 +117,9 @@ export class HeadScanner {
     const stop = Math.min(end, limit);
     let p = start + this.at;
     if (this.at === 0) {
-      if (this.section === section.request) p = this.plainRequestLine(head, bytes, start, stop);
-      else if (this.section === section.response) p = this.plainStatusLine(head, bytes, start, stop);
+      if (this.section === section.request) p = plainRequestLine(head, bytes, start, stop, this.targetBytesMax);
+      else if (this.section === section.response) p = plainStatusLine(head, bytes, start, stop);
+      if (p > start) this.phase = phase.line;
     }
     if (this.phase < phase.line) {
       p =
@@ -309,69 +310,6 @@ export class HeadScanner {
   }
 
   /**
-   * The usual request line, when all of it is there: known method, origin form, HTTP/1.1. Returns where the next line begins; or `start`,
-   * having changed nothing that matters, for requestLine() to look at it byte by byte.
-   */
-  private plainRequestLine(head: Head, bytes: Uint8Array, start: number, stop: number): number {
-    const view = viewOf(bytes);
-    let p = start;
-    const most = Math.min(stop - 12, start + this.targetBytesMax);
-    while (p < most && bytes[p]! > SPACE) p++;
-    const id = methodAt(view, start, p - start);
-    if (id === method.OTHER || id === method.CONNECT || bytes[p] !== SPACE || bytes[p + 1] !== SLASH) return start;
-    const methodEnd = p - start;
-    const path = ++p;
-    let kind = 0;
-    let isPlain = true;
-    for (; p < most; p++) {
-      kind = targetClass[bytes[p]!]!;
-      if (kind === target.plain) continue;
-      if (kind >= target.question) break;
-      if (kind === target.slash) {
-        const next = bytes[p + 1];
-        if (next === SLASH || next === DOT) isPlain = false;
-      } else if (kind === target.suspect) isPlain = false;
-    }
-    const pathEnd = p;
-    if (kind === target.question) for (p++; p < most && targetClass[bytes[p]!] !== target.end; p++);
-    if (p >= most) return start;
-    // " HTTP/1.1\r\n" as numbers.
-    if (bytes[p] !== SPACE || view.getInt32(p + 1) !== 0x48545450 || view.getInt32(p + 5) !== 0x2f312e31) return start;
-    if (bytes[p + 9] !== CR || bytes[p + 10] !== LF) return start;
-    head.method = id;
-    head.methodEnd = methodEnd;
-    head.pathStart = path - start;
-    head.pathEnd = pathEnd - start;
-    head.pathIsPlain = isPlain;
-    if (kind === target.question) {
-      head.queryStart = pathEnd + 1 - start;
-      head.queryEnd = p - start;
-    }
-    this.phase = phase.line;
-    return p + 11;
-  }
-
-  /** The usual status line, when all of it is there: HTTP/1.1, three digits, a reason. Returns as plainRequestLine(). */
-  private plainStatusLine(head: Head, bytes: Uint8Array, start: number, stop: number): number {
-    if (stop - start < 16) return start;
-    const view = viewOf(bytes);
-    if (view.getInt32(start) !== 0x48545450 || view.getInt32(start + 4) !== 0x2f312e31) return start;
-    const hundreds = bytes[start + 9]! - 48;
-    const tens = bytes[start + 10]! - 48;
-    const ones = bytes[start + 11]! - 48;
-    if (hundreds < 1 || hundreds > 9 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return start;
-    if (bytes[start + 8] !== SPACE || bytes[start + 12] !== SPACE) return start;
-    let p = start + 13;
-    while (p < stop && bytes[p]! >= SPACE && bytes[p]! < 127) p++;
-    if (p + 1 >= stop || bytes[p] !== CR || bytes[p + 1] !== LF) return start;
-    head.status = hundreds * 100 + tens * 10 + ones;
-    head.reasonStart = 13;
-    head.reasonEnd = p - start;
-    this.phase = phase.line;
-    return p + 2;
-  }
-
-  /**
    * Takes field lines as long as they are ordinary and all there. Returns where the first line begins that is not, for oneField() to
    * look at byte by byte; or -1 when a line is well-formed but says something wrong.
    */
@@ -518,17 +456,6 @@ function isPlainName(bytes: Uint8Array, from: number, to: number): boolean {
   let p = from;
   while (p < to && nameClass[bytes[p]!] === 1) p++;
   return p === to;
-}
-
-/** A view to read four bytes at once, kept for the array read last: in a worker that is always the arena. */
-let viewedBytes: Uint8Array = new Uint8Array(0);
-let viewedView: DataView = new DataView(viewedBytes.buffer);
-
-function viewOf(bytes: Uint8Array): DataView {
-  if (bytes === viewedBytes) return viewedView;
-  viewedBytes = bytes;
-  viewedView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return viewedView;
 }
 
 function isDigit(c: number): boolean {
