@@ -88,6 +88,7 @@ class Reader implements MessageSink {
   body: Buffer[] = [];
   private readonly side: 'request' | 'response';
   keepAlive = true;
+  isLast = false;
   method = 0;
   onMessage: (key: string, status: number, body: Buffer) => void = () => {};
 
@@ -101,7 +102,7 @@ class Reader implements MessageSink {
   feed(bytes: Buffer): number {
     this.kept = Buffer.concat([this.kept, bytes]);
     let at = 0;
-    while (at < this.kept.length) {
+    while (at < this.kept.length && !this.isLast) {
       if (this.decoder.head === null) {
         this.spare.reset();
         this.spare.bytes = this.kept;
@@ -138,6 +139,8 @@ class Reader implements MessageSink {
   }
   onTrailers(): void {}
   onEnd(): void {
+    // What follows the last response is not read: where weir could not read the request it answers a HEAD with a body.
+    this.isLast = this.side === 'response' && !this.keepAlive;
     const key = this.key;
     this.key = '';
     this.onMessage(key, this.status, Buffer.concat(this.body));

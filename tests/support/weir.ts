@@ -152,6 +152,11 @@ export class Weir {
     return `--- stdout of weir\n${this.stdout}\n--- stderr of weir\n${this.stderr}`;
   }
 
+  /** Epoch in force, as the log tells it. */
+  get epoch(): number {
+    return Number([...this.stderr.matchAll(/"event":"(?:ready|reloaded)".*?"epoch":(\d+)/g)].at(-1)?.[1] ?? 0);
+  }
+
   get isRunning(): boolean {
     return !this.isOver;
   }
@@ -164,12 +169,21 @@ export class Weir {
     this.child.kill(signal);
   }
 
-  /** Puts a new configuration in force with SIGHUP and waits until it is, by its epoch in the metrics. */
+  /** Puts a new configuration in force with SIGHUP and waits until weir says that it is. Metrics are told once a second, the log at once. */
   async reload(config: WeirConfig): Promise<void> {
-    const before = await this.metric('weir_config_epoch');
+    const from = this.stderr.length;
     this.writeConfig(config);
     this.signal('SIGHUP');
-    await until('the new epoch', async () => (await this.metric('weir_config_epoch')) > before, 10_000, 5);
+    await until(
+      'the new epoch',
+      () => {
+        const said = this.stderr.slice(from);
+        if (said.includes('"event":"reload_refused"')) throw new Hopeless(`the reload was refused: ${said}`);
+        return said.includes('"event":"reloaded"');
+      },
+      10_000,
+      5,
+    );
   }
 
   /** GET on the admin address. */
