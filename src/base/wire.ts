@@ -36,6 +36,11 @@ export const closeHow = Object.freeze({
 });
 /** How long a lingering close waits for the peer. nginx's lingering_timeout is 5 s; 2 s is enough for one round trip. */
 export const LINGER_MS = 2000;
+/**
+ * A flush asked for by close() of which the peer takes nothing for so long is cut by a reset, with ETIMEDOUT: after close() nobody else watches the
+ * wire, and a peer that stops reading would hold it for ever. As long as a body may make no progress (threats: 30 s).
+ */
+export const FLUSH_STALL_MS = 30_000;
 
 export interface Wire {
   /** Who is told. May be replaced at any time; the next event goes to the new owner. */

@@ -25,6 +25,7 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
+  ETIMEDOUT,
   MSG_DONTWAIT,
   MSG_TRUNC,
   SO_ERROR,
@@ -85,7 +86,10 @@ export class EpollWire implements Wire, TimerOwner {
   private recvEnded: boolean;
   /** Errno of a send that failed while bytes were left to read. */
   private sendErrno: number;
-  private lingerTimer: number;
+  /** While flushing: of FLUSH_STALL_MS. While lingering: of LINGER_MS. */
+  private closeTimer: number;
+  /** `sent` when the flush was last looked at. */
+  private stallSent: number;
   private address: string;
 
   constructor(engine: EpollEngine, slot: number) {
@@ -115,7 +119,8 @@ export class EpollWire implements Wire, TimerOwner {
     this.finSent = false;
     this.recvEnded = false;
     this.sendErrno = 0;
-    this.lingerTimer = NO_TIMER;
+    this.closeTimer = NO_TIMER;
+    this.stallSent = 0;
     this.address = '';
   }
 
@@ -244,7 +249,10 @@ export class EpollWire implements Wire, TimerOwner {
       this.drainBelow = -1;
       this.owner.onDrained(this);
     }
-    if (this.queued > 0) return;
+    if (this.queued > 0) {
+      if (this.state === state.flushing && this.closeTimer === NO_TIMER) this.watchFlush();
+      return;
+    }
     if (this.state === state.flushing) {
       // With both directions ended, or none asked to wait for, closing the descriptor says it all.
       if (this.how === closeHow.flush || this.recvEnded) this.end(0);
@@ -257,8 +265,14 @@ export class EpollWire implements Wire, TimerOwner {
   }
 
   onTimer(): void {
-    this.lingerTimer = NO_TIMER;
+    this.closeTimer = NO_TIMER;
     if (this.state === state.lingering) this.end(0);
+    else if (this.state !== state.flushing) return;
+    else if (this.sent > this.stallSent) this.watchFlush();
+    else {
+      this.mustReset = true;
+      this.end(ETIMEDOUT);
+    }
   }
 
   /** The connection is over; onClosed comes at the end of the turn. */
@@ -268,10 +282,8 @@ export class EpollWire implements Wire, TimerOwner {
     this.dropQueue();
     this.isReadable = false;
     this.drainBelow = -1;
-    if (this.lingerTimer !== NO_TIMER) {
-      this.engine.cancelTimer(this.lingerTimer);
-      this.lingerTimer = NO_TIMER;
-    }
+    this.engine.cancelTimer(this.closeTimer);
+    this.closeTimer = NO_TIMER;
     this.engine.addEnding(this);
   }
 
@@ -357,10 +369,16 @@ export class EpollWire implements Wire, TimerOwner {
     if (!this.isReady) this.engine.addReady(this);
   }
 
+  private watchFlush(): void {
+    this.stallSent = this.sent;
+    this.closeTimer = this.engine.setTimer(this.engine.flushStallMs, this, 0);
+  }
+
   private linger(): void {
     this.state = state.lingering;
     shutdown(this.fd);
-    this.lingerTimer = this.engine.setTimer(LINGER_MS, this, 0);
+    this.engine.cancelTimer(this.closeTimer);
+    this.closeTimer = this.engine.setTimer(LINGER_MS, this, 0);
     if (!this.isReady) this.engine.addReady(this);
   }
 

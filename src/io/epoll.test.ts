@@ -9,7 +9,8 @@ import { EpollWire } from './epoll-wire.ts';
 import { kernelFixture } from './kernel-fixture.ts';
 import { Peer } from './peer.ts';
 
-const open = () => kernelFixture(openEpoll({ largeCount: 64, smallCount: 256 }), true);
+const flushStallMs = 300;
+const open = () => kernelFixture(openEpoll({ largeCount: 64, smallCount: 256, flushStallMs }), true, flushStallMs);
 
 conformance('epoll', open);
 

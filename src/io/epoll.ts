@@ -19,6 +19,7 @@ import {
   type Address,
   addressText,
   type Engine,
+  FLUSH_STALL_MS,
   type TimerOwner,
   type Wire,
   type WireOwner,
@@ -54,7 +55,10 @@ import { EpollWire, NO_OWNER, state } from './epoll-wire.ts';
 import { EpollWrites } from './epoll-write.ts';
 import { NO_PIECE, SendQueue } from './send-queue.ts';
 
-export type EpollOptions = ArenaOptions;
+export interface EpollOptions extends ArenaOptions {
+  /** Another FLUSH_STALL_MS, for tests. */
+  readonly flushStallMs?: number;
+}
 
 /** Node's own loop gets a turn at least this often. */
 const NODE_TURN_MS = 50;
@@ -92,6 +96,7 @@ export class EpollEngine implements Engine {
   readonly epoll: number;
   readonly arenaAddress: number;
   readonly pieces: SendQueue;
+  readonly flushStallMs: number;
   /** Bytes the last sendPieces() asked the kernel to take. */
   askedBytes: number;
 
@@ -123,6 +128,7 @@ export class EpollEngine implements Engine {
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
     this.pieces = new SendQueue(this.blocks);
+    this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
     this.scratch = mapLow(SCRATCH_BYTES);
     this.words = new Int32Array(this.scratch.buffer);
     this.words[(MESSAGE_AT + msghdr_msg_iov) >> 2] = this.scratch.address + IOVEC_AT;

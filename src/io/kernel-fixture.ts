@@ -52,13 +52,14 @@ function listenOnLoopback(backlog: number): { fd: number; address: Address } {
   return { fd, address };
 }
 
-/** `seesUnreadWhilePaused`: see {@link Fixture}. */
-export function kernelFixture(engine: Engine, seesUnreadWhilePaused: boolean): Fixture {
+/** What the driver can do: see {@link Fixture}. */
+export function kernelFixture(engine: Engine, seesUnreadWhilePaused: boolean, flushStallMs?: number): Fixture {
   const closers: (() => void)[] = [];
   const closedLater = (fd: number) => void closers.push(() => close(fd));
   return {
     engine,
     seesUnreadWhilePaused,
+    flushStallMs,
     listen() {
       const { fd, address } = listenOnLoopback(512);
       return { fd, address, close: () => void close(fd) };

@@ -1,10 +1,12 @@
 /** memory-wire: a wire of the memory driver. It holds whoever drives it to the rules of base/wire.ts: what breaks one throws. */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES, NO_BLOCK } from '../base/blocks.ts';
-import { closeHow, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
+import { NO_TIMER } from '../base/timer-wheel.ts';
+import { closeHow, FLUSH_STALL_MS, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import type { MemoryEngine } from './memory.ts';
 import type { MemorySocket, SocketOwner } from './memory-kernel.ts';
 
+const ETIMEDOUT = 110;
 /** Time after which a wire that found no free block looks again. */
 const BLOCK_RETRY_MS = 1;
 
@@ -53,7 +55,9 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
   /** The connection broke: onClosed comes with an errno, once what had arrived is read. */
   private failed = false;
   private hasAskedClose = false;
-  private lingerTimer = 0;
+  /** While flushing: of FLUSH_STALL_MS. While lingering: of LINGER_MS. */
+  private closeTimer = NO_TIMER;
+  private stallSent = 0;
   private address = '';
 
   constructor(engine: MemoryEngine) {
@@ -205,7 +209,10 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
         this.owner.onDrained(this);
       });
     }
-    if (this.queued > 0) return;
+    if (this.queued > 0) {
+      if (this.state === 'flushing' && this.closeTimer === NO_TIMER) this.watchFlush();
+      return;
+    }
     if (this.state === 'flushing') {
       if (this.how === closeHow.flush) {
         socket.close();
@@ -215,7 +222,8 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
       this.state = 'lingering';
       this.finSent = true;
       socket.sendEnd();
-      this.lingerTimer = engine.setTimer(LINGER_MS, this, this.generation);
+      engine.cancelTimer(this.closeTimer);
+      this.closeTimer = engine.setTimer(LINGER_MS, this, this.generation);
       this.onReadable();
     } else if (this.sendEnded && !this.finSent && this.state === 'open') {
       this.finSent = true;
@@ -240,7 +248,15 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
 
   onTimer(kind: number): void {
     if (!this.isAlive(kind)) return;
-    this.lingerTimer = 0;
+    this.closeTimer = NO_TIMER;
+    if (this.state === 'flushing') {
+      if (this.sent > this.stallSent) this.watchFlush();
+      else {
+        this.socket!.reset();
+        this.end(ETIMEDOUT);
+      }
+      return;
+    }
     this.socket!.discard();
     this.socket!.close();
     this.end(0);
@@ -334,6 +350,11 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
     }
   }
 
+  private watchFlush(): void {
+    this.stallSent = this.sent;
+    this.closeTimer = this.engine.setTimer(FLUSH_STALL_MS, this, this.generation);
+  }
+
   private endWhenBothEnded(): void {
     if (!this.finSent || !this.recvEnded) return;
     this.socket!.close();
@@ -351,8 +372,8 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
     this.releasePieces();
     this.state = 'ending';
     this.drainBelow = -1;
-    this.engine.cancelTimer(this.lingerTimer);
-    this.lingerTimer = 0;
+    this.engine.cancelTimer(this.closeTimer);
+    this.closeTimer = NO_TIMER;
     this.engine.schedule(this.engine.now, () => {
       this.socket?.close();
       this.socket = null;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Bug } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
-import { type AcceptOwner, type Address, closeHow, type Wire } from '../base/wire.ts';
+import { type AcceptOwner, type Address, closeHow, FLUSH_STALL_MS, type Wire } from '../base/wire.ts';
 import { conformance, type Fixture } from './conformance.ts';
 import { MemoryEngine, type MemoryOptions, Peer, POISON } from './memory.ts';
 
@@ -40,6 +40,7 @@ function openFixture(options: MemoryOptions): Fixture {
     },
     descriptors: () => engine.sockets,
     seesUnreadWhilePaused: true,
+    flushStallMs: FLUSH_STALL_MS,
     close: () => engine.close(),
   };
 }

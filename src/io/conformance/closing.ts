@@ -8,6 +8,7 @@ import { flood, MORE_THAN_KERNEL_HOLDS, randomBytes } from './streams.ts';
 const EPIPE = 32;
 const ECONNRESET = 104;
 const ECONNREFUSED = 111;
+const ETIMEDOUT = 110;
 const ECANCELED = 125;
 const MIB = 1024 * 1024;
 
@@ -167,6 +168,37 @@ export function closingSentences(name: string, open: OpenFixture): void {
     server.wire?.resume();
     await bothClosed(scene, client, server);
     assert.equal(client.closedErrno, 0);
+  });
+
+  says('a flush of which the peer takes nothing is cut, and one it takes slowly is not', async (scene) => {
+    const { flushStallMs } = scene.fixture;
+    if (flushStallMs === undefined) return;
+    for (const how of [closeHow.flush, closeHow.linger]) {
+      const [client, server] = await scene.pair();
+      server.keeps = false;
+      server.pause();
+      flood(scene, client.wire!, 4 * MORE_THAN_KERNEL_HOLDS);
+      await scene.runFor(20);
+      client.close(how);
+      // For three times the limit some of it is taken now and then: enough that the kernel says there is room (a third of its buffer).
+      let goal = 0;
+      server.onEvent = () => {
+        if (server.receivedBytes >= goal && server.wire !== null) server.pause();
+      };
+      for (let i = 0; i < 9; i++) {
+        goal += MORE_THAN_KERNEL_HOLDS / 4;
+        server.resume();
+        await scene.until(() => server.receivedBytes >= goal, 'some of it');
+        await scene.runFor(flushStallMs / 3);
+      }
+      assert.equal(client.closedCount, 0, 'slow is not stopped');
+      await scene.until(() => client.closedCount > 0, 'the cut', 4 * flushStallMs);
+      assert.equal(client.closedErrno, ETIMEDOUT);
+      server.onEvent = null;
+      server.wire?.resume();
+      await bothClosed(scene, client, server);
+      assert.equal(server.closedErrno, ECONNRESET);
+    }
   });
 
   says('a reset cuts a lingering close short', async (scene) => {

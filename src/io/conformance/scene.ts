@@ -26,6 +26,8 @@ export interface Fixture {
   descriptors(): number;
   /** The driver learns of bytes and ends that arrive on a paused wire. */
   readonly seesUnreadWhilePaused: boolean;
+  /** FLUSH_STALL_MS of this engine, short enough to wait for; absent where the driver's is not. */
+  readonly flushStallMs: number | undefined;
   /** Closes the engine too. */
   close(): void;
 }
