@@ -2,8 +2,7 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type ConfigResult, formatFaults, loadConfig } from '../control/config/config.ts';
-import { Control, type ControlOptions } from '../control/control.ts';
-import { runtimeFolder } from '../control/supervise/instance.ts';
+import { Control, type ControlOptions, runtimeFolder } from '../control/control.ts';
 import { configPaths } from './check.ts';
 import { count } from './flags.ts';
 import { startSamples } from './sample.ts';

@@ -12,11 +12,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../base/wire.ts';
 import { addressText } from '../base/wire.ts';
 import { socketKey, type WorkerStart } from '../state/channel.ts';
+import { admin } from '../state/doors.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Tally } from '../state/table.ts';
 import { RLIMIT_NOFILE } from '../sys/constants.generated.ts';
 import { getrlimit, setrlimit } from '../sys/libc.ts';
 import type { Admin, ControlState, EndpointNote, ReadyCheck, ReloadState } from './admin/admin.ts';
+import { Orders } from './admin/orders.ts';
 import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
 import { HealthChecks } from './health/health.ts';
@@ -31,6 +33,8 @@ import { ListenError, Sockets } from './supervise/sockets.ts';
 import { Turns } from './supervise/turns.ts';
 import { FileWatch } from './supervise/watch.ts';
 import { workerPath } from './supervise/worker-process.ts';
+
+export { runtimeFolder } from './supervise/instance.ts';
 
 /** First answers of name servers are waited for so long; who comes later joins by a plan of its own. */
 const NAMES_MS_MAX = 2000;
@@ -80,6 +84,8 @@ export class Control implements ControlState {
   readonly version: string;
   readonly startedAt = Math.round(performance.timeOrigin);
   readonly events: EventLog;
+  /** What people say of endpoints. */
+  orders!: Orders;
   private readonly options: ControlOptions;
   private readonly notifier: Notifier;
   private table!: SharedTable;
@@ -148,6 +154,7 @@ export class Control implements ControlState {
       if (!(error instanceof ListenError)) throw error;
       return this.giveUp(error.message);
     }
+    this.orders = new Orders({ door, events: this.events, now: Date.now });
     this.health = new HealthChecks({ door, events: this.events, now: Date.now, random: Math.random });
     this.health.apply(plan);
     this.fleet = this.makeFleet(loaded.process.engine);
@@ -235,6 +242,10 @@ export class Control implements ControlState {
     return this.reloadCounts;
   }
   endpointNote(slot: number): EndpointNote | null {
+    const order = this.orders.stateNote(slot);
+    if (order !== null) return order;
+    // Drained by order of a control process that is gone: what the checks say is not the reason.
+    if (this.tally.admin(slot) !== admin.ready) return null;
     const status = this.health.statusOf(slot);
     return status === null
       ? null
