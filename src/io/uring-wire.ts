@@ -24,43 +24,24 @@ import {
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
   IORING_CQE_F_MORE,
-  IORING_OP_ASYNC_CANCEL,
-  IORING_OP_CLOSE,
-  IORING_OP_POLL_ADD,
-  IORING_OP_RECV,
-  IORING_OP_SEND,
-  IORING_OP_SENDMSG,
-  IORING_RECV_MULTISHOT,
-  IORING_RECVSEND_POLL_FIRST,
-  IOSQE_BUFFER_SELECT,
-  IOSQE_CQE_SKIP_SUCCESS,
-  MSG_NOSIGNAL,
   SHUT_WR,
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
 import { getpeername, getsockopt, setReset, shutdown } from '../sys/socket.ts';
+import { NO_PIECE } from './send-queue.ts';
 import type { UringEngine } from './uring.ts';
 import { NO_MESSAGE, SEGMENTS_MAX } from './uring-message.ts';
-import { OPERATION_BITS, operation } from './uring-tags.ts';
+import * as submit from './uring-submit.ts';
+import { operation } from './uring-tags.ts';
 
 export const phase = Object.freeze({ free: 0, connecting: 1, open: 2, ending: 3, dying: 4 });
-
-export const RECEIVE_MANY = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
-const RECEIVE_ONE = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8);
-const SEND = IORING_OP_SEND;
-const SENDMSG = IORING_OP_SENDMSG;
-/** After a send that was cut short the socket is full: waiting for room spares an attempt. */
-const WHEN_WRITABLE = IORING_RECVSEND_POLL_FIRST << 16;
-const CANCEL = IORING_OP_ASYNC_CANCEL | (IOSQE_CQE_SKIP_SUCCESS << 8);
-const CLOSE = IORING_OP_CLOSE | (IOSQE_CQE_SKIP_SUCCESS << 8);
 
 /** States of the peer's end of stream. */
 const END_NONE = 0;
 const END_SEEN = 1;
 const END_TOLD = 2;
 
-const NO_WORDS = new Int32Array(0);
 const NO_CLOSE = -1;
 
 export class UringWire implements Wire, TimerOwner {
@@ -103,16 +84,13 @@ export class UringWire implements Wire, TimerOwner {
   private message: number;
   private lingerTimer: number;
   private peerText: string;
-  // Rings of queued segments (block, start, end, unused) and of received pieces that wait for resume() (block, length). Their
-  // capacities are powers of two; who sends keeps to its own limit, and a paused wire receives no further than its socket holds.
-  private segments: Int32Array;
-  private segmentFirst: number;
-  private segmentCount: number;
-  /** Segments in the send in flight. */
-  private segmentsBusy: number;
-  private pieces: Int32Array;
-  private pieceFirst: number;
-  private pieceCount: number;
+  // Chains in the engine's piece queue: what is to be sent, and what was received and waits for resume().
+  private sendFirst: number;
+  private sendLast: number;
+  private keptFirst: number;
+  private keptLast: number;
+  /** Bytes of the send in flight. */
+  private sending: number;
 
   constructor(engine: UringEngine, index: number, owner: WireOwner) {
     this.engine = engine;
@@ -146,13 +124,11 @@ export class UringWire implements Wire, TimerOwner {
     this.message = NO_MESSAGE;
     this.lingerTimer = 0;
     this.peerText = '';
-    this.segments = NO_WORDS;
-    this.segmentFirst = 0;
-    this.segmentCount = 0;
-    this.segmentsBusy = 0;
-    this.pieces = NO_WORDS;
-    this.pieceFirst = 0;
-    this.pieceCount = 0;
+    this.sendFirst = NO_PIECE;
+    this.sendLast = NO_PIECE;
+    this.keptFirst = NO_PIECE;
+    this.keptLast = NO_PIECE;
+    this.sending = 0;
   }
 
   /** Takes a descriptor; the wire came from the free list. */
@@ -184,7 +160,7 @@ export class UringWire implements Wire, TimerOwner {
     return this.phase === phase.open && this.sendErrno === 0;
   }
   get hasUnread(): boolean {
-    return this.pieceCount > 0 || this.end !== END_NONE;
+    return this.keptFirst !== NO_PIECE || this.end !== END_NONE;
   }
 
   send(block: number, start: number, end: number): void {
@@ -194,22 +170,10 @@ export class UringWire implements Wire, TimerOwner {
       return;
     }
     if (start >= end || this.sendErrno !== 0) return;
-    const count = this.segmentCount;
     this.queued += end - start;
-    if (count > this.segmentsBusy) {
-      const last = ((this.segmentFirst + count - 1) & (this.segments.length / 4 - 1)) * 4;
-      if (this.segments[last] === block && this.segments[last + 2] === start) {
-        this.segments[last + 2] = end;
-        return;
-      }
-    }
-    this.engine.blocks.retain(block);
-    if (count * 4 === this.segments.length) this.growSegments();
-    const at = ((this.segmentFirst + count) & (this.segments.length / 4 - 1)) * 4;
-    this.segments[at] = block;
-    this.segments[at + 1] = start;
-    this.segments[at + 2] = end;
-    this.segmentCount = count + 1;
+    const last = this.engine.pieces.add(this.sendLast, block, start, end);
+    if (this.sendLast === NO_PIECE) this.sendFirst = last;
+    this.sendLast = last;
     if (!this.isDirty) this.markDirty();
   }
 
@@ -243,8 +207,8 @@ export class UringWire implements Wire, TimerOwner {
     }
     if (this.closing !== NO_CLOSE) return;
     this.closing = how;
-    if (how === closeHow.flush && this.pieceCount > 0) this.hasUnreadDropped = true;
-    this.dropPieces();
+    if (how === closeHow.flush && this.keptFirst !== NO_PIECE) this.hasUnreadDropped = true;
+    this.dropKept();
     if (this.phase === phase.connecting || this.sendErrno !== 0) {
       this.die(0);
       return;
@@ -283,12 +247,12 @@ export class UringWire implements Wire, TimerOwner {
       this.die(this.sendErrno);
       return;
     }
-    if ((this.pieceCount > 0 || this.end === END_SEEN) && !this.isPaused) {
+    if ((this.keptFirst !== NO_PIECE || this.end === END_SEEN) && !this.isPaused) {
       this.deliver();
       if (this.phase !== phase.open && this.phase !== phase.ending) return;
     }
     if (!this.isSending) {
-      if (this.segmentCount > 0) this.startSend();
+      if (this.sendFirst !== NO_PIECE) this.startSend();
       else if (this.phase === phase.ending || this.wantsFin) {
         this.finish();
         if (this.phase !== phase.open && this.phase !== phase.ending) return;
@@ -311,7 +275,7 @@ export class UringWire implements Wire, TimerOwner {
       const block = flags >>> IORING_CQE_BUFFER_SHIFT;
       engine.blockRing.count--;
       if (result > 0) {
-        if (this.phase === phase.open && !this.isPaused && this.pieceCount === 0) {
+        if (this.phase === phase.open && !this.isPaused && this.keptFirst === NO_PIECE) {
           const start = engine.blocks.start(block);
           this.received += result;
           if (!hasMore) {
@@ -334,7 +298,6 @@ export class UringWire implements Wire, TimerOwner {
   /** A completion of the send. */
   onSend(result: number): void {
     this.isSending = false;
-    this.segmentsBusy = 0;
     if (this.message !== NO_MESSAGE) {
       this.engine.messages.release(this.message);
       this.message = NO_MESSAGE;
@@ -349,8 +312,10 @@ export class UringWire implements Wire, TimerOwner {
     }
     this.sent += result;
     this.queued -= result;
-    this.sendWasCut = this.consume(result);
-    if (this.segmentCount > 0 || this.phase === phase.ending || this.wantsFin) this.markDirty();
+    this.sendWasCut = result < this.sending;
+    this.sendFirst = this.engine.pieces.take(this.sendFirst, result);
+    if (this.sendFirst === NO_PIECE) this.sendLast = NO_PIECE;
+    if (this.sendFirst !== NO_PIECE || this.phase === phase.ending || this.wantsFin) this.markDirty();
     if (this.drainBelow >= 0 && this.queued <= this.drainBelow && this.phase === phase.open) {
       this.drainBelow = -1;
       this.owner.onDrained(this);
@@ -404,7 +369,7 @@ export class UringWire implements Wire, TimerOwner {
     const { engine, fd } = this;
     this.phase = phase.dying;
     this.errno = errno;
-    this.dropPieces();
+    this.dropKept();
     if (this.lingerTimer !== 0) {
       engine.cancelTimer(this.lingerTimer);
       this.lingerTimer = 0;
@@ -413,7 +378,7 @@ export class UringWire implements Wire, TimerOwner {
     if (fd >= 0) {
       this.fd = -1;
       if (this.closing === closeHow.reset || this.hasUnreadDropped) setReset(fd);
-      engine.ring.put(CLOSE, fd, 0, 0, 0, 0, 0, operation.close, 0);
+      submit.closeDescriptor(engine.ring, fd);
     }
     this.markDirty();
   }
@@ -426,21 +391,17 @@ export class UringWire implements Wire, TimerOwner {
   }
 
   private cancel(which: number, answer: number): void {
-    const slot = this.index << OPERATION_BITS;
-    this.engine.ring.putCancel(CANCEL, slot | which, this.generation, slot | answer, this.generation);
+    submit.cancel(this.engine.ring, which, answer, this.index, this.generation);
   }
 
   /** The last completion has come: tell, and give the slot back. */
   private bury(): void {
     if (this.isReceiving || this.isSending || this.isConnecting || this.isWatched || this.isDirty) return;
-    const { engine, segments } = this;
-    while (this.segmentCount > 0) {
-      engine.blocks.release(segments[this.segmentFirst * 4]!);
-      this.segmentFirst = (this.segmentFirst + 1) & (segments.length / 4 - 1);
-      this.segmentCount--;
-    }
+    const { engine } = this;
+    engine.pieces.clear(this.sendFirst);
+    this.sendFirst = NO_PIECE;
+    this.sendLast = NO_PIECE;
     this.queued = 0;
-    this.segmentFirst = 0;
     this.phase = phase.free;
     this.isStarved = false;
     engine.open--;
@@ -449,82 +410,46 @@ export class UringWire implements Wire, TimerOwner {
   }
 
   private startReceive(): void {
+    const { engine } = this;
     this.isReceiving = true;
-    const head = this.isSingle ? RECEIVE_ONE : RECEIVE_MANY;
-    this.engine.ring.putReceive(
-      head,
-      this.fd,
-      0,
-      this.isSingle ? 0 : this.engine.multishotBytes,
-      this.index << OPERATION_BITS,
-      this.generation,
-    );
+    if (this.isSingle) submit.receiveOne(engine.ring, this.fd, this.index, this.generation);
+    else submit.receiveMany(engine.ring, this.fd, engine.multishotBytes, this.index, this.generation);
   }
 
   private startWatch(): void {
     this.isWatched = true;
-    const tag = (this.index << OPERATION_BITS) | operation.watch;
-    // No event is asked for: errors and hang-ups come unasked. So does an end of stream, which is why there is no watch after one: it
-    // would fire at once. A reset that follows an end is learnt by the next send.
-    this.engine.ring.put(IORING_OP_POLL_ADD, this.fd, 0, 0, 0, 0, 0, tag, this.generation);
+    submit.watch(this.engine.ring, this.fd, this.index, this.generation);
   }
 
   private startSend(): void {
-    const { engine, segments } = this;
-    const mask = segments.length / 4 - 1;
-    const at = this.segmentFirst * 4;
-    const tag = (this.index << OPERATION_BITS) | operation.send;
-    const when = this.sendWasCut ? WHEN_WRITABLE : 0;
+    const { engine, sendFirst } = this;
+    const { pieces } = engine;
     this.isSending = true;
-    if (this.segmentCount > 1) {
-      const message = engine.messages.take();
-      if (message !== NO_MESSAGE) {
-        const count = Math.min(this.segmentCount, SEGMENTS_MAX);
-        for (let i = 0; i < count; i++) {
-          const from = ((this.segmentFirst + i) & mask) * 4;
-          const start = segments[from + 1]!;
-          engine.messages.setSegment(message, i, engine.arenaAddress + start, segments[from + 2]! - start);
-        }
-        engine.messages.setCount(message, count);
-        this.message = message;
-        this.segmentsBusy = count;
-        engine.ring.put(SENDMSG | when, this.fd, 0, 0, engine.messages.address(message), 1, MSG_NOSIGNAL, tag, this.generation);
+    if (sendFirst !== this.sendLast) {
+      this.message = engine.messages.take();
+      if (this.message !== NO_MESSAGE) {
+        this.startMessage();
         return;
       }
     }
-    const start = segments[at + 1]!;
-    this.segmentsBusy = 1;
-    engine.ring.put(
-      SEND | when,
-      this.fd,
-      0,
-      0,
-      engine.arenaAddress + start,
-      segments[at + 2]! - start,
-      MSG_NOSIGNAL,
-      tag,
-      this.generation,
-    );
+    const start = pieces.start[sendFirst]!;
+    this.sending = pieces.end[sendFirst]! - start;
+    submit.send(engine.ring, this.fd, engine.arenaAddress + start, this.sending, this.sendWasCut, this.index, this.generation);
   }
 
-  /** Takes sent bytes off the queue. True when the last segment of them was cut. */
-  private consume(count: number): boolean {
-    const { segments, engine } = this;
-    const mask = segments.length / 4 - 1;
-    let left = count;
-    while (left > 0) {
-      const at = this.segmentFirst * 4;
-      const length = segments[at + 2]! - segments[at + 1]!;
-      if (left < length) {
-        segments[at + 1]! += left;
-        return true;
-      }
-      left -= length;
-      engine.blocks.release(segments[at]!);
-      this.segmentFirst = (this.segmentFirst + 1) & mask;
-      this.segmentCount--;
+  private startMessage(): void {
+    const { engine, message } = this;
+    const { pieces, messages } = engine;
+    let count = 0;
+    this.sending = 0;
+    for (let piece = this.sendFirst; piece !== NO_PIECE && count < SEGMENTS_MAX; piece = pieces.next[piece]!) {
+      const start = pieces.start[piece]!;
+      const length = pieces.end[piece]! - start;
+      messages.setSegment(message, count++, engine.arenaAddress + start, length);
+      this.sending += length;
     }
-    return false;
+    messages.setCount(message, count);
+    submit.sendMessage(engine.ring, this.fd, messages.address(message), this.sendWasCut, this.index, this.generation);
   }
 
   /** Everything queued is sent: end the sending half, or the wire. */
@@ -552,11 +477,12 @@ export class UringWire implements Wire, TimerOwner {
       if (!hasMore) this.settle();
       return;
     }
-    if (this.pieceCount * 2 === this.pieces.length) this.growPieces();
-    const at = ((this.pieceFirst + this.pieceCount) & (this.pieces.length / 2 - 1)) * 2;
-    this.pieces[at] = block;
-    this.pieces[at + 1] = length;
-    this.pieceCount++;
+    const { blocks, pieces } = this.engine;
+    const start = blocks.start(block);
+    const last = pieces.add(this.keptLast, block, start, start + length);
+    if (this.keptLast === NO_PIECE) this.keptFirst = last;
+    this.keptLast = last;
+    blocks.release(block);
     this.isSingle = true;
     if (!hasMore) this.markDirty();
     else if (!this.isCancelling) {
@@ -567,19 +493,20 @@ export class UringWire implements Wire, TimerOwner {
 
   /** Hands out what waited for resume(), in order, until paused again. */
   private deliver(): void {
-    const { engine } = this;
-    while (this.pieceCount > 0 && !this.isPaused && this.phase === phase.open) {
-      const at = this.pieceFirst * 2;
-      const block = this.pieces[at]!;
-      const length = this.pieces[at + 1]!;
-      this.pieceFirst = (this.pieceFirst + 1) & (this.pieces.length / 2 - 1);
-      this.pieceCount--;
-      const start = engine.blocks.start(block);
-      this.received += length;
-      this.owner.onBytes(this, block, start, start + length);
-      engine.blocks.release(block);
+    const { blocks, pieces } = this.engine;
+    while (this.keptFirst !== NO_PIECE && !this.isPaused && this.phase === phase.open) {
+      const piece = this.keptFirst;
+      const block = pieces.block[piece]!;
+      const start = pieces.start[piece]!;
+      const end = pieces.end[piece]!;
+      blocks.retain(block);
+      this.keptFirst = pieces.take(piece, end - start);
+      if (this.keptFirst === NO_PIECE) this.keptLast = NO_PIECE;
+      this.received += end - start;
+      this.owner.onBytes(this, block, start, end);
+      blocks.release(block);
     }
-    if (this.end === END_SEEN && this.pieceCount === 0 && !this.isPaused && this.phase === phase.open) this.tellEnd();
+    if (this.end === END_SEEN && this.keptFirst === NO_PIECE && !this.isPaused && this.phase === phase.open) this.tellEnd();
   }
 
   private tellEnd(): void {
@@ -612,7 +539,7 @@ export class UringWire implements Wire, TimerOwner {
     }
     this.end = END_SEEN;
     if (this.phase === phase.ending) this.markDirty();
-    else if (!this.isPaused && this.pieceCount === 0) this.tellEnd();
+    else if (!this.isPaused && this.keptFirst === NO_PIECE) this.tellEnd();
   }
 
   /** A single receive, or a multishot that lost F_MORE, of a wire that is not open. */
@@ -633,28 +560,9 @@ export class UringWire implements Wire, TimerOwner {
     this.die(errno);
   }
 
-  private dropPieces(): void {
-    while (this.pieceCount > 0) {
-      this.engine.blocks.release(this.pieces[this.pieceFirst * 2]!);
-      this.pieceFirst = (this.pieceFirst + 1) & (this.pieces.length / 2 - 1);
-      this.pieceCount--;
-    }
+  private dropKept(): void {
+    this.engine.pieces.clear(this.keptFirst);
+    this.keptFirst = NO_PIECE;
+    this.keptLast = NO_PIECE;
   }
-
-  private growSegments(): void {
-    this.segments = grown(this.segments, this.segmentFirst * 4, 8);
-    this.segmentFirst = 0;
-  }
-  private growPieces(): void {
-    this.pieces = grown(this.pieces, this.pieceFirst * 2, 4);
-    this.pieceFirst = 0;
-  }
-}
-
-/** A full ring of words, twice as long, begun at its first entry. */
-function grown(words: Int32Array, first: number, lengthMin: number): Int32Array {
-  const wider = new Int32Array(words.length === 0 ? lengthMin : words.length * 2);
-  wider.set(words.subarray(first), 0);
-  wider.set(words.subarray(0, first), words.length - first);
-  return wider;
 }

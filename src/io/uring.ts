@@ -50,11 +50,13 @@ import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-addre
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
+import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
 import { Messages } from './uring-message.ts';
 import { BlockRing } from './uring-receive.ts';
+import * as submit from './uring-submit.ts';
 import { OPERATION_BITS, OPERATION_MASK, operation } from './uring-tags.ts';
-import { phase, RECEIVE_MANY, UringWire } from './uring-wire.ts';
+import { phase, UringWire } from './uring-wire.ts';
 import { Writes } from './uring-write.ts';
 
 /** Node's own loop gets a turn at least this often. */
@@ -122,6 +124,7 @@ export class UringEngine implements Engine {
   readonly ring: Ring;
   readonly blockRing: BlockRing;
   readonly messages: Messages;
+  readonly pieces: SendQueue;
   readonly arenaAddress: number;
   /** Bytes after which a multishot receive ends by itself, so that pause() takes hold; 0 where the kernel cannot. */
   readonly multishotBytes: number;
@@ -167,6 +170,7 @@ export class UringEngine implements Engine {
     this.arenaAddress = this.arena.address;
     this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
+    this.pieces = new SendQueue(this.blocks);
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);
     this.now = performance.now();
@@ -242,8 +246,7 @@ export class UringEngine implements Engine {
     const at = this.ring.nextPlace() * ADDRESS_STRIDE;
     this.addresses.bytes.set(encoded, at);
     wire.isConnecting = true;
-    const tag = (wire.index << OPERATION_BITS) | operation.connect;
-    this.ring.put(IORING_OP_CONNECT, fd, encoded.length, 0, this.addresses.address + at, 0, 0, tag, wire.generation);
+    submit.connect(this.ring, fd, this.addresses.address + at, encoded.length, wire.index, wire.generation);
     return wire;
   }
 
@@ -473,7 +476,7 @@ function knowsLimit(ring: Ring): boolean {
   if (typeof pair === 'number') return false;
   // Without buffers the one answer is ENOBUFS, the other EINVAL; the end of the pair makes it come at once.
   close(pair[1]);
-  ring.putReceive(RECEIVE_MANY, pair[0], 0, LARGE_BYTES, operation.close, 0);
+  submit.receiveMany(ring, pair[0], LARGE_BYTES, 0, 0);
   ring.enter(1);
   const result = ring.words[ring.cqesAt + (ring.cqHead & ring.cqMask) * CQE_WORDS + 2]!;
   ring.cqSeen(ring.cqTail());
