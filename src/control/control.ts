@@ -124,8 +124,18 @@ export class Control implements ControlState {
     this.turns = new Turns(() => this.change());
   }
 
-  /** Starts; null when it runs. */
+  /** Starts; null when it runs. Whatever goes wrong on the way, no worker is left behind. */
   async start(): Promise<Outcome | null> {
+    try {
+      return await this.begin();
+    } catch (error) {
+      this.health?.stop();
+      await this.fleet?.stop();
+      throw error;
+    }
+  }
+
+  private async begin(): Promise<Outcome | null> {
     const loaded = await this.options.load();
     if (loaded.plan === null || loaded.process === null)
       return { kind: 'configInvalid', text: this.options.format(loaded.faults) };
@@ -161,7 +171,7 @@ export class Control implements ControlState {
     const first: Plan = { ...plan, epoch: ++this.lastEpoch };
     const starting = this.fleet.start(first);
     // Its modules take as long to load as a worker to start: both at once.
-    if (first.admin.listen.length > 0) void import('./admin/admin.ts');
+    if (first.admin.listen.length > 0) import('./admin/admin.ts').catch(() => {});
     const result = await starting;
     if (!result.ok) {
       this.health.stop();

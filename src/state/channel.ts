@@ -10,7 +10,8 @@
  * 1. A listening socket it holds is its own copy: it closes it when no plan names its key any more, after taking what waits in the queue.
  *    Control closes its own copy when every worker is on the new epoch. A key may occur more than once (a predecessor had more slots):
  *    accept on all of them.
- * 2. When the channel ends (control has died) it goes on serving the plan in force; a plan that was not yet in force is dropped. From
+ * 2. When the channel ends (control has died) it goes on serving the plan in force; a plan that was not yet in force is dropped, and a
+ *    worker that has none in force leaves. From
  *    then on SIGTERM means: drain with the plan's own times, then exit. Before, signals other than SIGKILL are ignored: control says what to do.
  * 3. It lets any process of its user copy its descriptors (prctl PR_SET_PTRACER, PR_SET_PTRACER_ANY), so that the next control process can
  *    take sockets and table over.

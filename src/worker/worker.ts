@@ -175,6 +175,8 @@ class Worker implements TimerOwner {
   private onControlGone(): void {
     this.isOrphan = true;
     if (this.next !== null) this.forget(this.next.plan.epoch);
+    // Without a plan in force it serves nobody, and nobody would ever end it.
+    if (this.epoch < 0) process.exit(0);
   }
 
   /** SIGTERM: an orphan drains by its plan's own times; with a living control process, control says what to do. */
