@@ -14,24 +14,26 @@
  *    settled, and how all workers see it.
  * 4. Backup endpoints are picked only when no other endpoint can be.
  */
-import type { BalanceAlgorithm } from '../state/plan.ts';
 import { FirstPolicy } from './first.ts';
 import { LeastRequestsPolicy } from './least-requests.ts';
-import type { Policy, PoolView } from './policy.ts';
+import { LeastTimePolicy } from './least-time.ts';
+import { MaglevPolicy } from './maglev.ts';
+import type { Algorithm, Policy, PolicyOptions, PoolView } from './policy.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
+import { RendezvousPolicy } from './rendezvous.ts';
+import { RingHashPolicy } from './ring-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
 
-export { NONE, type Policy, type PoolView } from './policy.ts';
+export { endpointHash } from './hashed.ts';
+export { type Algorithm, NONE, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
 
-/**
- * A policy for a pool; off the hot path. `start` takes the place of the table's seed for policies that take turns, and must be the same in
- * all workers.
- */
-export function buildPolicy(algorithm: BalanceAlgorithm, view: PoolView, start?: number): Policy {
+/** A policy for a pool; off the hot path, tables of hashing policies take milliseconds. A number is short for `{ start }`. */
+export function buildPolicy(algorithm: Algorithm, view: PoolView, given: PolicyOptions | number = {}): Policy {
+  const options = typeof given === 'number' ? { start: given } : given;
   switch (algorithm) {
     case 'round-robin':
-      return new RoundRobinPolicy(view, start);
+      return new RoundRobinPolicy(view, options.start);
     case 'random':
       return new RandomPolicy(view);
     case 'power-of-two':
@@ -40,5 +42,14 @@ export function buildPolicy(algorithm: BalanceAlgorithm, view: PoolView, start?:
       return new LeastRequestsPolicy(view);
     case 'first':
       return new FirstPolicy(view);
+    case 'least-time':
+      return new LeastTimePolicy(view);
+    case 'ring-hash':
+      return new RingHashPolicy(view, options);
+    case 'maglev':
+    case 'source':
+      return new MaglevPolicy(view, options, algorithm);
+    case 'rendezvous':
+      return new RendezvousPolicy(view, options);
   }
 }

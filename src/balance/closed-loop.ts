@@ -1,11 +1,11 @@
 /** A closed loop for tests: so many requests in flight at any time, ended in random order whichever endpoint they are on. */
 import { Prng } from '../base/prng.ts';
-import type { BalanceAlgorithm } from '../state/plan.ts';
+import type { Algorithm } from './balance.ts';
 import { Bench } from './conformance.ts';
 
 /** Share of all requests each endpoint got. */
 export function sharesInClosedLoop(
-  algorithm: BalanceAlgorithm,
+  algorithm: Algorithm,
   weights: readonly number[],
   concurrency: number,
   seed: number,

@@ -3,11 +3,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { admin, health } from '../state/doors.ts';
-import type { BalanceAlgorithm } from '../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
-import { buildPolicy, NONE, type Policy } from './balance.ts';
+import { type Algorithm, buildPolicy, endpointHash, NONE, type Policy, type PolicyOptions } from './balance.ts';
 
-export const algorithms: readonly BalanceAlgorithm[] = ['round-robin', 'random', 'power-of-two', 'least-requests', 'first'];
+export const algorithms: readonly Algorithm[] = [
+  'round-robin',
+  'random',
+  'power-of-two',
+  'least-requests',
+  'first',
+  'least-time',
+  'source',
+  'ring-hash',
+  'maglev',
+  'rendezvous',
+];
 
 export interface EndpointSketch {
   weight?: number;
@@ -33,7 +43,7 @@ export class Bench {
     for (let i = 0; i < workers; i++) this.workers.push(new WorkerDoor(buffer, this.control.claimStripe()));
   }
 
-  policy(algorithm: BalanceAlgorithm, worker = 0, start?: number): Policy {
+  policy(algorithm: Algorithm, worker = 0, options: PolicyOptions = {}): Policy {
     return buildPolicy(
       algorithm,
       {
@@ -43,8 +53,9 @@ export class Bench {
         backup: Uint8Array.from(this.sketches, (s) => (s.backup ? 1 : 0)),
         requestsMax: Int32Array.from(this.sketches, (s) => s.requestsMax ?? 0),
         table: this.workers[worker]!,
+        hashes: Int32Array.from(this.sketches, (_, i) => endpointHash(`10.0.0.1:${i}`)),
       },
-      start,
+      options,
     );
   }
 
@@ -75,9 +86,10 @@ export class Bench {
   }
 }
 
-/** Registers the suite. */
-export function conformance(algorithm: BalanceAlgorithm): void {
+/** Registers the suite. `stray`: how far a share may be from its weight, as a part of all requests. */
+export function conformance(algorithm: Algorithm, stray = 0.01): void {
   const isWeighted = algorithm !== 'first';
+  const assertShares = (counts: readonly number[], weights: readonly number[]) => assertSharesWithin(stray, counts, weights);
   const named = (sentence: string) => `${algorithm}: ${sentence}`;
 
   test(named('a single endpoint is always picked'), () => {
@@ -243,7 +255,7 @@ export function conformance(algorithm: BalanceAlgorithm): void {
 
   if (!isWeighted) return;
 
-  test(named('weights are honoured within 1 % of all requests'), () => {
+  test(named('weights are honoured within what the policy promises, mostly 1 % of all requests'), () => {
     const weights = [1, 2, 3, 4, 10];
     const bench = new Bench(weights.map((weight) => ({ weight })));
     assertShares(bench.run(bench.policy(algorithm), 100_000), weights);
@@ -254,7 +266,7 @@ export function conformance(algorithm: BalanceAlgorithm): void {
     assertShares(bench.run(bench.policy(algorithm), 70_000), [1, 1, 1, 1, 1, 1, 1]);
   });
 
-  test(named('weights far apart are honoured within 1 %'), () => {
+  test(named('weights far apart are honoured as well'), () => {
     const weights = [1000, 999, 1, 37, 500];
     const bench = new Bench(weights.map((weight) => ({ weight })));
     assertShares(bench.run(bench.policy(algorithm), 100_000), weights);
@@ -285,7 +297,7 @@ export function conformance(algorithm: BalanceAlgorithm): void {
       bench.prng.below(2);
       const randoms = new Prng(trial);
       for (let worker = 0; worker < 8; worker++) {
-        const slot = bench.policy(algorithm, worker, trial).pick(randoms.uint32(), randoms.uint32(), NONE);
+        const slot = bench.policy(algorithm, worker, { start: trial }).pick(randoms.uint32(), randoms.uint32(), NONE);
         const index = bench.slots.indexOf(slot);
         counts[index]!++;
         bench.begin(index, worker);
@@ -293,17 +305,17 @@ export function conformance(algorithm: BalanceAlgorithm): void {
       }
     }
     // 1,000 each, standard deviation of a fair draw 27.
-    for (const count of counts) assert.ok(Math.abs(count - 1000) < 137, `${counts}`);
+    for (const count of counts) assert.ok(Math.abs(count - 1000) < 97 + 4000 * stray, `${counts}`);
   });
 }
 
-/** Each share is within 1 % (of all) of its weight's. */
-export function assertShares(counts: readonly number[], weights: readonly number[]): void {
+/** Each share is within `stray` (of all) of its weight's. */
+function assertSharesWithin(stray: number, counts: readonly number[], weights: readonly number[]): void {
   const total = counts.reduce((a, b) => a + b, 0);
   const weight = weights.reduce((a, b) => a + b, 0);
   counts.forEach((count, i) => {
     const off = Math.abs(count / total - weights[i]! / weight);
-    assert.ok(off <= 0.01, `endpoint ${i}: ${count} of ${total}, weights ${weights}`);
+    assert.ok(off <= stray, `endpoint ${i}: ${count} of ${total}, weights ${weights}`);
     if (weights[i] === 0) assert.equal(count, 0);
   });
 }

@@ -1,7 +1,7 @@
 /** Ns per pick for 3 to 3,000 endpoints: `node src/balance/pick.bench.ts`. A table of two workers, some requests in flight. */
 import { Prng } from '../base/prng.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
-import { buildPolicy, NONE } from './balance.ts';
+import { buildPolicy, endpointHash, NONE } from './balance.ts';
 import { algorithms } from './conformance.ts';
 
 const ROUNDS = 5;
@@ -34,8 +34,9 @@ function measure(algorithm: (typeof algorithms)[number], size: number, weighted:
     backup: new Uint8Array(size),
     requestsMax: new Int32Array(size),
     table: workers[0]!,
+    hashes: Int32Array.from(slots, (slot) => endpointHash(`${slot}`)),
   });
-  const picks = algorithm === 'least-requests' ? Math.ceil(15_000_000 / (size + 40)) : 500_000;
+  const picks = algorithm === 'least-requests' || algorithm === 'rendezvous' ? Math.ceil(15_000_000 / (size + 40)) : 500_000;
   let best = Number.POSITIVE_INFINITY;
   let sum = 0;
   for (let round = 0; round < ROUNDS; round++) {

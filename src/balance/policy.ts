@@ -16,10 +16,25 @@ export interface PoolView {
   /** In-flight limits, 0 = none. */
   readonly requestsMax: Int32Array;
   readonly table: TableReader;
+  /** What hashing policies know endpoints by: {@link endpointHash} of each address, the same on every node. Only they need it. */
+  readonly hashes?: Int32Array;
+}
+
+/** `balance:` of a plan, and the policies that a plan cannot name yet. */
+export type Algorithm = BalanceAlgorithm | 'least-time' | 'source' | 'ring-hash' | 'maglev' | 'rendezvous';
+
+export interface PolicyOptions {
+  /** Takes the place of the table's seed for policies that take turns; must be the same in all workers. */
+  start?: number;
+  /**
+   * Hashing policies: no endpoint gets a request that brings it above this many times its share of what the pool has in flight (Mirrokni and
+   * others, "Consistent hashing with bounded loads", 2016). Above 1; 1.25 to 1.5 are typical. 0: no bound.
+   */
+  boundedLoad?: number;
 }
 
 export interface Policy {
-  readonly algorithm: BalanceAlgorithm;
+  readonly algorithm: Algorithm;
   /**
    * Slot of the chosen endpoint or NONE. `key` is a 32-bit hash (hashing policies), `random` a uniform 32-bit number (signed or not),
    * `avoid` a slot that is chosen only if no other can be (the one that just failed), or NONE.

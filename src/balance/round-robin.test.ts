@@ -119,7 +119,7 @@ test('the first pick of a pool depends on the seed, so that not every start begi
   const counts = [0, 0, 0, 0];
   for (let seed = 0; seed < 400; seed++) {
     const bench = new Bench([{}, {}, {}, {}]);
-    counts[bench.pick(bench.policy('round-robin', 0, seed))]!++;
+    counts[bench.pick(bench.policy('round-robin', 0, { start: seed }))]!++;
   }
   for (const count of counts) assert.ok(count > 60 && count < 140, `${counts}`);
 });

@@ -20,6 +20,8 @@ export function mix(random: number): number {
 }
 
 export class Tier {
+  /** Index in the pool view, by place. */
+  readonly members: Int32Array;
   readonly slots: Int32Array;
   /** Configured weight times the percentage set at run time. All above 0. */
   readonly weights: Float64Array;
@@ -38,6 +40,7 @@ export class Tier {
 
   constructor(table: TableReader, size: number) {
     this.table = table;
+    this.members = new Int32Array(size);
     this.slots = new Int32Array(size);
     this.weights = new Float64Array(size);
     this.inverses = new Float64Array(size);
@@ -52,8 +55,9 @@ export class Tier {
     this.isLimited = false;
   }
 
-  add(slot: number, weight: number, limit: number): void {
+  add(member: number, slot: number, weight: number, limit: number): void {
     const i = this.count++;
+    this.members[i] = member;
     this.slots[i] = slot;
     this.weights[i] = weight;
     this.inverses[i] = 1 / weight;

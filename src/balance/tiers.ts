@@ -3,12 +3,11 @@
  *
  * Order: an ordinary endpoint, a backup, and only then the one that just failed: an answer of a backup is worth more than a second failure.
  */
-import type { BalanceAlgorithm } from '../state/plan.ts';
-import { NONE, type Policy, type PoolView } from './policy.ts';
+import { type Algorithm, NONE, type Policy, type PoolView } from './policy.ts';
 import { Tier } from './tier.ts';
 
 export abstract class TieredPolicy implements Policy {
-  abstract readonly algorithm: BalanceAlgorithm;
+  abstract readonly algorithm: Algorithm;
   protected readonly view: PoolView;
   protected readonly ordinary: Tier;
   protected readonly backups: Tier;
@@ -57,7 +56,7 @@ export abstract class TieredPolicy implements Policy {
       const slot = slots[i]!;
       const weight = weights[i]! * table.weightPercent(slot);
       if (weight === 0 || !table.isReady(slot)) continue;
-      (backup[i] === 0 ? ordinary : backups).add(slot, weight, requestsMax[i]!);
+      (backup[i] === 0 ? ordinary : backups).add(i, slot, weight, requestsMax[i]!);
     }
     this.onRefresh();
   }

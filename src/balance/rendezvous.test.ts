@@ -1,0 +1,5 @@
+import { conformance } from './conformance.ts';
+import { hashingConformance } from './hashing.ts';
+
+conformance('rendezvous');
+hashingConformance('rendezvous', 0);
