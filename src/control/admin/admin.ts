@@ -1,24 +1,28 @@
 /**
  * admin: weir's own HTTP listener: health of the process, metrics, and what is in force.
  *
- * It reads the state table and asks a {@link ControlState}; it changes nothing, so every method but GET and HEAD is refused.
+ * It reads the state table and asks a {@link ControlState}. What it changes is said in writes.ts: states and weights of endpoints, by POST and
+ * PATCH; every other path answers GET and HEAD only.
  *
  * It does not know: how workers are run, how health is found out, what a configuration file looks like.
  *
  * Rules
- * 1. It listens only where it is told. Whom it answers is decided in guard.ts, before anything else.
+ * 1. It listens only where it is told. Whom it answers is decided in guard.ts, and from whom it takes changes in writes.ts, before anything else.
  * 2. Errors are application/problem+json (RFC 9457).
  * 3. Metrics come from a snapshot at most a second old: many scrapes cost as much as one.
  */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { type Address, addressText } from '../../base/wire.ts';
-import { poolOf, statusOf, workersOf } from './api.ts';
+import { endpointOf, poolOf, statusOf, workersOf } from './api.ts';
 import type { ControlState } from './control-state.ts';
 import { refusal } from './guard.ts';
+import { configOf, drainsOf, endpointsOf, listenersOf, routesOf } from './listings.ts';
 import { Metrics } from './metrics.ts';
+import { problem } from './problem.ts';
+import { addWrites, findEndpoint, writeRefusal } from './writes.ts';
 
 export type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 
@@ -29,6 +33,8 @@ const REQUEST_MS_MAX = 10_000;
 const IDLE_MS_MAX = 60_000;
 /** Open connections of one admin address. */
 const CONNECTIONS_MAX = 256;
+/** Of one part of a path, escaped: the name of an endpoint has at most 244 bytes. */
+const PARAMETER_CHARS_MAX = 1024;
 /** Owner and group: who may administrate is a matter of the file system. */
 const SOCKET_MODE = 0o660;
 
@@ -113,13 +119,17 @@ function build(options: AdminOptions, metrics: Metrics, isUnix: boolean): Fastif
     // Draining must not wait for a scraper's idle connection.
     forceCloseConnections: true,
     exposeHeadRoutes: true,
+    routerOptions: { maxParamLength: PARAMETER_CHARS_MAX },
   });
   const hosts = (options.hosts ?? []).map((host) => host.toLowerCase());
   app.addHook('onRequest', async (request, reply) => {
     const why = refusal(request.headers.host, request.headers.origin, isUnix, hosts);
     if (why !== null) return problem(reply, 403, why);
-    if (request.method !== 'GET' && request.method !== 'HEAD')
-      return problem(reply.header('allow', 'GET, HEAD'), 405, 'only GET and HEAD are answered here');
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      if (request.is404) return problem(reply.header('allow', 'GET, HEAD'), 405, 'only GET and HEAD are answered here');
+      const whyNot = request.routeOptions.url === '/api/v1/explain' ? null : writeRefusal(request);
+      if (whyNot !== null) return problem(reply, 403, whyNot);
+    }
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
   });
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'there is nothing at this path'));
@@ -129,6 +139,7 @@ function build(options: AdminOptions, metrics: Metrics, isUnix: boolean): Fastif
   });
   addProbes(app, options.state);
   addApi(app, options.state);
+  addWrites(app, options.state);
   app.get('/metrics', async (request, reply) => {
     const { contentType, text } = await metrics.scrape(request.headers.accept ?? '');
     return reply.type(contentType).send(text);
@@ -171,18 +182,21 @@ function addApi(app: FastifyInstance, state: ControlState): void {
     const pool = state.plan()?.pools.find(({ name }) => name === request.params.pool);
     return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : poolOf(state, pool);
   });
-}
-
-const titles: Readonly<Record<number, string>> = {
-  403: 'Forbidden',
-  404: 'Not found',
-  405: 'Method not allowed',
-  500: 'Internal error',
-};
-
-function problem(reply: FastifyReply, status: number, detail: string): FastifyReply {
-  return reply
-    .code(status)
-    .type('application/problem+json')
-    .send({ type: 'about:blank', title: titles[status] ?? 'Bad request', status, detail });
+  app.get('/api/v1/endpoints', async () => ({ items: endpointsOf(state, state.plan()?.pools ?? []) }));
+  app.get<{ Params: { pool: string } }>('/api/v1/pools/:pool/endpoints', async (request, reply) => {
+    const pool = state.plan()?.pools.find(({ name }) => name === request.params.pool);
+    return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : { items: endpointsOf(state, [pool]) };
+  });
+  app.get<{ Params: { pool: string; endpoint: string } }>('/api/v1/pools/:pool/endpoints/:endpoint', async (request, reply) => {
+    const found = findEndpoint(state.plan()?.pools ?? [], request.params);
+    if (typeof found === 'string') return problem(reply, 404, found);
+    return { pool: found.pool.name, ...endpointOf(state, found.pool, found.endpoint) };
+  });
+  app.get('/api/v1/listeners', async () => ({ items: listenersOf(state) }));
+  app.get('/api/v1/routes', async () => ({ items: routesOf(state) }));
+  app.get('/api/v1/drains', async () => ({ items: drainsOf(state) }));
+  app.get('/api/v1/config', async (_request, reply) => {
+    const plan = state.plan();
+    return plan === null ? problem(reply, 404, 'no configuration is in force yet') : configOf(plan);
+  });
 }

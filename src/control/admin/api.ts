@@ -83,11 +83,13 @@ export function endpointOf(state: ControlState, pool: PoolPlan, endpoint: Endpoi
   const note = state.endpointNote(slot);
   const number = stateOf(tally.health(slot), tally.admin(slot));
   const reason = note?.why ?? defaultReason(number, pool);
+  const weight = state.orders.weightNote(slot);
   const row = tally.slot(slot);
   const [none, ...classes] = row.classes;
   return {
     ...base,
     weightPercent: tally.weightPercent(slot),
+    weightStatus: weight === null ? null : { since: timeText(weight.since), reason: weight.why },
     requestsMax: endpoint.requestsMax === 0 ? null : endpoint.requestsMax,
     status: { state: endpointStateNames[number]!, since: note === null ? null : timeText(note.since), reason },
     inFlight: tally.inFlight(slot),

@@ -3,6 +3,7 @@ import type { Address } from '../../base/wire.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
 import type { ControlState, EndpointNote, ReadyCheck, WorkerState } from './control-state.ts';
+import { Orders } from './orders.ts';
 
 export class StateFixture implements ControlState {
   readonly version = '9.9.9';
@@ -10,6 +11,11 @@ export class StateFixture implements ControlState {
   readonly tally: Tally;
   readonly control: ControlDoor;
   readonly worker: WorkerDoor;
+  readonly orders: Orders;
+  /** Events that orders left. */
+  readonly said: string[] = [];
+  /** What orders take for now. */
+  now = Date.UTC(2026, 0, 4);
   readonly notes = new Map<number, EndpointNote>();
   ready: ReadyCheck[] = [
     { name: 'configuration', isOk: true, why: '' },
@@ -24,6 +30,11 @@ export class StateFixture implements ControlState {
     const buffer = new ArrayBuffer(tableBytes(sizes));
     initTable(buffer, sizes, 5);
     this.control = new ControlDoor(buffer);
+    this.orders = new Orders({
+      door: this.control,
+      events: { info: (event) => void this.said.push(event) },
+      now: () => this.now,
+    });
     const stripe = this.control.claimStripe();
     this.worker = new WorkerDoor(buffer, stripe);
     this.its = this.makePlan(endpointsOf);
@@ -45,7 +56,7 @@ export class StateFixture implements ControlState {
     return this.crew;
   }
   endpointNote(slot: number): EndpointNote | null {
-    return this.notes.get(slot) ?? null;
+    return this.orders.stateNote(slot) ?? this.notes.get(slot) ?? null;
   }
   readyChecks(): readonly ReadyCheck[] {
     return this.ready;

@@ -1,0 +1,84 @@
+/** Listings of /api/v1: listeners, routes, endpoints over all pools, drains, and the plan in force. */
+import { addressText } from '../../base/wire.ts';
+import { admin } from '../../state/doors.ts';
+import type { Plan, PoolPlan } from '../../state/plan.ts';
+import { actionText, filterNames, matchText } from '../explain/words.ts';
+import { endpointOf } from './api.ts';
+import type { ControlState } from './control-state.ts';
+
+/** Names of values that are not for every reader of the plan. */
+const SECRET_NAME = /auth|cookie|token|secret|password|api-?key|credential/i;
+
+export function listenersOf(state: ControlState) {
+  return (state.plan()?.listeners ?? []).map((listener) => {
+    const row = state.tally.listener(listener.id);
+    return {
+      name: listener.name,
+      origin: 'file',
+      protocol: listener.protocol,
+      addresses: listener.addresses.map(addressText),
+      redirectToHttps: listener.redirectToHttps,
+      connections: sum(row.connections),
+      connectionsTotal: sum(row.connectionsTotal),
+      rejected: sum(row.rejected),
+      receivedBytes: row.received,
+      sentBytes: row.sent,
+    };
+  });
+}
+
+/** In the order in which they are asked. Routes of one name are counted together. */
+export function routesOf(state: ControlState) {
+  const plan = state.plan();
+  if (plan === null) return [];
+  const requests = new Map<number, number>();
+  for (const row of state.tally.counts().requests) requests.set(row.route, (requests.get(row.route) ?? 0) + row.count);
+  return plan.routes.map((route) => ({
+    name: route.name,
+    origin: 'file',
+    source: route.source,
+    listeners: route.listeners === null ? null : route.listeners.map((index) => plan.listeners[index]!.name),
+    match: matchText(route.match),
+    action: actionText(route.action, plan),
+    filters: filterNames(route.filters),
+    requests: requests.get(route.id) ?? 0,
+  }));
+}
+
+export function endpointsOf(state: ControlState, pools: readonly PoolPlan[]) {
+  return pools.flatMap((pool) => pool.endpoints.map((endpoint) => ({ pool: pool.name, ...endpointOf(state, pool, endpoint) })));
+}
+
+/** Endpoints that take no new requests because somebody said so, and what is left on each. */
+export function drainsOf(state: ControlState) {
+  const { tally } = state;
+  return (state.plan()?.pools ?? []).flatMap((pool) =>
+    pool.endpoints
+      .filter(({ slot }) => slot >= 0 && tally.admin(slot) !== admin.ready)
+      .map((endpoint) => {
+        const { status, inFlight } = endpointOf(state, pool, endpoint);
+        const { wiresIdle, wiresBusy } = tally.slot(endpoint.slot);
+        return {
+          pool: pool.name,
+          endpoint: endpoint.address,
+          ...status,
+          inFlight,
+          connections: { idle: wiresIdle, busy: wiresBusy },
+          isSafeToStop: inFlight === 0,
+        };
+      }),
+  );
+}
+
+/** The plan in force. Values of header fields whose names sound like secrets are hidden. */
+export function configOf(plan: Plan): unknown {
+  return JSON.parse(JSON.stringify(plan), (_key, value) => {
+    const isField =
+      typeof value === 'object' && value !== null && typeof value.name === 'string' && typeof value.value === 'string';
+    return isField && SECRET_NAME.test(value.name) ? { ...value, value: '(hidden)' } : value;
+  });
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

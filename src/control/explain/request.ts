@@ -1,0 +1,95 @@
+/** The request that is to be explained: checked, and the listener that would take it. */
+import type { Address } from '../../base/wire.ts';
+import { addressText } from '../../base/wire.ts';
+import type { ListenerPlan, Plan } from '../../state/plan.ts';
+
+/** TEST-NET-1 (RFC 5737): an address that no rule means by accident. */
+export const CLIENT_DEFAULT = '192.0.2.1';
+/** What a whole head may have by default is 32 KiB. */
+const HEADERS_MAX = 100;
+
+export interface ExplainRequest {
+  method: string;
+  /** In full. */
+  url: string;
+  headers: [name: string, value: string][];
+  /** Address of the TCP peer. */
+  client: string;
+  /** null: chosen by the port of the URL. */
+  listener: string | null;
+  /** Unsigned 32-bit number that every draw gets; null: drawn. */
+  random: number | null;
+}
+
+const keys: readonly string[] = ['method', 'url', 'headers', 'client', 'listener', 'random'];
+
+/** Checks what came as JSON. Returns what is wrong with it, as a sentence, when something is. */
+export function explainRequest(body: unknown): ExplainRequest | string {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return 'expected an object with method and url';
+  const unknownKey = Object.keys(body).find((key) => !keys.includes(key));
+  if (unknownKey !== undefined) return `unknown key ${unknownKey}; known are ${keys.join(', ')}`;
+  const {
+    method = 'GET',
+    url,
+    headers = [],
+    client = CLIENT_DEFAULT,
+    listener = null,
+    random = null,
+  } = body as Record<string, unknown>;
+  // RFC 9110 §5.6.2.
+  if (typeof method !== 'string' || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/.test(method)) return 'method is no token';
+  if (typeof url !== 'string' || !/^https?:\/\/[^/?#\s]+[^\s\p{Cc}]*$/iu.test(url))
+    return 'url is to be written in full, for example https://shop.example/';
+  if (portOf(url) === null) return `the host of ${url} cannot be read`;
+  if (!Array.isArray(headers) || headers.length > HEADERS_MAX) return `headers is a list of at most ${HEADERS_MAX} pairs`;
+  for (const pair of headers as unknown[]) {
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((part) => typeof part === 'string'))
+      return 'each of headers is a pair of name and value';
+    const [name, value] = pair as [string, string];
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return `'${name}' is no name of a header field`;
+    if (/[\0\r\n]/.test(value)) return `the value of ${name} cannot stand in a header field`;
+  }
+  if (typeof client !== 'string') return 'client is an address';
+  if (listener !== null && typeof listener !== 'string') return 'listener is a name';
+  const isRandom = typeof random === 'number' && Number.isInteger(random) && random >= 0 && random < 2 ** 32;
+  if (random !== null && !isRandom) return 'random is a whole number below 2^32';
+  return { method, url, headers: headers as [string, string][], client, listener, random: random as number | null };
+}
+
+/** Port of a URL, the scheme's default when it names none; null when it cannot be read. */
+function portOf(url: string): number | null {
+  const parsed = URL.parse(url.slice(0, url.length - url.replace(/^https?:\/\/[^/?#]*/i, '').length));
+  if (parsed === null) return null;
+  return parsed.port === '' ? (parsed.protocol === 'https:' ? 443 : 80) : Number(parsed.port);
+}
+
+export interface ChosenListener {
+  index: number;
+  listener: ListenerPlan;
+  /** Why this one. */
+  why: string;
+}
+
+/** The listener that a connection to this URL reaches; a sentence when it cannot be told. */
+export function chooseListener(plan: Plan, { url, listener: named }: ExplainRequest): ChosenListener | string {
+  const { listeners } = plan;
+  const chosen = (index: number, why: string): ChosenListener => ({ index, listener: listeners[index]!, why });
+  if (named !== null) {
+    const index = listeners.findIndex(({ name }) => name === named);
+    return index < 0 ? `there is no listener named ${named}; there are ${listing(listeners)}` : chosen(index, 'as asked');
+  }
+  const port = portOf(url)!;
+  const host = URL.parse(url)?.hostname.replace(/^\[|\]$/g, '') ?? '';
+  const onPort = (address: Address): boolean => address.kind === 'ip' && address.port === port;
+  // The kernel prefers the socket that is bound to the very address.
+  const exact = listeners.findIndex(({ addresses }) => addresses.some((a) => onPort(a) && a.kind === 'ip' && a.host === host));
+  if (exact >= 0) return chosen(exact, `address ${host} port ${port}`);
+  const found = listeners.findIndex(({ addresses }) => addresses.some(onPort));
+  if (found >= 0) return chosen(found, `port ${port}`);
+  if (listeners.length === 1) return chosen(0, 'the only one');
+  return `no listener is on port ${port}; there are ${listing(listeners)}: name one`;
+}
+
+function listing(listeners: readonly ListenerPlan[]): string {
+  return listeners.map(({ name, addresses }) => `${name} (${addresses.map(addressText).join(', ')})`).join(', ');
+}

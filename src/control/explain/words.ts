@@ -1,0 +1,76 @@
+/** Words: parts of a plan as people read them, for `weir explain` and the listings of the admin API. */
+import type { Cidr, FilterPlan, PathMatchPlan, Plan, RouteActionPlan, RouteMatchPlan, TextMatchPlan } from '../../state/plan.ts';
+
+/** What a route asks for: "host *.shop.example, path prefix /v1/*, method POST". */
+export function matchText(match: RouteMatchPlan): string {
+  const parts: string[] = [];
+  if (match.host !== null) parts.push(match.host.wildcard ? `host *.${match.host.value}` : `host ${match.host.value}`);
+  if (match.path.kind !== 'any') parts.push(`path ${pathWords(match.path)}`);
+  if (match.methods !== null) parts.push(`method ${match.methods.join(' or ')}`);
+  for (const { name, match: value } of match.headers) parts.push(`header ${name} ${textWords(value)}`);
+  for (const { name, match: value } of match.query) parts.push(`query ${name} ${textWords(value)}`);
+  if (match.clients !== null) parts.push(`client in ${match.clients.map(cidrText).join(', ')}`);
+  return parts.length === 0 ? 'every request' : parts.join(', ');
+}
+
+/** "web", "web 95, web-next 5", "redirect 308 to https://…", "respond 200". */
+export function actionText(action: RouteActionPlan, plan: Pick<Plan, 'pools'>): string {
+  if (action.kind === 'redirect') return `redirect ${action.status} to ${action.location}`;
+  if (action.kind === 'respond') return `respond ${action.status}`;
+  const { pools } = action;
+  const name = (pool: number): string => plan.pools[pool]!.name;
+  return pools.length === 1 ? name(pools[0]!.pool) : pools.map(({ pool, weight }) => `${name(pool)} ${weight}`).join(', ');
+}
+
+/** Names as the configuration uses them; one that does several things stands in the plan several times. */
+export function filterNames(filters: readonly FilterPlan[]): string[] {
+  return [...new Set(filters.map(({ name }) => name))];
+}
+
+export function cidrText({ bytes, bits }: Cidr): string {
+  if (bytes.length === 4) return `${bytes.join('.')}/${bits}`;
+  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16));
+  // The URL parser knows RFC 5952.
+  return `${new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)}/${bits}`;
+}
+
+const units: readonly (readonly [number, string])[] = [
+  [3_600_000, 'h'],
+  [60_000, 'm'],
+  [1000, 's'],
+];
+
+/** A duration as the configuration writes it: "1h", "1500ms", "none" for 0. */
+export function durationText(ms: number): string {
+  if (ms === 0) return 'none';
+  for (const [size, unit] of units) if (ms % size === 0) return `${ms / size}${unit}`;
+  return `${ms}ms`;
+}
+
+function pathWords(path: PathMatchPlan): string {
+  switch (path.kind) {
+    case 'any':
+      return '/*';
+    case 'exact':
+      return `exact ${path.value}`;
+    case 'prefix':
+      return `prefix ${path.value}/*`;
+    case 'segments':
+      return `/${path.segments.join('/')}${path.rest ? '/*' : ''}`;
+    case 'regex':
+      return `~${path.value}`;
+  }
+}
+
+function textWords(match: TextMatchPlan): string {
+  switch (match.kind) {
+    case 'present':
+      return 'present';
+    case 'prefix':
+      return `${match.value}*`;
+    case 'regex':
+      return `~${match.value}`;
+    default:
+      return match.value;
+  }
+}
