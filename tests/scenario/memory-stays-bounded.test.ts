@@ -78,11 +78,13 @@ for (const engine of ['uring', 'epoll'] as const satisfies EngineName[])
         const pid = other.workers[0]!;
         const base = rssBytes(pid);
         const count = 20;
+        // More than the kernel's buffers of both connections take.
+        const body = Buffer.alloc(50 * MB, 'x');
         const clients: Peer[] = [];
         for (let i = 0; i < count; i++) {
           const client = await connect(other.port);
           client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${50 * MB}\r\n\r\n`);
-          client.send(Buffer.alloc(10 * MB, 'x'));
+          client.send(body);
           clients.push(client);
         }
         let written = -1;
@@ -166,8 +168,14 @@ test('one client address holds at most its limit of connections; another address
     config: (ports) => simpleConfig(ports, [endpoint.address], { listener: { limits: { connectionsPerIp: 10 } } }),
   });
   try {
-    const clients = await Promise.all(Array.from({ length: 30 }, () => connect(weir.port)));
-    for (const client of clients) client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const clients: Peer[] = [];
+    for (let i = 0; i < 30; i++) {
+      // One too many is reset, maybe before the client knows that it is connected.
+      const client = await connect(weir.port).catch(() => null);
+      if (client === null) continue;
+      client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      clients.push(client);
+    }
     await until('an answer or an end for each', () =>
       clients.every((client) => client.ending !== 'open' || client.reader.messages.length > 0),
     );
@@ -176,7 +184,7 @@ test('one client address holds at most its limit of connections; another address
     const stranger = await connect(weir.port, '127.0.0.1', '127.0.0.77');
     stranger.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.equal((await stranger.message()).status, 200);
-    assert.ok((await weir.metric('weir_connections_rejected_total')) >= 20);
+    await until('the rejections to be counted', async () => (await weir.metric('weir_connections_rejected_total')) >= 20);
     for (const client of [...clients, stranger]) await client.close();
   } finally {
     await weir.stop();

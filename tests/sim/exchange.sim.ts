@@ -32,6 +32,7 @@ for (; performance.now() < end; seed++) {
       refusing: dice.chance(20) ? 1 : 0,
       deaf: dice.chance(20) ? 1 : 0,
       sabotage: dice.chance(40),
+      reloads: dice.chance(30),
     });
     for (let i = 0; i < clients; i++) world.client(each);
     world.finish(clients * each);

@@ -94,6 +94,14 @@ test('an endpoint that hangs is given up after the response timeout with 504', (
   assert.equal(counts[200]! + counts[504]!, CLIENTS * REQUESTS, JSON.stringify(counts));
 });
 
+test('plans that come into force under load, with endpoints added and removed, cost no request', () => {
+  for (let seed = 92; seed <= 97; seed++) {
+    const world = run({ seed, endpoints: 4, reloads: true, wiresMax: seed % 2 === 0 ? 2 : 0 });
+    assert.deepEqual(statuses(world), { 200: CLIENTS * REQUESTS }, `seed ${seed}`);
+    for (const [key, times] of world.arrived) assert.equal(times, 1, `seed ${seed}: ${key} arrived once`);
+  }
+});
+
 test('failing dials, sends, accepts and blocks, and connections that break: one outcome each, nothing crossed, nothing leaked', () => {
   const seen = new Set<string>();
   for (let seed = 100; seed <= 125; seed++) {

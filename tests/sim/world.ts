@@ -73,12 +73,15 @@ export const polite: Manners = { dawdles: 0, leaves: 0 };
 
 /** A client that dawdles looks again after at most this long. */
 const DAWDLE_MS_MAX = 400;
-/** Time between two injected failures, at most. */
+/** Time between two injected failures, and between two plans, at most. */
 const SABOTAGE_MS_MAX = 60;
+const RELOAD_MS_MAX = 30;
 
-// Kinds of timers of a client.
+// Kinds of timers of a client, and of the world.
 const PUMP = 0;
 const READ_ON = 1;
+const SABOTAGE = 2;
+const RELOAD = 3;
 
 /** Decodes one side with a head of its own. */
 class Reader implements MessageSink {
@@ -366,6 +369,8 @@ export interface WorldOptions {
   deaf?: number;
   /** Dials, sends, accepts and takes of blocks fail now and then, and connections break in the middle. */
   sabotage?: boolean;
+  /** New plans come into force while requests are under way, each with some of the working endpoints. */
+  reloads?: boolean;
   limits?: Partial<ListenerLimitsPlan>;
   timeouts?: Partial<Plan['routes'][number]['timeouts']>;
   /** Clients also send several requests at once. Default true. */
@@ -385,7 +390,10 @@ export class World implements TimerOwner {
   readonly arrived = new Map<string, number>();
   readonly outcomes: Outcome[] = [];
   readonly options: WorldOptions;
+  /** With every endpoint. */
   private readonly plan: Plan;
+  private readonly relay: Relay;
+  private epoch = 1;
   private keys = 0;
   private isOver = false;
   /** Requests with a body: they may be sent to an endpoint once only. */
@@ -444,18 +452,40 @@ export class World implements TimerOwner {
       idPrefix: 'sim-',
       onExchange: () => {},
     });
-    const runtime = buildRuntime(this.plan, table);
-    runtime.endpoints = this.upstream.apply(this.plan);
-    relay.runtime = runtime;
+    this.relay = relay;
+    this.force(this.plan);
     this.listener = new Listener(this.plan.listeners[0]!, 0, { engine, blocks, heads, table, taker: relay }, this.clients);
     this.listener.serve([{ fd: engine.listenAt(WEB) }]);
-    if (options.sabotage === true) engine.setTimer(0, this, 0);
+    if (options.sabotage === true) engine.setTimer(0, this, SABOTAGE);
+    if (options.reloads === true) engine.setTimer(RELOAD_MS_MAX, this, RELOAD);
+  }
+
+  onTimer(kind: number): void {
+    if (this.isOver) return;
+    if (kind === SABOTAGE) this.prepareFailure();
+    else this.reload();
+  }
+
+  private force(plan: Plan): void {
+    const runtime = buildRuntime(plan, this.table);
+    runtime.endpoints = this.upstream.apply(plan);
+    this.relay.runtime = runtime;
+  }
+
+  private reload(): void {
+    const { engine, random, plan } = this;
+    const [pool] = plan.pools;
+    let endpoints = pool!.endpoints.filter(() => random.chance(60));
+    if (endpoints.length === 0) endpoints = [pool!.endpoints[random.below(pool!.endpoints.length)]!];
+    const next: Plan = { ...plan, epoch: ++this.epoch, pools: [{ ...pool!, endpoints }] };
+    this.force(next);
+    this.listener.update(next.listeners[0]!, 0);
+    engine.setTimer(random.below(RELOAD_MS_MAX), this, RELOAD);
   }
 
   /** One more failure is prepared; it strikes whoever comes first. */
-  onTimer(): void {
+  private prepareFailure(): void {
     const { engine, random } = this;
-    if (this.isOver) return;
     const { faults, blocks } = engine;
     const kind = random.below(5);
     if (kind === 0) faults.dialIn = random.between(1, 5);
@@ -463,7 +493,7 @@ export class World implements TimerOwner {
     else if (kind === 2) faults.acceptIn = random.between(1, 5);
     else if (kind === 3) faults.resetInBytes = random.between(1, 50_000);
     else blocks.failIn = random.between(1, 40);
-    engine.setTimer(random.below(SABOTAGE_MS_MAX), this, 0);
+    engine.setTimer(random.below(SABOTAGE_MS_MAX), this, SABOTAGE);
   }
 
   /** A client that sends what the test says. */
