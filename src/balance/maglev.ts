@@ -56,7 +56,11 @@ export function fillMaglev(hashes: readonly number[], weights: readonly number[]
       if (due[j]! < 1) continue;
       due[j]! -= 1;
       let place = offsets[j]!;
-      while (owners[place]! >= 0) place = (place + skips[j]!) % MAGLEV_PLACES;
+      const skip = skips[j]!;
+      while (owners[place]! >= 0) {
+        place += skip;
+        if (place >= MAGLEV_PLACES) place -= MAGLEV_PLACES;
+      }
       owners[place] = order[j]!;
       offsets[j] = place;
       if (++filled === MAGLEV_PLACES) return owners;
