@@ -12,6 +12,10 @@ const { exit, UsageError } = await import('./cli/shell.ts');
 const { version } = await import('./cli/version.ts');
 
 type Shell = import('./cli/shell.ts').Shell;
+type ExplainOptions = import('./cli/explain.ts').ExplainOptions;
+type GetOptions = import('./cli/get.ts').GetOptions;
+type DrainOptions = import('./cli/drain.ts').DrainOptions;
+type SetOptions = import('./cli/set.ts').SetOptions;
 
 const { env, stdout, stderr, stdin } = process;
 const shell: Shell = {
@@ -36,6 +40,7 @@ const configOption = () =>
 const workersOption = () => new Option('--workers <number>', 'worker processes, or auto: one per core').env('WEIR_WORKERS');
 const engineOption = () =>
   new Option('--engine <engine>', 'how workers talk to the kernel').choices(['auto', 'uring', 'epoll']).env('WEIR_ENGINE');
+const adminOption = () => new Option('-a, --admin <address>', 'admin address of the running instance').env('WEIR_ADMIN');
 
 let code: number = exit.done;
 /** Makes a commander action of a command: keeps its exit code, and prints wrong usage that only the command could see. */
@@ -109,6 +114,86 @@ program
   .option('--seed <number>', 'of the choice which requests fail', '1')
   .option('--json', 'one JSON line per endpoint when all listen')
   .action(action(async () => (await import('./cli/echo.ts')).echo));
+
+program
+  .command('simulate [scenario]')
+  .description('what would happen: traffic, failures and changes on a virtual clock')
+  .option('--json', 'as JSON')
+  .option('--svg <file>', 'also write plots of load and latency over time')
+  .action(
+    async (scenario: string | undefined, options: object) =>
+      await action(async () => (await import('./cli/simulate.ts')).simulate)({ ...options, scenario }),
+  );
+
+program
+  .command('explain')
+  .description('say why a request goes where it goes: of the running instance, or with -c of a configuration alone')
+  .argument('<request...>', 'METHOD URL, or URL for GET')
+  // Not from WEIR_CONFIG: naming a file is what makes it offline.
+  .addOption(new Option('-c, --config <file>', 'explain this configuration instead; may be repeated').argParser(repeated))
+  .addOption(new Option('-H, --header <name:value>', 'header field of the request; may be repeated').argParser(repeated))
+  .option('--client <address>', 'address of the client', '192.0.2.1')
+  .option('--listener <name>', 'listener it comes in at; else by the port of the URL')
+  .option('--random <number>', 'what every draw of chance yields, 0 to 4294967295')
+  .addOption(adminOption())
+  .option('--json', 'as JSON')
+  .action(async (words: string[], options: Omit<ExplainOptions, 'words'>) => {
+    code = await (await import('./cli/explain.ts')).explain({ ...options, words }, shell);
+  });
+
+program
+  .command('get')
+  .description('list objects of the running instance')
+  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains or config')
+  .argument('[name]', 'only this one')
+  .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'json']).default('table'))
+  .addOption(adminOption())
+  .addOption(configOption())
+  .option('--json', 'the same as -o json')
+  .action(async (kind: string, name: string | undefined, options: Omit<GetOptions, 'kind'>) => {
+    code = await (await import('./cli/get.ts')).get({ ...options, kind, name }, shell);
+  });
+
+program
+  .command('status')
+  .description('one screen about the running instance')
+  .addOption(adminOption())
+  .addOption(configOption())
+  .option('--json', 'as JSON')
+  .action(action(async () => (await import('./cli/status.ts')).status));
+
+for (const [name, description, waits] of [
+  ['drain', 'give an endpoint no new requests', 'until nothing is in flight on it'],
+  ['ready', 'give an endpoint requests again', 'until it takes requests'],
+  ['maint', 'take an endpoint out for maintenance: no new requests', 'until nothing is in flight on it'],
+] as const) {
+  program
+    .command(name)
+    .description(description)
+    .argument('<endpoint>', 'POOL/ENDPOINT')
+    .option('--wait', `wait ${waits}`)
+    .option('--timeout <duration>', 'how long to wait; then exit with 8', '5m')
+    .option('--reason <text>', 'why, for others to read')
+    .addOption(adminOption())
+    .addOption(configOption())
+    .option('--json', 'as JSON')
+    .action(async (endpoint: string, options: Omit<DrainOptions, 'endpoint'>) => {
+      code = await (await import('./cli/drain.ts'))[name]({ ...options, endpoint }, shell);
+    });
+}
+
+program
+  .command('set')
+  .description('change an endpoint at run time')
+  .argument('<endpoint>', 'POOL/ENDPOINT')
+  .argument('<values...>', 'weight=50%, a share of the configured one')
+  .option('--reason <text>', 'why, for others to read')
+  .addOption(adminOption())
+  .addOption(configOption())
+  .option('--json', 'as JSON')
+  .action(async (endpoint: string, values: string[], options: Omit<SetOptions, 'endpoint' | 'values'>) => {
+    code = await (await import('./cli/set.ts')).set({ ...options, endpoint, values }, shell);
+  });
 
 program
   .command('version')

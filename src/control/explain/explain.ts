@@ -51,6 +51,8 @@ export interface FilterStep {
   kind: FilterPlan['kind'];
   /** Status it would answer; 0: it lets the request pass. */
   status: number;
+  /** Word of the fault it would answer with; '' for none. */
+  reason: string;
   /** What it does, or why it answers. */
   effect: string[];
 }
@@ -81,6 +83,8 @@ export interface Explanation {
   sends: { method: string; target: string; host: string; headers: [string, string][] } | null;
   pool: ({ name: string; source: string; policy: string; of: string | null } & Choice) | null;
   limits: Limits | null;
+  /** What to bear in mind. */
+  note: string | null;
 }
 
 /** Durations in seconds, 0 = none. */
@@ -101,6 +105,7 @@ export interface ExplainParts {
   draw: () => number;
   /** Reason of a slot's state. */
   why: (slot: number) => string | null;
+  note?: string;
 }
 
 /** One explanation under way. */
@@ -137,6 +142,7 @@ export function explain(plan: Plan, table: TableReader, request: ExplainRequest,
     sends: null,
     pool: null,
     limits: null,
+    note: parts.note ?? null,
   };
   if (head.method === method.CONNECT || head.method === method.TRACE) {
     explanation.answer = ownAnswer('methodNotAllowed', 'CONNECT and TRACE are not served');
@@ -250,7 +256,12 @@ function clientOf(
 function filterStep(route: RoutePlan, filter: FilterPlan, head: Head, client: ClientAddress, facts: RequestFacts): FilterStep {
   const before = fieldsOf(head);
   const failed = buildFilters({ ...route, filters: [filter] }).request(head, client, facts);
-  const step = { name: filter.name, kind: filter.kind, status: faults[failed]!.status };
+  const step = {
+    name: filter.name,
+    kind: filter.kind,
+    status: faults[failed]!.status,
+    reason: failed === 0 ? '' : faults[failed]!.reason,
+  };
   if (filter.kind === 'access') {
     const allow = filter.allow.length === 0 ? 'everybody else' : filter.allow.map(cidrText).join(', ');
     const deny = filter.deny.length === 0 ? 'nobody' : filter.deny.map(cidrText).join(', ');
@@ -290,7 +301,7 @@ function difference(before: readonly string[], after: readonly string[]): string
 function firstAnswer(steps: readonly FilterStep[]): OwnAnswer | null {
   const step = steps.find(({ status }) => status !== 0);
   if (step === undefined) return null;
-  return { status: step.status, reason: 'filter', detail: `filter ${step.name}: ${step.effect.join(', ')}`, location: null };
+  return { status: step.status, reason: step.reason, detail: `filter ${step.name}: ${step.effect.join(', ')}`, location: null };
 }
 
 function ownAnswer(name: string, detail: string): OwnAnswer {

@@ -87,7 +87,7 @@ export function chooseListener(plan: Plan, { url, listener: named }: ExplainRequ
   const found = listeners.findIndex(({ addresses }) => addresses.some(onPort));
   if (found >= 0) return chosen(found, `port ${port}`);
   if (listeners.length === 1) return chosen(0, 'the only one');
-  return `no listener is on port ${port}; there are ${listing(listeners)}: name one`;
+  return `no listener is on port ${port}; there are ${listing(listeners)}; say which (--listener)`;
 }
 
 function listing(listeners: readonly ListenerPlan[]): string {

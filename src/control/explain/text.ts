@@ -28,7 +28,7 @@ export function explanationText(explanation: Explanation): string {
   }
   if (pool !== null) {
     const usable = pool.candidates.filter(({ isUsable }) => isUsable).length;
-    const of = pool.of === null ? '' : ` of ${pool.of}`;
+    const of = pool.of === null ? '' : ` (of ${pool.of})`;
     const inFlight = (address: string): number => pool.candidates.find((c) => c.endpoint === address)?.inFlight ?? 0;
     const looked = pool.lookedAt.map((address) => `${address} (${inFlight(address)} in flight)`).join(', ');
     section('pool', [
@@ -42,7 +42,8 @@ export function explanationText(explanation: Explanation): string {
     const location = answer.location === null ? '' : `  location ${answer.location}`;
     section('answer', [`${answer.status} ${answer.reason}: ${answer.detail}${location}`]);
   }
-  return lines.join('\n') + '\n';
+  if (explanation.note !== null) section('note', [explanation.note]);
+  return printableLines(lines);
 }
 
 function routeLines(routes: readonly RouteStep[]): string[] {
@@ -86,4 +87,9 @@ function candidateLines(candidates: readonly Candidate[], pick: string | null): 
   );
   if (candidates.length > LINES_MAX) lines.push(`  ${candidates.length - LINES_MAX} more (--json has them)`);
   return lines;
+}
+
+/** What is in a request may not steer a terminal. */
+function printableLines(lines: readonly string[]): string {
+  return lines.map((line) => line.replace(/\p{Cc}/gu, ' ')).join('\n') + '\n';
 }

@@ -1,0 +1,68 @@
+/** `weir explain METHOD URL`: why a request goes where it goes; of the running instance, or with -c of a configuration alone. */
+import { randomInt } from 'node:crypto';
+import { resolve } from 'node:path';
+import { formatFaults, loadConfig } from '../control/config/config.ts';
+import {
+  CLIENT_DEFAULT,
+  type ExplainRequest,
+  type Explanation,
+  explain as explainIn,
+  explainRequest,
+  explanationText,
+  offlineParts,
+} from '../control/explain/explain.ts';
+import { ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
+import { exit, type Shell } from './shell.ts';
+
+export interface ExplainOptions extends ClientOptions {
+  /** METHOD URL, or URL alone for GET. */
+  words: string[];
+  header?: string[];
+  client?: string;
+  listener?: string;
+  random?: string;
+}
+
+export function explain(options: ExplainOptions, shell: Shell): Promise<number> {
+  return withFaults(shell, async () => {
+    const request = requestOf(options);
+    const { config } = options;
+    const explanation =
+      config === undefined || config.length === 0
+        ? ((await (await clientOf(options, shell)).post('/api/v1/explain', request)) as Explanation)
+        : await offline(request, config, shell);
+    shell.out(options.json ? JSON.stringify(explanation, null, 2) + '\n' : explanationText(explanation));
+    return exit.done;
+  });
+}
+
+async function offline(request: ExplainRequest, config: readonly string[], shell: Shell): Promise<Explanation> {
+  const paths = config.map((path) =>
+    path === '-' || resolve(path) === resolve(shell.folder, path) ? path : resolve(shell.folder, path),
+  );
+  const { plan, faults } = await loadConfig(paths, { env: shell.environment });
+  if (plan === null)
+    throw new ClientFault(exit.configInvalid, `the configuration has errors\n${formatFaults(faults, { color: shell.color })}`);
+  const parts = offlineParts(plan);
+  const explained = explainIn(parts.plan, parts.table, request, {
+    draw: () => randomInt(2 ** 32),
+    why: () => null,
+    note: 'no instance was asked: every endpoint is taken for ready and idle',
+  });
+  if (typeof explained === 'string') throw new ClientFault(exit.noSuchObject, explained);
+  return explained;
+}
+
+function requestOf({ words, header = [], client = CLIENT_DEFAULT, listener, random }: ExplainOptions): ExplainRequest {
+  const [first = '', second] = words;
+  const [method, url] = second === undefined ? ['GET', first] : [first, second];
+  const headers = header.map((line) => {
+    const at = line.indexOf(':');
+    if (at < 1) throw new ClientFault(exit.usage, `expected a header field, for example -H accept:text/html, not '${line}'`);
+    return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+  });
+  const number = random === undefined ? null : /^\d{1,10}$/.test(random) ? Number(random) : Number.NaN;
+  const request = explainRequest({ method, url, headers, client, listener: listener ?? null, random: number });
+  if (typeof request === 'string') throw new ClientFault(exit.usage, request);
+  return request;
+}

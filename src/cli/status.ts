@@ -1,0 +1,83 @@
+/** `weir status`: one screen about a running instance. */
+import { type ClientOptions, clientOf, withFaults } from './client.ts';
+import { agoText, printable, spanText, table } from './columns.ts';
+import { stateCounts } from './get.ts';
+import { exit, type Shell } from './shell.ts';
+
+interface Status {
+  node: string | null;
+  version: string;
+  engine: string | null;
+  epoch: number;
+  uptime: number;
+  isReady: boolean;
+  notReady: { name: string; why: string }[];
+  workers: { configured: number; serving: number };
+  listeners: { name: string; protocol: string; addresses: string[] }[];
+  totals: { requests: number; faults: number; inFlight: number; connections: number };
+  troubles: { pool: string; endpoint: string; state: string; since: string | null; reason: string | null }[];
+}
+
+interface PoolRow {
+  name: string;
+  policy: string;
+  isChecked: boolean;
+  states: Record<string, number>;
+  endpoints: unknown[];
+  inFlight: number;
+  requests: number;
+}
+
+/** Exits 8 when the instance takes no traffic. */
+export function status(options: ClientOptions, shell: Shell): Promise<number> {
+  return withFaults(shell, async () => {
+    const client = await clientOf(options, shell);
+    const now = (await client.get('/api/v1/status')) as Status;
+    if (options.json) shell.out(JSON.stringify(now, null, 2) + '\n');
+    else {
+      const { items } = (await client.get('/api/v1/pools')) as { items: PoolRow[] };
+      shell.out(statusText(now, items, Date.now()));
+    }
+    return now.isReady ? exit.done : exit.no;
+  });
+}
+
+export function statusText(now: Status, pools: readonly PoolRow[], nowMs: number): string {
+  const { workers, totals } = now;
+  const word = now.isReady ? 'ready' : `not ready: ${now.notReady.map(({ name, why }) => why || name).join(', ')}`;
+  const lines = [
+    `${now.node ?? '-'}  ${word}  weir ${now.version}, epoch ${now.epoch}, up ${spanText(now.uptime)}, ` +
+      `${now.engine ?? 'no engine'}, ${workers.serving} of ${workers.configured} workers`,
+    `${totals.requests} requests, ${totals.faults} faults, ${totals.inFlight} in flight, ${totals.connections} connections`,
+    '',
+  ].map(printable);
+  const listeners = table(
+    ['LISTENER', 'PROTOCOL', 'ADDRESSES'],
+    now.listeners.map(({ name, protocol, addresses }) => [name, protocol, addresses.join(' ')]),
+  );
+  const poolTable = table(
+    ['POOL', 'POLICY', 'CHECKED', 'READY', 'NOT READY', 'IN FLIGHT', 'REQUESTS'],
+    pools.map(({ name, policy, isChecked, states, endpoints, inFlight, requests }) => [
+      name,
+      policy,
+      isChecked ? 'yes' : 'no',
+      `${states['ready']}/${endpoints.length}`,
+      stateCounts(states) || '-',
+      inFlight,
+      requests,
+    ]),
+  );
+  const troubles =
+    now.troubles.length === 0
+      ? 'no trouble\n'
+      : table(
+          ['TROUBLE', 'STATE', 'SINCE', 'WHY'],
+          now.troubles.map(({ pool, endpoint, state, since, reason }) => [
+            `${pool}/${endpoint}`,
+            state,
+            agoText(since, nowMs) || '-',
+            reason ?? '',
+          ]),
+        );
+  return `${lines.join('\n')}\n${listeners}\n${poolTable}\n${troubles}`;
+}
