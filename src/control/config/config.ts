@@ -30,12 +30,13 @@ import { placeKey, walk } from './walk.ts';
 
 export { type Assigned, assignIds, slotsLeft } from './assign.ts';
 export type { ProcessSettings } from './build.ts';
+export * as document from './document.ts';
 export type { ConfigFault, FaultCode } from './fault.ts';
 export { codes } from './fault.ts';
 export { configText, type ProxyFlags, planFromFlags } from './flags.ts';
 export { countText, formatFaults, formatFaultsGithub, formatFaultsJson } from './format.ts';
 export { jsonSchema } from './json-schema.ts';
-export { algorithms, type Config } from './schema.ts';
+export { algorithms, type Config, configSchema } from './schema.ts';
 
 export interface ConfigOptions {
   env: Readonly<Record<string, string | undefined>>;

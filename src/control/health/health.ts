@@ -19,7 +19,7 @@ import type { EventLog } from '../supervise/events.ts';
 import { checkedAddress, probe } from './probe.ts';
 import { type CheckResult, type HealthStatus, Verdict } from './verdict.ts';
 
-export type { HealthStatus } from './verdict.ts';
+export { type HealthStatus, Verdict } from './verdict.ts';
 
 /** The first checks are spread over this time, or the interval when that is shorter. */
 export const FIRST_MS = 800;

@@ -1,0 +1,129 @@
+/**
+ * Arrivals: every request of a scenario before any policy sees it. All policies get the same requests at the same times with the same work in them, so what
+ * differs between their results is their doing.
+ */
+import { Prng } from '../base/prng.ts';
+import { addressHashes, keyDraw, textHash } from './keys.ts';
+import { REQUESTS_MAX, type Scenario, type Traffic } from './scenario.ts';
+
+export interface Arrivals {
+  count: number;
+  /** Ascending. */
+  timesMs: Float64Array;
+  /** Key number of each request. */
+  keys: Uint32Array;
+  /** 32-bit hash by key number. */
+  hashes: Uint32Array;
+  /** Worker that accepts it. */
+  workers: Uint8Array;
+  /** Standard normal numbers: where in the distribution of service times it lies. */
+  normals: Float64Array;
+  /** How many times the work of an ordinary request. */
+  costs: Float64Array;
+  /** Recorded service times; negative: none, the model decides. */
+  recordedMs: Float64Array | null;
+}
+
+/** Seeds of the parts, so that a change of one leaves the others as they are. */
+const streams = { times: 1, keys: 2, workers: 3, work: 4, addresses: 5 };
+
+export class TooManyRequests extends Error {}
+
+export function makeArrivals(scenario: Scenario): Arrivals {
+  const { traffic } = scenario;
+  return traffic.kind === 'made' ? made(scenario, traffic) : replayed(scenario, traffic);
+}
+
+function made(scenario: Scenario, traffic: Traffic & { kind: 'made' }): Arrivals {
+  const { seed } = scenario;
+  const times = timesOf(scenario, traffic);
+  const draw = keyDraw(traffic.keys);
+  const keyPrng = stream(seed, streams.keys);
+  const keys = Uint32Array.from(times, () => draw(keyPrng));
+  const hashes = addressHashes(traffic.keys.count, stream(seed, streams.addresses).uint32());
+  return { ...work(scenario, times), keys, hashes, recordedMs: null };
+}
+
+function replayed(scenario: Scenario, traffic: Traffic & { kind: 'replayed' }): Arrivals {
+  const numbers = new Map<string, number>();
+  const within = traffic.requests.filter((request) => request.atMs / traffic.speed < scenario.durationMs);
+  if (within.length > REQUESTS_MAX) throw new TooManyRequests();
+  const keys = Uint32Array.from(within, ({ key }) => {
+    const known = numbers.get(key) ?? numbers.size;
+    numbers.set(key, known);
+    return known;
+  });
+  const times = within.map((request) => request.atMs / traffic.speed);
+  return {
+    ...work(scenario, times),
+    keys,
+    hashes: Uint32Array.from(numbers.keys(), textHash),
+    recordedMs: Float64Array.from(within, (request) => request.serviceMs),
+  };
+}
+
+function work(
+  scenario: Scenario,
+  times: readonly number[],
+): Pick<Arrivals, 'count' | 'timesMs' | 'workers' | 'normals' | 'costs'> {
+  const { seed, workers, cost } = scenario;
+  const count = times.length;
+  const workerPrng = stream(seed, streams.workers);
+  const prng = stream(seed, streams.work);
+  const normals = new Float64Array(count);
+  const costs = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    normals[i] = normal(prng);
+    costs[i] = prng.float() < cost.heavyShare ? cost.times : 1;
+  }
+  return {
+    count,
+    timesMs: Float64Array.from(times),
+    // The kernel spreads connections over SO_REUSEPORT sockets by a hash: evenly, blindly.
+    workers: Uint8Array.from({ length: count }, () => workerPrng.below(workers)),
+    normals,
+    costs,
+  };
+}
+
+function timesOf(scenario: Scenario, traffic: Traffic & { kind: 'made' }): number[] {
+  const prng = stream(scenario.seed, streams.times);
+  const steps = rateSteps(scenario, traffic.ratePerSecond / 1000);
+  const times: number[] = [];
+  let step = 0;
+  let now = 0;
+  for (;;) {
+    // Expected arrivals until the next one: spent on the steps of the rate, so that a surge begins and ends at its time.
+    let left = traffic.arrivals === 'constant' ? 1 : -Math.log(1 - prng.float());
+    while (now + left / steps[step]!.perMs > steps[step]!.untilMs) {
+      left -= (steps[step]!.untilMs - now) * steps[step]!.perMs;
+      now = steps[step]!.untilMs;
+      if (++step === steps.length) return times;
+    }
+    now += left / steps[step]!.perMs;
+    if (times.length === REQUESTS_MAX) throw new TooManyRequests();
+    times.push(now);
+  }
+}
+
+/** The rate over time. Surges that overlap multiply. */
+function rateSteps(scenario: Scenario, perMs: number): { untilMs: number; perMs: number }[] {
+  const { durationMs } = scenario;
+  const surges = scenario.events.flatMap((event) => (event.kind === 'surge' ? [event] : []));
+  const edges = surges.flatMap((surge) => [surge.atMs, surge.atMs + surge.forMs]).filter((ms) => ms > 0 && ms < durationMs);
+  const ends = [...new Set([...edges, durationMs])].sort((a, b) => a - b);
+  return ends.map((untilMs, i) => {
+    const from = i === 0 ? 0 : ends[i - 1]!;
+    const active = surges.filter((surge) => surge.atMs <= from && from < surge.atMs + surge.forMs);
+    return { untilMs, perMs: active.reduce((rate, surge) => rate * surge.times, perMs) };
+  });
+}
+
+function stream(seed: number, part: number): Prng {
+  return new Prng(Math.imul(seed, 0x9e3779b1) + part);
+}
+
+/** Box and Muller, 1958; one of the two. */
+function normal(prng: Prng): number {
+  return Math.sqrt(-2 * Math.log(1 - prng.float())) * Math.cos(2 * Math.PI * prng.float());
+}

@@ -1,0 +1,169 @@
+/** Measures: what a run counts while it runs, and what it comes to. */
+import type { Arrivals } from './arrivals.ts';
+import {
+  type EndpointResult,
+  type ErrorCounts,
+  type Latency,
+  latencyOf,
+  type PolicyResult,
+  quantile,
+  type Series,
+  SPANS,
+} from './result.ts';
+import type { Scenario } from './scenario.ts';
+import type { Server } from './server.ts';
+import type { World } from './world.ts';
+
+/** Requests without a latency: they were turned away. */
+const NONE_MS = -1;
+
+export class Measures {
+  private readonly scenario: Scenario;
+  private readonly arrivals: Arrivals;
+  private readonly label: string;
+  private readonly spanMs: number;
+  /** By request: ms from arrival to the end, and server that ended it, -1 for none. */
+  private readonly latencies: Float64Array;
+  private readonly lastServers: Int32Array;
+  private readonly errors: ErrorCounts = { all: 0, noEndpoint: 0, refused: 0, queueFull: 0, timeout: 0 };
+  private readonly errorsBySpan = new Float64Array(SPANS);
+  private answers = 0;
+  private retries = 0;
+
+  constructor(scenario: Scenario, arrivals: Arrivals, label: string) {
+    this.scenario = scenario;
+    this.arrivals = arrivals;
+    this.label = label;
+    this.spanMs = scenario.durationMs / SPANS;
+    this.latencies = new Float64Array(arrivals.count).fill(NONE_MS);
+    this.lastServers = new Int32Array(arrivals.count).fill(-1);
+  }
+
+  begun(server: Server, now: number): void {
+    server.inFlight++;
+    const span = this.spanOf(now);
+    server.requestsBySpan[span]! += 1;
+    if (server.inFlight > server.inFlightBySpan[span]!) server.inFlightBySpan[span] = server.inFlight;
+    if (now < this.scenario.warmUpMs) return;
+    server.requests++;
+    if (server.inFlight > server.inFlightMax) server.inFlightMax = server.inFlight;
+  }
+
+  ended(server: Server, now: number): void {
+    // A span in which nothing is begun still has in flight what was.
+    const span = this.spanOf(now);
+    if (server.inFlight > server.inFlightBySpan[span]!) server.inFlightBySpan[span] = server.inFlight;
+    server.inFlight--;
+  }
+
+  answered(request: number, server: Server, now: number): void {
+    const arrivedMs = this.arrivals.timesMs[request]!;
+    this.latencies[request] = now - arrivedMs;
+    this.lastServers[request] = server.index;
+    if (arrivedMs >= this.scenario.warmUpMs) this.answers++;
+  }
+
+  retried(request: number): void {
+    if (this.arrivals.timesMs[request]! >= this.scenario.warmUpMs) this.retries++;
+  }
+
+  /** `ms` < 0: it was turned away, which is not a latency. */
+  failed(request: number, server: Server | null, why: Exclude<keyof ErrorCounts, 'all'>, now: number, ms: number): void {
+    if (why === 'timeout') this.latencies[request] = ms;
+    if (server !== null) this.lastServers[request] = server.index;
+    if (this.arrivals.timesMs[request]! < this.scenario.warmUpMs) return;
+    this.errors[why]++;
+    this.errors.all++;
+    this.errorsBySpan[this.spanOf(now)]! += 1;
+    if (server !== null) server.errors++;
+  }
+
+  result(servers: readonly Server[], world: World): PolicyResult {
+    const { durationMs } = this.scenario;
+    for (const server of servers) if (server.isInPool) server.presentMs += durationMs - server.sinceMs;
+    const total = servers.reduce((sum, server) => sum + server.requests, 0);
+    const endpoints = servers.map((server) => this.endpoint(server, total));
+    const { moves } = world;
+    return {
+      policy: this.label,
+      requests: this.answers + this.errors.all,
+      answered: this.answers,
+      errors: this.errors,
+      retries: this.retries,
+      latency: this.latency(-1),
+      imbalance: imbalanceOf(servers),
+      busiest: Math.max(0, ...endpoints.map((endpoint) => endpoint.share)),
+      inFlightMax: Math.max(0, ...endpoints.map((endpoint) => endpoint.inFlightMax)),
+      keysMoved: world.hasKeys ? Math.max(0, ...moves.map((move) => move.moved / move.keys)) : null,
+      moves,
+      endpoints,
+      series: this.series(servers),
+    };
+  }
+
+  private endpoint(server: Server, total: number): EndpointResult {
+    const { concurrency } = server.service;
+    return {
+      address: server.plan.address,
+      weight: server.plan.weight,
+      requests: server.requests,
+      share: total === 0 ? 0 : server.requests / total,
+      errors: server.errors,
+      inFlightMax: server.inFlightMax,
+      latency: this.latency(server.index),
+      utilization: concurrency === 0 || server.presentMs === 0 ? 0 : server.busyMs / (concurrency * server.presentMs),
+    };
+  }
+
+  /** Of one server, or of all (-1). */
+  private latency(server: number): Latency {
+    const { latencies, lastServers, arrivals, scenario } = this;
+    return latencyOf(
+      latencies.filter(
+        (ms, i) => ms >= 0 && arrivals.timesMs[i]! >= scenario.warmUpMs && (server < 0 || lastServers[i] === server),
+      ),
+    );
+  }
+
+  private series(servers: readonly Server[]): Series {
+    const { latencies, arrivals, spanMs } = this;
+    const p50 = new Float64Array(SPANS);
+    const p99 = new Float64Array(SPANS);
+    let from = 0;
+    for (let span = 0; span < SPANS; span++) {
+      let to = from;
+      while (to < arrivals.count && (span === SPANS - 1 || arrivals.timesMs[to]! < (span + 1) * spanMs)) to++;
+      const sorted = latencies
+        .subarray(from, to)
+        .filter((ms) => ms >= 0)
+        .sort();
+      if (sorted.length > 0) {
+        p50[span] = quantile(sorted, 0.5);
+        p99[span] = quantile(sorted, 0.99);
+      }
+      from = to;
+    }
+    return {
+      spanMs,
+      p50,
+      p99,
+      errors: this.errorsBySpan,
+      requests: servers.map((server) => server.requestsBySpan),
+      inFlight: servers.map((server) => server.inFlightBySpan),
+    };
+  }
+
+  private spanOf(now: number): number {
+    return Math.min(SPANS - 1, Math.floor(now / this.spanMs));
+  }
+}
+
+/** Most requests for its weight and its time in the pool, over the mean. Backups and endpoints without weight are not meant to have any. */
+function imbalanceOf(servers: readonly Server[]): number {
+  const meant = servers.filter((server) => server.plan.weight > 0 && !server.plan.backup && server.presentMs > 0);
+  const duty = (server: Server) => server.plan.weight * server.presentMs;
+  const requests = meant.reduce((sum, server) => sum + server.requests, 0);
+  const duties = meant.reduce((sum, server) => sum + duty(server), 0);
+  if (requests === 0) return 1;
+  return Math.max(...meant.map((server) => server.requests / duty(server))) / (requests / duties);
+}

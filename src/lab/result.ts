@@ -1,0 +1,114 @@
+/** Result: what one policy made of the arrivals. Times are ms of the virtual clock, shares 0..1. */
+import type { MetricName } from './scenario.ts';
+
+/** Stretches of time in a series. */
+export const SPANS = 60;
+
+export interface PolicyResult {
+  policy: string;
+  /** Measured: those that arrived after the warm-up. */
+  requests: number;
+  /** Requests that got an answer of the endpoint below 500. */
+  answered: number;
+  errors: ErrorCounts;
+  retries: number;
+  latency: Latency;
+  /** The most one endpoint was given, over the mean, by weight and by the time it was in the pool. */
+  imbalance: number;
+  /** Share of all requests that the busiest endpoint was given. */
+  busiest: number;
+  /** Most requests in flight on one endpoint at any time. */
+  inFlightMax: number;
+  /** Largest share of the keys that one change of the pool moved; null: the policy does not look at keys. */
+  keysMoved: number | null;
+  moves: Move[];
+  endpoints: EndpointResult[];
+  series: Series;
+}
+
+export interface ErrorCounts {
+  all: number;
+  /** No endpoint could be picked. */
+  noEndpoint: number;
+  /** All tries were refused or reset. */
+  refused: number;
+  /** The endpoint's queue was full. */
+  queueFull: number;
+  timeout: number;
+}
+
+/** Of the requests that were not turned away: those that timed out count as long as they waited. */
+export interface Latency {
+  p50: number;
+  p99: number;
+  p999: number;
+  mean: number;
+  max: number;
+}
+
+/** What one change of the pool did to the keys. */
+export interface Move {
+  atMs: number;
+  /** "10.0.0.3:80 down". */
+  what: string;
+  keys: number;
+  moved: number;
+  /** Keys that had to move: their endpoint left, or the new one's fair share. */
+  needed: number;
+}
+
+export interface EndpointResult {
+  address: string;
+  weight: number;
+  requests: number;
+  share: number;
+  errors: number;
+  inFlightMax: number;
+  latency: Latency;
+  /** Share of its places that were at work, 0 when it has no limit. */
+  utilization: number;
+}
+
+export interface Series {
+  spanMs: number;
+  /** By span, over all endpoints. */
+  p50: Float64Array;
+  p99: Float64Array;
+  errors: Float64Array;
+  /** By endpoint, in the order of `endpoints`, then by span: requests begun, most in flight. */
+  requests: Float64Array[];
+  inFlight: Float64Array[];
+}
+
+export function latencyOf(values: Float64Array): Latency {
+  const sorted = values.toSorted();
+  const { length } = sorted;
+  if (length === 0) return { p50: 0, p99: 0, p999: 0, mean: 0, max: 0 };
+  return {
+    p50: quantile(sorted, 0.5),
+    p99: quantile(sorted, 0.99),
+    p999: quantile(sorted, 0.999),
+    mean: sorted.reduce((sum, value) => sum + value, 0) / length,
+    max: sorted[length - 1]!,
+  };
+}
+
+/** The smallest value that is not exceeded by this share of them (nearest rank); of a sorted array that is not empty. */
+export function quantile(sorted: Float64Array, share: number): number {
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}
+
+/** null when the policy has none: keys that move, of a policy without keys. */
+export function metricOf(result: PolicyResult, metric: MetricName): number | null {
+  switch (metric) {
+    case 'errors':
+      return result.requests === 0 ? 0 : result.errors.all / result.requests;
+    case 'imbalance':
+    case 'busiest':
+    case 'keysMoved':
+    case 'inFlightMax':
+      return result[metric];
+    default:
+      return result.latency[metric];
+  }
+}

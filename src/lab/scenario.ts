@@ -1,0 +1,126 @@
+/** Scenario: what is to be tried out, checked and complete: every default is filled in, every unit is ms or a share, every name is an index. */
+import type { Algorithm, PolicyOptions } from '../balance/balance.ts';
+import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
+
+/** Requests of one scenario: each takes about 50 bytes and 1-2 µs per policy. */
+export const REQUESTS_MAX = 5_000_000;
+/** Different keys. */
+export const KEYS_MAX = 1_000_000;
+
+export interface Scenario {
+  title: string;
+  seed: number;
+  durationMs: number;
+  /** Requests that arrive earlier are served, not measured. */
+  warmUpMs: number;
+  /** Worker processes: each has policies of its own over the one table. */
+  workers: number;
+  /** The pool as it is at the start; its `balance` is not looked at, `policies` are. */
+  pool: PoolPlan;
+  traffic: Traffic;
+  /** By address. */
+  service: ReadonlyMap<string, ServiceModel>;
+  cost: CostModel;
+  /** Time to wait for an answer. */
+  timeoutMs: number;
+  /** Tries of one request, the first included: made when an endpoint refuses or resets the connection. */
+  attempts: number;
+  /** Sorted by time. */
+  events: readonly ScenarioEvent[];
+  policies: readonly PolicyChoice[];
+  expectations: readonly Expectation[];
+}
+
+export type Traffic =
+  | { kind: 'made'; ratePerSecond: number; arrivals: 'poisson' | 'constant'; keys: KeysModel }
+  | { kind: 'replayed'; requests: readonly ReplayedRequest[]; speed: number };
+
+export type KeysModel =
+  | { kind: 'uniform'; count: number }
+  /** Key k is asked for in proportion to 1 / k^exponent. */
+  | { kind: 'zipf'; exponent: number; count: number }
+  /** One address sends this share of all requests, the others the rest, evenly. */
+  | { kind: 'nat'; share: number; count: number };
+
+export interface ReplayedRequest {
+  /** Ms since the first one. */
+  atMs: number;
+  key: string;
+  /** How long the endpoint took; negative when the line does not say. */
+  serviceMs: number;
+}
+
+/** Service times are log-normal: half are below p50, 99 of 100 below p99. */
+export interface ServiceModel {
+  p50Ms: number;
+  p99Ms: number;
+  /** Every request takes this many times as long. */
+  slower: number;
+  /** Requests served at once; the others wait at the endpoint, first come first served. 0 = no limit. */
+  concurrency: number;
+  /** Requests that may wait there; one more is answered 503. 0 = no limit. */
+  queueMax: number;
+}
+
+/** A share of the requests that costs so many times as much as the others. */
+export interface CostModel {
+  heavyShare: number;
+  times: number;
+}
+
+export type ScenarioEvent = { atMs: number } /** The process is gone: connections are refused, health checks fail. */ & (
+  | { kind: 'kill'; address: string }
+  /** Alive, of ordinary speed and not drained again. */
+  | { kind: 'restore'; address: string }
+  /** A plan with one endpoint more. */
+  | { kind: 'add'; endpoint: EndpointPlan }
+  /** A plan without it. */
+  | { kind: 'remove'; address: string }
+  | { kind: 'drain'; address: string }
+  /** New requests take so many times as long from now on. */
+  | { kind: 'slow'; address: string; times: number }
+  | { kind: 'surge'; times: number; forMs: number }
+);
+
+/** How endpoints are picked: by a policy of the data plane, or by a reference that no pool can have (reference.ts). */
+export type PolicyChoice = { label: string } & (
+  | { kind: 'policy'; algorithm: Algorithm; options: PolicyOptions }
+  | { kind: 'modulo-hash' }
+  | { kind: 'ring'; points: number }
+);
+
+export const metricNames = Object.freeze([
+  'p50',
+  'p99',
+  'p999',
+  'mean',
+  'max',
+  'errors',
+  'imbalance',
+  'busiest',
+  'keysMoved',
+  'inFlightMax',
+] as const);
+export type MetricName = (typeof metricNames)[number];
+export const metricUnits: Readonly<Record<MetricName, 'ms' | 'share' | 'number'>> = Object.freeze({
+  p50: 'ms',
+  p99: 'ms',
+  p999: 'ms',
+  mean: 'ms',
+  max: 'ms',
+  errors: 'share',
+  imbalance: 'number',
+  busiest: 'share',
+  keysMoved: 'share',
+  inFlightMax: 'number',
+});
+
+export interface Expectation {
+  /** Label of a policy; null: each of them. */
+  policy: string | null;
+  metric: MetricName;
+  isBelow: boolean;
+  bound: number;
+  /** As written: "<100ms". */
+  text: string;
+}
