@@ -318,13 +318,15 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
   private readBytes(socket: MemorySocket): void {
     const { engine } = this;
     const { blocks } = engine;
-    const block = blocks.takeLarge();
+    const wanted = engine.splits(Math.min(socket.unread, LARGE_BYTES));
+    // Where bytes come one by one, overwriting a large block after each would take most of the time.
+    const block = wanted === 1 ? blocks.takeSmall() : blocks.takeLarge();
     if (block === NO_BLOCK) {
       this.later(BLOCK_RETRY_MS, () => this.onReadable());
       return;
     }
     const start = blocks.start(block);
-    const count = socket.read(blocks.bytes, start, engine.splits(Math.min(socket.unread, LARGE_BYTES)));
+    const count = socket.read(blocks.bytes, start, wanted);
     this.received += count;
     const mustBreak = engine.countReceived(count);
     this.owner.onBytes(this, block, start, start + count);
