@@ -110,8 +110,8 @@ export class Client {
   }
 
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
-    const { status, isJson, text } = await this.exchange(method, path, body === undefined ? null : JSON.stringify(body));
-    if (!isJson) throw new ClientFault(exit.noAnswer, `what answers at ${addressText(this.address)} is not weir's admin address`);
+    const { status, isOurs, text } = await this.exchange(method, path, body === undefined ? null : JSON.stringify(body));
+    if (!isOurs) throw new ClientFault(exit.noAnswer, `what answers at ${addressText(this.address)} is not weir's admin address`);
     const answer = JSON.parse(text) as { detail?: string };
     if (status < 300) return answer;
     const detail = answer.detail ?? `status ${status}`;
@@ -123,7 +123,7 @@ export class Client {
     method: string,
     path: string,
     body: string | null,
-  ): Promise<{ status: number; isJson: boolean; text: string }> {
+  ): Promise<{ status: number; isOurs: boolean; text: string }> {
     const { address } = this;
     const where = address.kind === 'unix' ? { socketPath: address.path } : { host: address.host, port: address.port };
     const headers: Record<string, string> = { accept: 'application/json' };
@@ -145,7 +145,7 @@ export class Client {
         response.on('end', () =>
           done({
             status: response.statusCode!,
-            isJson: /^application\/(?:problem\+)?json\b/.test(response.headers['content-type'] ?? ''),
+            isOurs: response.headers['weir-api'] === 'v1',
             text,
           }),
         );

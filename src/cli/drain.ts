@@ -103,7 +103,7 @@ class Watch {
         this.clear();
         return { now, isDone: isThere && !isRevoked };
       }
-      this.say(now);
+      if (!isThere) this.say(now);
       await pause(POLL_MS);
     }
   }

@@ -172,8 +172,9 @@ function addProbes(app: FastifyInstance, state: ControlState): void {
 }
 
 function addApi(app: FastifyInstance, state: ControlState): void {
+  // By weir-api a client knows that it is weir that answers, and not whoever took the port.
   app.addHook('onSend', async (request, reply) => {
-    if (request.url.startsWith('/api/')) reply.header('etag', `"${state.tally.epoch()}"`);
+    if (request.url.startsWith('/api/')) reply.header('etag', `"${state.tally.epoch()}"`).header('weir-api', 'v1');
   });
   app.get('/api/v1/status', async () => statusOf(state));
   app.get('/api/v1/workers', async () => ({ items: workersOf(state) }));

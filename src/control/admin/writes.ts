@@ -112,7 +112,10 @@ function change(
   if (checked.percent !== null) state.orders.setWeight(order, checked.percent);
   if (checked.state !== null) state.orders.setState(order, checked.state);
   const { tally } = state;
-  const ready = new Set(pool.endpoints.filter(({ slot }) => slot >= 0 && tally.isReady(slot)).map(({ slot }) => slot)).size;
+  const takes = pool.endpoints.filter(
+    ({ slot, weight }) => slot >= 0 && tally.isReady(slot) && weight * tally.weightPercent(slot) > 0,
+  );
+  const ready = new Set(takes.map(({ slot }) => slot)).size;
   return { pool: pool.name, ...endpointOf(state, pool, endpoint), readyInPool: ready };
 }
 

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseConfig } from '../config/config.ts';
+import { StateFixture } from './fixture.ts';
+import { configOf, routesOf } from './listings.ts';
+
+const { plan } = parseConfig(
+  `version: 1
+listeners: { web: { listen: ":1", to: web }, other: { listen: ":2" } }
+pools: { web: { endpoints: ["127.0.0.1:1"], health: { active: { path: /up, headers: { x-api-key: k1 } } } }, next: { endpoints: ["127.0.0.1:2"] } }
+filters: { inside: { headers: { request: { set: { authorization: "Bearer s1", x-colour: red } } } } }
+routes:
+  - { name: split, host: a.example, path: /v1/*, method: [GET, POST], listener: web, to: { web: 95, next: 5 }, use: inside }
+  - { name: away, path: /old, redirect: "https://a.example/" }
+`,
+  'weir.yaml',
+  {},
+);
+
+test('routes say in words what they match and what they do, in the order they are asked', () => {
+  const state = new StateFixture();
+  state.its = { ...plan!, routes: plan!.routes.map((route, id) => ({ ...route, id })) };
+  const split = state.its.routes.findIndex(({ name }) => name === 'split');
+  state.worker.exchange(0, split, 0, 1, 200, 0, 1, 1, 1, 0, 0);
+  const rows = routesOf(state);
+  assert.deepEqual(
+    rows.map(({ name, listeners, match, action, filters, requests }) => [name, listeners, match, action, filters, requests]),
+    [
+      ['split', ['web'], 'host a.example, path prefix /v1/*, method GET or POST', 'web 95, next 5', ['inside'], 1],
+      ['away', null, 'path exact /old', 'redirect 308 to https://a.example/', [], 0],
+      ['listener/web', ['web'], 'every request', 'web', [], 0],
+    ],
+  );
+});
+
+test('the plan in force is shown without the values of fields that hold secrets', () => {
+  const shown = JSON.stringify(configOf(plan!));
+  for (const secret of ['s1', 'k1']) assert.ok(JSON.stringify(plan).includes(secret) && !shown.includes(secret), secret);
+  assert.ok(shown.includes('red'));
+});
