@@ -120,6 +120,12 @@ program
   .description('what would happen: traffic, failures and changes on a virtual clock')
   .option('--json', 'as JSON')
   .option('--svg <file>', 'also write plots of load and latency over time')
+  .addOption(configOption())
+  .option('--replay <file>', 'without a scenario: an access log in JSON as traffic for a pool of the configuration')
+  .option('--speed <times>', 'replay the log so many times as fast', '1')
+  .option('--pool <name>', 'pool that gets the traffic; default: the first')
+  .addOption(new Option('--balance <policy>', 'policy; may be repeated to compare').argParser(repeated))
+  .addOption(new Option('--kill <endpoint>', 'POOL/ADDRESS that dies half way; may be repeated').argParser(repeated))
   .action(
     async (scenario: string | undefined, options: object) =>
       await action(async () => (await import('./cli/simulate.ts')).simulate)({ ...options, scenario }),

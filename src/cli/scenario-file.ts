@@ -191,7 +191,7 @@ class ScenarioReader {
       this.fault(at, 'an event needs exactly one of kill, restore, add, remove, drain, slow and surge');
       return [];
     }
-    const atMs = ms(event.at, 0);
+    const atMs = ms(event.at, Math.floor(durationMs / 2));
     if (atMs >= durationMs) this.fault([...at, 'at'], 'this is after the end of the scenario');
     if (event.surge !== undefined) {
       if (this.file.traffic.replay !== undefined) this.fault([...at, 'surge'], 'a surge goes with rate, not with replay');
@@ -231,11 +231,14 @@ class ScenarioReader {
     }
     return new Map(
       addresses.map((address) => {
-        const { p50, p99, slower, concurrency, queue } = { ...written[pool.name], ...written[`${pool.name}/${address}`] };
+        const { p50, p99, slower, concurrency, queue, miss } = { ...written[pool.name], ...written[`${pool.name}/${address}`] };
         const p50Ms = ms(p50, P50_MS);
         const p99Ms = ms(p99, p50Ms * P99_OVER_P50);
         if (p99Ms < p50Ms) this.fault(['service'], `p99 of ${pool.name}/${address} is below its p50`);
-        return [address, { p50Ms, p99Ms, slower: slower ?? 1, concurrency: concurrency ?? 0, queueMax: queue ?? 0 }];
+        return [
+          address,
+          { p50Ms, p99Ms, slower: slower ?? 1, concurrency: concurrency ?? 0, queueMax: queue ?? 0, missMs: ms(miss, 0) },
+        ];
       }),
     );
   }

@@ -28,6 +28,10 @@ export function readRate(value: string): Read<number> {
   return rate > 0 ? good(rate) : bad('this rate cannot be 0');
 }
 
+function perSecond(value: unknown): string | undefined {
+  return typeof value === 'number' ? `did you mean ${value}/s?` : undefined;
+}
+
 const KEYS_EXPECTED =
   'expected uniform(COUNT), zipf(EXPONENT, COUNT) or nat(SHARE, COUNT), for example zipf(1.1, 100000) or nat(60%, 5000)';
 /** "zipf(1.1, 100000)". */
@@ -54,11 +58,12 @@ const service = shape('How long an endpoint takes, and how much it does at once.
   p99: span('99 of 100 take less; times are log-normal. Default 5 times p50.').optional(),
   slower: factor('Everything takes this many times as long. Default 1.').optional(),
   concurrency: count('Requests served at once, the others wait there; 0: all. Default 0.', 0, 1_000_000).optional(),
+  miss: duration('The first request for a key takes so much longer there: a cache. Default 0s.').optional(),
   queue: count('Requests that wait at the endpoint, one more is answered 503; 0: no limit. Default 0.', 0, 1_000_000).optional(),
 });
 
 const event = shape('Something that happens. Exactly one of kill, restore, add, remove, drain, slow and surge.', {
-  at: duration('When.'),
+  at: duration('When. Default: half way.').optional(),
   kill: endpointName('The process dies: refuses connections, fails health checks.').optional(),
   restore: endpointName('It is alive, as fast as at the start and not drained again.').optional(),
   add: endpointName('It is new in the configuration.').optional(),
@@ -101,6 +106,7 @@ const bounds = {
   imbalance: bound('imbalance', 'Requests of the busiest endpoint over the mean, by weight.'),
   busiest: bound('busiest', 'Share of all requests that the busiest endpoint was given.'),
   keysMoved: bound('keysMoved', 'Largest share of keys that one change of the pool moved.'),
+  misses: bound('misses', 'Share of requests whose key the endpoint did not have.'),
   inFlightMax: bound('inFlightMax', 'Most requests in flight on one endpoint.'),
 };
 
@@ -149,7 +155,7 @@ export const scenarioSchema = shape('A scenario.', {
     duration: span('How long requests arrive. Default 60s, or the length of the log.').optional(),
     warmUp: duration('Requests of this time at the start are not measured. Default 0s.').optional(),
     traffic: shape('Where requests come from: rate, or replay.', {
-      rate: text('Requests in a time.', RATE_EXPECTED, readRate, { examples: ['500/s'] }).optional(),
+      rate: text('Requests in a time.', RATE_EXPECTED, readRate, { examples: ['500/s'], help: perSecond }).optional(),
       arrivals: choice('Gaps between requests. Default poisson.', ['poisson', 'constant']).optional(),
       keys: text('Client addresses. Default uniform(10000).', KEYS_EXPECTED, readKeys, {
         examples: ['zipf(1.1, 100000)'],

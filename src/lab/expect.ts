@@ -38,7 +38,7 @@ export function msText(ms: number): string {
 }
 export function shareText(share: number): string {
   const percent = share * 100;
-  return `${percent === 0 ? '0' : percent >= 10 ? percent.toFixed(1) : percent.toPrecision(2)}%`;
+  return `${percent === 0 ? '0' : percent >= 9.95 ? percent.toFixed(1) : percent.toPrecision(2)}%`;
 }
 export function numberText(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(2);

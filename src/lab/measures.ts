@@ -28,6 +28,8 @@ export class Measures {
   private readonly errors: ErrorCounts = { all: 0, noEndpoint: 0, refused: 0, queueFull: 0, timeout: 0 };
   private readonly errorsBySpan = new Float64Array(SPANS);
   private answers = 0;
+  /** Since the pool last changed. */
+  private begunInPool = 0;
   private retries = 0;
 
   constructor(scenario: Scenario, arrivals: Arrivals, label: string) {
@@ -46,7 +48,16 @@ export class Measures {
     if (server.inFlight > server.inFlightBySpan[span]!) server.inFlightBySpan[span] = server.inFlight;
     if (now < this.scenario.warmUpMs) return;
     server.requests++;
+    this.begunInPool++;
     if (server.inFlight > server.inFlightMax) server.inFlightMax = server.inFlight;
+  }
+
+  /** Who is ready is about to change: up to here, each of these should have had its share by weight. Backups are not meant to have any. */
+  poolChanges(servers: readonly Server[]): void {
+    const meant = servers.filter((server) => server.isReady && server.isInPool && !server.plan.backup);
+    const total = meant.reduce((sum, server) => sum + server.plan.weight, 0);
+    for (const server of meant) if (total > 0) server.fairRequests += (this.begunInPool * server.plan.weight) / total;
+    this.begunInPool = 0;
   }
 
   ended(server: Server, now: number): void {
@@ -61,6 +72,10 @@ export class Measures {
     this.latencies[request] = now - arrivedMs;
     this.lastServers[request] = server.index;
     if (arrivedMs >= this.scenario.warmUpMs) this.answers++;
+  }
+
+  missed(request: number, server: Server): void {
+    if (this.arrivals.timesMs[request]! >= this.scenario.warmUpMs) server.misses++;
   }
 
   retried(request: number): void {
@@ -79,8 +94,7 @@ export class Measures {
   }
 
   result(servers: readonly Server[], world: World): PolicyResult {
-    const { durationMs } = this.scenario;
-    for (const server of servers) if (server.isInPool) server.presentMs += durationMs - server.sinceMs;
+    this.poolChanges(servers);
     const total = servers.reduce((sum, server) => sum + server.requests, 0);
     const endpoints = servers.map((server) => this.endpoint(server, total));
     const { moves } = world;
@@ -94,7 +108,8 @@ export class Measures {
       imbalance: imbalanceOf(servers),
       busiest: Math.max(0, ...endpoints.map((endpoint) => endpoint.share)),
       inFlightMax: Math.max(0, ...endpoints.map((endpoint) => endpoint.inFlightMax)),
-      keysMoved: world.hasKeys ? Math.max(0, ...moves.map((move) => move.moved / move.keys)) : null,
+      misses: total === 0 ? 0 : servers.reduce((sum, server) => sum + server.misses, 0) / total,
+      keysMoved: world.hasKeys && moves.length > 0 ? Math.max(0, ...moves.map((move) => move.moved / move.keys)) : null,
       moves,
       endpoints,
       series: this.series(servers),
@@ -111,7 +126,7 @@ export class Measures {
       errors: server.errors,
       inFlightMax: server.inFlightMax,
       latency: this.latency(server.index),
-      utilization: concurrency === 0 || server.presentMs === 0 ? 0 : server.busyMs / (concurrency * server.presentMs),
+      utilization: concurrency === 0 ? 0 : server.busyMs / (concurrency * this.scenario.durationMs),
     };
   }
 
@@ -158,12 +173,8 @@ export class Measures {
   }
 }
 
-/** Most requests for its weight and its time in the pool, over the mean. Backups and endpoints without weight are not meant to have any. */
+/** Most requests over what would have been fair. */
 function imbalanceOf(servers: readonly Server[]): number {
-  const meant = servers.filter((server) => server.plan.weight > 0 && !server.plan.backup && server.presentMs > 0);
-  const duty = (server: Server) => server.plan.weight * server.presentMs;
-  const requests = meant.reduce((sum, server) => sum + server.requests, 0);
-  const duties = meant.reduce((sum, server) => sum + duty(server), 0);
-  if (requests === 0) return 1;
-  return Math.max(...meant.map((server) => server.requests / duty(server))) / (requests / duties);
+  const ratios = servers.filter((server) => server.fairRequests >= 1).map((server) => server.requests / server.fairRequests);
+  return Math.max(1, ...ratios);
 }

@@ -15,15 +15,20 @@ const columns: readonly { head: string; metric: MetricName }[] = [
   { head: 'busiest', metric: 'busiest' },
   { head: 'in flight', metric: 'inFlightMax' },
   { head: 'keys moved', metric: 'keysMoved' },
+  { head: 'misses', metric: 'misses' },
 ];
+
+const optional: ReadonlySet<MetricName> = new Set(['keysMoved', 'misses']);
 
 export function reportTable(report: Report): string {
   const { title, seed, durationMs, requests, results, checks } = report;
+  // A column that says nothing of any policy is left out.
+  const told = columns.filter(({ metric }) => !optional.has(metric) || results.some((r) => (metricOf(r, metric) ?? 0) > 0));
   const parts = [
     `${title === '' ? '' : `${title}\n`}${requests} requests in ${msText(durationMs)}, seed ${seed}\n`,
     grid([
-      ['policy', ...columns.map(({ head }) => head)],
-      ...results.map((r) => [r.policy, ...columns.map(({ metric }) => metricText(metric, metricOf(r, metric)))]),
+      ['policy', ...told.map(({ head }) => head)],
+      ...results.map((r) => [r.policy, ...told.map(({ metric }) => metricText(metric, metricOf(r, metric)))]),
     ]),
     ...results.map(endpointTable),
   ];

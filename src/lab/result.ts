@@ -13,13 +13,15 @@ export interface PolicyResult {
   errors: ErrorCounts;
   retries: number;
   latency: Latency;
-  /** The most one endpoint was given, over the mean, by weight and by the time it was in the pool. */
+  /** The most one endpoint was given over its fair share: by weight, among those that were ready at the time. At least 1. */
   imbalance: number;
   /** Share of all requests that the busiest endpoint was given. */
   busiest: number;
   /** Most requests in flight on one endpoint at any time. */
   inFlightMax: number;
-  /** Largest share of the keys that one change of the pool moved; null: the policy does not look at keys. */
+  /** Share of the requests whose key the endpoint did not have. */
+  misses: number;
+  /** Largest share of the keys that one change of the pool moved; null: no change, or a policy that does not look at keys. */
   keysMoved: number | null;
   moves: Move[];
   endpoints: EndpointResult[];
@@ -65,7 +67,7 @@ export interface EndpointResult {
   errors: number;
   inFlightMax: number;
   latency: Latency;
-  /** Share of its places that were at work, 0 when it has no limit. */
+  /** Share of its places that were at work over the whole of the scenario, 0 when it has no limit. */
   utilization: number;
 }
 
@@ -105,6 +107,7 @@ export function metricOf(result: PolicyResult, metric: MetricName): number | nul
       return result.requests === 0 ? 0 : result.errors.all / result.requests;
     case 'imbalance':
     case 'busiest':
+    case 'misses':
     case 'keysMoved':
     case 'inFlightMax':
       return result[metric];

@@ -8,6 +8,7 @@
  * What is left out: the time of the balancer itself, of the network and of opening connections.
  */
 import { NONE } from '../balance/balance.ts';
+import { assert } from '../base/assert.ts';
 import { fault } from '../base/faults.ts';
 import { Prng } from '../base/prng.ts';
 import { admin } from '../state/doors.ts';
@@ -113,6 +114,7 @@ class Run {
       else if (this.checks.nextMs === next) this.check(this.servers[this.checks.take()]!, next);
       else this.arrives(this.arrived++, next);
     }
+    for (const server of this.servers) assert(this.world.control.inFlight(server.slot) === 0, 'what was begun was ended');
     return this.measures.result(this.servers, this.world);
   }
 
@@ -178,7 +180,9 @@ class Run {
     const { p50Ms, p99Ms } = server.service;
     const recorded = recordedMs === null ? -1 : recordedMs[request]!;
     const base = recorded >= 0 ? recorded : p50Ms * Math.exp((Math.log(p99Ms / p50Ms) / Z99) * normals[request]!);
-    return base * costs[request]! * server.timesSlower;
+    const missMs = server.missMs(this.arrivals.keys[request]!);
+    if (missMs > 0) this.measures.missed(request, server);
+    return base * costs[request]! * server.timesSlower + missMs;
   }
 
   private workEnds(now: number): void {
@@ -188,7 +192,8 @@ class Run {
     const server = this.servers[place]!;
     this.places[request] = NOBODY;
     server.running--;
-    server.busyMs += this.workMs[request]!;
+    // What is finished after the end of the scenario was at work up to the end.
+    server.busyMs += Math.max(0, Math.min(now, this.scenario.durationMs) - (now - this.workMs[request]!));
     if (this.states[request] === OPEN) {
       this.ends(request, server, now, fault.none, 200);
       this.states[request] = CLOSED;
@@ -237,7 +242,8 @@ class Run {
   private addServer(endpoint: EndpointPlan, now: number): Server {
     const { pool, service } = this.scenario;
     const model: ServiceModel = service.get(endpoint.address)!;
-    const server = new Server(this.servers.length, endpoint, this.world.claim(endpoint.address), model, now);
+    const keys = this.arrivals.hashes.length;
+    const server = new Server(this.servers.length, endpoint, this.world.claim(endpoint.address), model, keys);
     this.servers.push(server);
     this.bySlot[server.slot] = server;
     this.verdicts.push(this.parts.newVerdict(this.world.control.health(server.slot), now));
@@ -266,6 +272,8 @@ class Run {
     control.setAdmin(server.slot, toAdmin);
     const isReady = control.isReady(server.slot);
     if (wasReady === isReady) return;
+    this.measures.poolChanges(this.servers);
+    server.isReady = isReady;
     const what = isReady ? 'back' : toAdmin === admin.ready ? 'down' : 'drained';
     this.world.noteMove(now, `${server.plan.address} ${what}`, isReady ? NONE : server.slot);
   }
@@ -275,6 +283,7 @@ class Run {
     const now = event.atMs;
     if (event.kind === 'surge') return;
     if (event.kind === 'add') {
+      this.measures.poolChanges(this.servers);
       const server = this.addServer(event.endpoint, now);
       world.plan(this.servers.filter((other) => other.isInPool));
       world.noteMove(now, `${server.plan.address} added`, NONE);
@@ -299,7 +308,8 @@ class Run {
         break;
       case 'remove':
         server.isInPool = false;
-        server.presentMs += now - server.sinceMs;
+        this.measures.poolChanges(this.servers);
+        server.isReady = false;
         world.plan(this.servers.filter((other) => other.isInPool));
         world.noteMove(now, `${server.plan.address} removed`, server.slot);
         break;

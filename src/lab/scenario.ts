@@ -60,6 +60,8 @@ export interface ServiceModel {
   concurrency: number;
   /** Requests that may wait there; one more is answered 503. 0 = no limit. */
   queueMax: number;
+  /** The first request for a key takes so much longer: a cache per endpoint without limit, lost with its process. 0 = no cache. */
+  missMs: number;
 }
 
 /** A share of the requests that costs so many times as much as the others. */
@@ -98,6 +100,7 @@ export const metricNames = Object.freeze([
   'errors',
   'imbalance',
   'busiest',
+  'misses',
   'keysMoved',
   'inFlightMax',
 ] as const);
@@ -111,6 +114,7 @@ export const metricUnits: Readonly<Record<MetricName, 'ms' | 'share' | 'number'>
   errors: 'share',
   imbalance: 'number',
   busiest: 'share',
+  misses: 'share',
   keysMoved: 'share',
   inFlightMax: 'number',
 });

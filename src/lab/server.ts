@@ -13,6 +13,8 @@ export class Server {
   readonly service: ServiceModel;
   isAlive = true;
   isInPool = true;
+  /** May be given work: what the balancer thinks. */
+  isReady = true;
   /** Set by events. */
   slowTimes = 1;
   /** Requests at work, and those that wait: a list linked through the run. */
@@ -30,21 +32,24 @@ export class Server {
   // Measured.
   requests = 0;
   errors = 0;
+  misses = 0;
   inFlightMax = 0;
   /** Time its places were at work. */
   busyMs = 0;
-  sinceMs: number;
-  /** Time in the pool, up to the last time it left. */
-  presentMs = 0;
+  /** What would have been its requests by weight among those that were ready at the time. */
+  fairRequests = 0;
   readonly requestsBySpan = new Float64Array(SPANS);
   readonly inFlightBySpan = new Float64Array(SPANS);
 
-  constructor(index: number, plan: EndpointPlan, slot: number, service: ServiceModel, nowMs: number) {
+  /** 1 = this key was asked for since the process started; null when that makes no difference. */
+  private readonly warm: Uint8Array | null;
+
+  constructor(index: number, plan: EndpointPlan, slot: number, service: ServiceModel, keys: number) {
     this.index = index;
     this.plan = plan;
     this.slot = slot;
     this.service = service;
-    this.sinceMs = nowMs;
+    this.warm = service.missMs > 0 ? new Uint8Array(keys) : null;
   }
 
   get hasFreePlace(): boolean {
@@ -59,6 +64,14 @@ export class Server {
 
   get timesSlower(): number {
     return this.service.slower * this.slowTimes;
+  }
+
+  /** What it takes to get what is kept under a key, if this process has not got it yet. */
+  missMs(key: number): number {
+    const { warm } = this;
+    if (warm === null || warm[key] === 1) return 0;
+    warm[key] = 1;
+    return this.service.missMs;
   }
 
   /** Puts a request at the end of the line; `next` is the link of each request. */
@@ -80,8 +93,9 @@ export class Server {
     return request;
   }
 
-  /** The process dies: nobody is served, nobody waits. */
+  /** The process dies: nobody is served, nobody waits, what it had kept is gone. */
   clear(): void {
+    this.warm?.fill(0);
     this.running = this.waiting = 0;
     this.first = this.last = NOBODY;
   }

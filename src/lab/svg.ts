@@ -86,7 +86,8 @@ function drawn(panel: Panel, seconds: number): string[] {
   }
   for (const share of [0, 0.5, 1]) {
     const label = `${Number((seconds * share).toPrecision(3))}s`;
-    out.push(`<text x="${PANEL_WIDTH * share}" y="${PANEL_HEIGHT + 14}" text-anchor="middle">${label}</text>`);
+    const anchor = share === 1 ? 'end' : 'middle';
+    out.push(`<text x="${PANEL_WIDTH * share}" y="${PANEL_HEIGHT + 14}" text-anchor="${anchor}">${label}</text>`);
   }
   for (const { color, values } of lines) {
     const xOf = (i: number) => Math.round(((i + 0.5) * PANEL_WIDTH) / values.length);
