@@ -21,6 +21,7 @@ import {
   ECANCELED,
   ENOBUFS,
   ENOTCONN,
+  ETIMEDOUT,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
   IORING_CQE_F_MORE,
@@ -82,7 +83,9 @@ export class UringWire implements Wire, TimerOwner {
   /** Bytes were received that nobody will read: closing must not look orderly to the peer (RFC 1122 §4.2.2.13). */
   private hasUnreadDropped: boolean;
   private message: number;
-  private lingerTimer: number;
+  /** While flushing: of FLUSH_STALL_MS. While lingering: of LINGER_MS. */
+  private closeTimer: number;
+  private stallSent: number;
   private peerText: string;
   // Chains in the engine's piece queue: what is to be sent, and what was received and waits for resume().
   private sendFirst: number;
@@ -122,7 +125,8 @@ export class UringWire implements Wire, TimerOwner {
     this.sendErrno = 0;
     this.sendWasCut = false;
     this.message = NO_MESSAGE;
-    this.lingerTimer = 0;
+    this.closeTimer = 0;
+    this.stallSent = 0;
     this.peerText = '';
     this.sendFirst = NO_PIECE;
     this.sendLast = NO_PIECE;
@@ -223,10 +227,20 @@ export class UringWire implements Wire, TimerOwner {
     return this.peerText;
   }
 
-  /** The linger timer: the peer had its time. */
+  /** The peer had its time: to end its half after ours, or to take some of what is being flushed. */
   onTimer(_kind: number): void {
-    this.lingerTimer = 0;
-    this.die(0);
+    this.closeTimer = 0;
+    if (this.hasFin) this.die(0);
+    else if (this.sent > this.stallSent) this.watchFlush();
+    else {
+      this.closing = closeHow.reset;
+      this.die(ETIMEDOUT);
+    }
+  }
+
+  private watchFlush(): void {
+    this.stallSent = this.sent;
+    this.closeTimer = this.engine.setTimer(this.engine.flushStallMs, this, 0);
   }
 
   markDirty(): void {
@@ -251,6 +265,7 @@ export class UringWire implements Wire, TimerOwner {
       this.deliver();
       if (this.phase !== phase.open && this.phase !== phase.ending) return;
     }
+    if (this.phase === phase.ending && this.sendFirst !== NO_PIECE && this.closeTimer === 0) this.watchFlush();
     if (!this.isSending) {
       if (this.sendFirst !== NO_PIECE) this.startSend();
       else if (this.phase === phase.ending || this.wantsFin) {
@@ -370,9 +385,9 @@ export class UringWire implements Wire, TimerOwner {
     this.phase = phase.dying;
     this.errno = errno;
     this.dropKept();
-    if (this.lingerTimer !== 0) {
-      engine.cancelTimer(this.lingerTimer);
-      this.lingerTimer = 0;
+    if (this.closeTimer !== 0) {
+      engine.cancelTimer(this.closeTimer);
+      this.closeTimer = 0;
     }
     this.cancelAll();
     if (fd >= 0) {
@@ -465,7 +480,10 @@ export class UringWire implements Wire, TimerOwner {
         this.die(-result);
         return;
       }
-      if (this.phase === phase.ending) this.lingerTimer = this.engine.setTimer(LINGER_MS, this, 0);
+      if (this.phase === phase.ending) {
+        this.engine.cancelTimer(this.closeTimer);
+        this.closeTimer = this.engine.setTimer(LINGER_MS, this, 0);
+      }
     }
     if (this.phase === phase.ending ? this.end !== END_NONE : this.end === END_TOLD) this.die(0);
   }

@@ -13,8 +13,13 @@ function whyNot(): string | false {
 }
 const skip = whyNot();
 
+const flushStallMs = 300;
 const fixture = (options: Partial<UringOptions>) =>
-  kernelFixture(new UringEngine({ largeCount: 256, smallCount: 512, receiveDepth: 64, ...options }), true);
+  kernelFixture(
+    new UringEngine({ largeCount: 256, smallCount: 512, receiveDepth: 64, flushStallMs, ...options }),
+    true,
+    flushStallMs,
+  );
 
 if (skip === false) {
   conformance('uring', () => fixture({}));

@@ -16,7 +16,16 @@ import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
-import type { AcceptOwner, Acceptor, Address, Engine, TimerOwner, Wire, WireOwner } from '../base/wire.ts';
+import {
+  type AcceptOwner,
+  type Acceptor,
+  type Address,
+  type Engine,
+  FLUSH_STALL_MS,
+  type TimerOwner,
+  type Wire,
+  type WireOwner,
+} from '../base/wire.ts';
 import {
   AF_UNIX,
   EBUSY,
@@ -87,6 +96,8 @@ export interface UringOptions {
   readonly multishotBytes?: number;
   readonly sqEntries?: number;
   readonly cqEntries?: number;
+  /** Another FLUSH_STALL_MS, for tests. */
+  readonly flushStallMs?: number;
 }
 
 const NEEDED = [
@@ -126,6 +137,7 @@ export class UringEngine implements Engine {
   readonly messages: Messages;
   readonly pieces: SendQueue;
   readonly arenaAddress: number;
+  readonly flushStallMs: number;
   /** Bytes after which a multishot receive ends by itself, so that pause() takes hold; 0 where the kernel cannot. */
   readonly multishotBytes: number;
   /** Wires in use. */
@@ -168,6 +180,7 @@ export class UringEngine implements Engine {
     this.arena = openArena(options);
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
+    this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
     this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);

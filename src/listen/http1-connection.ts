@@ -27,6 +27,9 @@ import type { Clients } from './clients.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
 
+/** A closing connection with less than this queued is left to the wire, which gives up on a peer that takes nothing. */
+const FLUSH_FREE_BYTES = 4096;
+
 export class Http1ClientConnection implements ClientStream, WireOwner, MessageSink, TimerOwner {
   sink: RequestSink | null = null;
   readonly address: ClientAddress;
@@ -120,7 +123,10 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
 
   /** The worker leaves: an idle connection that has served goes, others end with their response. */
   cut(): void {
-    if (this.isClosing) return;
+    if (this.isClosing) {
+      this.wire.close(closeHow.reset);
+      return;
+    }
     const { sink } = this;
     this.sink = null;
     this.close(sink === null ? closeHow.flush : closeHow.reset);
@@ -236,14 +242,14 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     while (start < end && !this.isClosing) {
       const taken = this.carry.append(start, end);
       if (taken <= 0) {
-        this.reject(taken < 0 ? fault.overload : fault.headTooLarge, 'head larger than a block');
+        this.badBytes(taken < 0 ? fault.overload : fault.headTooLarge, 'head larger than a block');
         return;
       }
       start += taken;
       const from = this.carry.start;
       const left = this.process(this.carry.block, from, this.carry.end);
       if (!this.carry.consume(left - from)) {
-        this.reject(fault.overload, 'no block free');
+        this.badBytes(fault.overload, 'no block free');
         return;
       }
       if (this.carry.isEmpty && start < end) {
@@ -324,8 +330,11 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   onTimer(): void {
     this.ticket = 0;
     this.ticketMs = Infinity;
-    if (this.isClosing) return;
     const { now } = this.parts.engine;
+    if (this.isClosing) {
+      this.checkFlush(now);
+      return;
+    }
     if (now >= this.deadlineMs) {
       this.onDeadline();
       return;
@@ -371,6 +380,21 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     this.markWriting = isWriting;
     this.markReceived = wire.received;
     this.markSent = wire.sent;
+    this.arm(now + this.rateMs);
+  }
+
+  /** The connection is being closed, and what is queued must still leave at the minimum rate. */
+  private checkFlush(now: number): void {
+    const { wire } = this;
+    if (wire.queued === 0) return;
+    const floor = (this.listener.plan.limits.rateBytesMin * (now - this.markMs)) / 1000;
+    if (wire.sent - this.markSent < floor) wire.close(closeHow.reset);
+    else this.markFlush(now);
+  }
+
+  private markFlush(now: number): void {
+    this.markMs = now;
+    this.markSent = this.wire.sent;
     this.arm(now + this.rateMs);
   }
 
@@ -455,11 +479,13 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private keep(start: number, end: number): void {
     if (this.isClosing) return;
     const taken = this.carry.append(start, end);
-    if (taken < end - start) this.reject(taken < 0 ? fault.overload : fault.headTooLarge, 'head larger than a block');
+    if (taken < end - start) this.badBytes(taken < 0 ? fault.overload : fault.headTooLarge, 'head larger than a block');
   }
 
   private badBytes(faultId: number, detail: string): void {
-    if (this.sink === null) this.reject(faultId, detail);
+    // Answered already: the rest of the request is of no interest.
+    if (this.isResponseDone) this.isDeaf = true;
+    else if (this.sink === null) this.reject(faultId, detail);
     else this.requestFault(faultId, detail);
   }
 
@@ -562,6 +588,7 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     this.isClosing = true;
     this.writer.drop();
     this.clients.unlinkIdle(this);
+    if (how !== closeHow.reset && this.wire.queued > FLUSH_FREE_BYTES) this.markFlush(this.parts.engine.now);
     this.wire.close(how);
   }
 

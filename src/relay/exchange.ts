@@ -255,6 +255,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.isReused = stream.isReused;
     this.leasedMs = this.lastMs = now;
     this.waitedMs += now - this.attemptMs;
+    // HTTP/1.0 may come without Host, HTTP/1.1 may not go without one (RFC 9112 §3.2).
+    if (head.authorityEnd === head.authorityStart) head.setAuthority(this.facts.endpoint);
     if (!stream.sendHead(head, this.wantsUpgrade)) {
       this.dropStream();
       this.settle(fault.overload, -1);
@@ -477,7 +479,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   private arm(): void {
     const due = this.dueMs();
     // A little slack: a timer that fires early looks again, and steady traffic moves no timer at all.
-    if (this.ticketMs <= due) return;
+    if (this.ticket !== 0 && this.ticketMs <= due) return;
     const { engine } = this.relay;
     if (this.ticket !== 0) engine.cancelTimer(this.ticket);
     this.ticketMs = due === Infinity ? engine.now + 10_000 : due;
@@ -563,7 +565,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.hasRequestEndSent = true;
     this.sentMs = this.relay.engine.now;
     this.stream.sendEnd(trailers);
-    if (this.stream !== null && this.leasedMs !== this.sentMs) this.arm();
+    if (this.stream !== null) this.arm();
   }
 
   private pauseClient(): void {
