@@ -22,9 +22,6 @@ import type { UpstreamParts } from './parts.ts';
 
 export const wireState = Object.freeze({ dialing: 0, idle: 1, busy: 2, closed: 3 });
 
-/** A flood of interim responses is a broken endpoint (threats: at most 16, then 502). */
-const INTERIM_MAX = 16;
-
 export class Http1EndpointConnection implements EndpointStream, WireOwner, MessageSink, TimerOwner {
   readonly endpoint: Endpoint;
   state: number = wireState.dialing;
@@ -52,7 +49,6 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   private isHeadSeen = false;
   private isTunnel = false;
   private keepAlive = true;
-  private interims = 0;
 
   constructor(endpoint: Endpoint, parts: UpstreamParts) {
     this.endpoint = endpoint;
@@ -79,7 +75,6 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     this.requests++;
     this.isRequestDone = this.isResponseDone = this.isHeadSeen = this.isTunnel = false;
     this.keepAlive = true;
-    this.interims = 0;
   }
 
   /** Can an idle wire still be trusted, as far as is known without a system call? */
@@ -258,9 +253,6 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     if (head.status >= 200 || head.status === 101) {
       this.isHeadSeen = true;
       this.keepAlive = head.keepAlive && head.framing !== framing.untilClose;
-    } else if (++this.interims > INTERIM_MAX) {
-      this.fail(fault.badResponse, 'more than 16 interim responses');
-      return;
     }
     sink.onResponseHead(head);
     this.parts.heads.give(head);
