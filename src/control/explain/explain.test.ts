@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { parse } from 'yaml';
 import { admin, health } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../state/table.ts';
@@ -278,6 +281,54 @@ describe('the pool', () => {
     const { pool, answer } = explain(plan, door, request, none) as Explanation;
     assert.deepEqual([pool!.pick, answer!.status, answer!.reason], [null, 503, 'destination_unavailable']);
   });
+});
+
+describe('the examples', () => {
+  const folder = join(import.meta.dirname, '../../../examples');
+  interface Expected {
+    request: string;
+    headers?: Record<string, string>;
+    client?: string;
+    listener?: string;
+    expect: { route?: string; pool?: string; path?: string; status?: number; location?: string };
+  }
+  let count = 0;
+  for (const file of globSync('*.yaml', { cwd: folder }).sort()) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    const { tests = [] } = parse(text) as { tests?: Expected[] };
+    count += tests.length;
+    test(`${file}: every test is explained as it is expected`, { skip: tests.length === 0 }, () => {
+      const example = parseConfig(text, file, {}).plan!;
+      const parts = offlineParts(example);
+      for (const { request, headers = {}, client, listener, expect } of tests) {
+        const [method, url] = request.split(' ') as [string, string];
+        // Where no listener is named, the test means the first.
+        const asked = made(url, {
+          method,
+          headers: Object.entries(headers),
+          client,
+          listener: listener ?? example.listeners[0]!.name,
+        });
+        // A split is not the subject here: any of its pools will do.
+        const explained = [0, 2 ** 31, 2 ** 32 - 1].map((random) => {
+          return explain(parts.plan, parts.table, { ...asked, random }, none) as Explanation;
+        });
+        const [{ routes, sends, answer }] = explained as [Explanation];
+        const taken = routes.find(({ verdict }) => verdict === 'taken')?.name ?? 'none';
+        if (expect.route !== undefined) assert.equal(taken, expect.route, request);
+        if (expect.pool !== undefined)
+          assert.ok(
+            explained.some(({ pool }) => pool?.name === expect.pool),
+            request,
+          );
+        if (expect.path !== undefined)
+          assert.equal(sends!.target.replace(expect.path.includes('?') ? '' : /\?.*/, ''), expect.path);
+        if (expect.status !== undefined) assert.equal(answer!.status, expect.status, request);
+        if (expect.location !== undefined) assert.equal(answer!.location, expect.location, request);
+      }
+    });
+  }
+  test('have tests', () => assert.ok(count > 5, String(count)));
 });
 
 test('explaining changes nothing in the table', () => {

@@ -1,0 +1,203 @@
+/**
+ * Harm prevented: an operator takes an endpoint out and requests fail, or the command says "safe to stop" and it is not; a weight that is not kept;
+ * an order that a reload or a restart forgets; an explanation of something else than what happens.
+ */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { type CommandResult, command } from '../support/command.ts';
+import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
+import { describeLoad, failed, Load } from '../support/load.ts';
+import { isAlive } from '../support/system.ts';
+import { until } from '../support/wait.ts';
+import { get, simpleConfig, Weir, type WeirConfig, type WeirOptions } from '../support/weir.ts';
+
+describe('a running instance', () => {
+  let endpoints: KeyedEndpoint[];
+  let weir: Weir;
+  let options: WeirOptions;
+  /** Killed on purpose; what they left is cleaned up at the end. */
+  const killed: Weir[] = [];
+
+  const configOf = (ports: { web: number; admin: number }, used = endpoints): WeirConfig =>
+    simpleConfig(
+      ports,
+      used.map(({ address }) => address),
+      {
+        pool: { balance: 'round-robin' },
+        top: {
+          routes: [
+            { name: 'items', path: '/v1/*', to: 'pool', rewrite: { stripPrefix: '/v1' } },
+            { name: 'post', path: '/keyed/*', method: 'POST', to: 'pool' },
+          ],
+        },
+      },
+    );
+  const ports = (): { web: number; admin: number } => ({ web: weir.port, admin: weir.adminPort });
+  const order = (...words: string[]): Promise<CommandResult> => command(...words, '-a', `127.0.0.1:${weir.adminPort}`);
+  const named = (index: number): string => `pool/${endpoints[index]!.address}`;
+
+  async function done(...words: string[]): Promise<CommandResult> {
+    const result = await order(...words);
+    assert.equal(result.code, 0, `weir ${words.join(' ')}: ${result.code}\n${result.err}${result.out}`);
+    return result;
+  }
+
+  before(async () => {
+    endpoints = await KeyedEndpoint.startMany(4);
+    options = { workers: 2, config: (own) => configOf(own) };
+    weir = await Weir.start(options);
+  });
+  after(async () => {
+    await weir?.stop();
+    for (const old of killed) await old.kill();
+    for (const endpoint of endpoints ?? []) await endpoint.kill();
+  });
+  beforeEach(async () => {
+    const { items } = JSON.parse((await weir.admin('/api/v1/endpoints')).body) as {
+      items: { pool: string; address: string; status: { state: string }; weightPercent: number }[];
+    };
+    for (const { pool, address, status, weightPercent } of items) {
+      if (status.state !== 'ready') await done('ready', `${pool}/${address}`);
+      if (weightPercent !== 100) await done('set', `${pool}/${address}`, 'weight=100%');
+    }
+  });
+
+  test('explains each next request before it is made: the same endpoint, the same path', async () => {
+    for (let i = 0; i < 4; i++) {
+      const { out } = await done('explain', 'GET', `http://127.0.0.1:${weir.port}/v1/keyed/a/${i}?q`, '--json');
+      const explained = JSON.parse(out) as {
+        routes: { name: string; verdict: string; missed: string[] }[];
+        rewrite: { to: string };
+        pool: { pick: string };
+      };
+      const { headers } = await fetch(`http://127.0.0.1:${weir.port}/v1/keyed/a/${i}?q`);
+      const went = endpoints.find(({ name }) => name === headers.get('x-endpoint'));
+      assert.equal(explained.pool.pick, went?.address, `request ${i}`);
+      assert.equal(explained.rewrite.to, `/keyed/a/${i}?q`);
+      assert.deepEqual(
+        explained.routes.map(({ name, verdict, missed }) => [name, verdict, missed]),
+        [
+          ['post', 'missed', ['path /keyed/*', 'method POST']],
+          ['items', 'taken', []],
+          ['listener/web', 'also fits', []],
+        ],
+      );
+    }
+  });
+
+  test('an endpoint is drained, declared safe and killed under load, and no request fails', async () => {
+    const victim = await KeyedEndpoint.start('victim');
+    await weir.reload(configOf(ports(), [...endpoints, victim]));
+    const loads = [
+      new Load({ port: weir.port, connections: 16, rate: 500, seed: 1 }),
+      new Load({ port: weir.port, connections: 4, rate: 100, kind: 'mixed', sizeMax: 60_000, splits: true, seed: 2 }),
+      new Load({ port: weir.port, connections: 4, rate: 100, requestsPerConnection: 1, seed: 3 }),
+    ];
+    try {
+      await loads[0]!.more(200);
+      assert.ok((await victim.stats()).requests > 0, 'it had its share before');
+      const { out } = await done(
+        'drain',
+        `pool/${victim.address}`,
+        '--wait',
+        '--timeout',
+        '20s',
+        '--reason',
+        'deploy 7',
+        '--json',
+      );
+      const { inFlight, isDone, status } = JSON.parse(out);
+      assert.deepEqual([inFlight, isDone, status.state, status.reason], [0, true, 'drain', 'deploy 7']);
+      const { requests } = await victim.stats();
+      await loads[0]!.more(200);
+      assert.equal((await victim.stats()).requests, requests, 'it gets nothing any more');
+      await victim.kill();
+      await loads[0]!.more(300);
+      for (const load of loads) {
+        const result = await load.stop();
+        assert.equal(failed(result), 0, describeLoad(result));
+      }
+    } finally {
+      for (const load of loads) load.kill();
+      await victim.kill();
+      await weir.reload(configOf(ports()));
+    }
+  });
+
+  test('a drain waits for the request that is under way, and 8 says that it took too long', async () => {
+    // It goes to the first, because the others drain.
+    for (const index of [1, 2, 3]) await done('drain', named(index));
+    const slow = get(weir.port, '/slow/2500');
+    await until('the endpoint to have it', async () => {
+      const { items } = JSON.parse((await weir.admin('/api/v1/endpoints')).body) as {
+        items: { address: string; inFlight: number }[];
+      };
+      return items.find(({ address }) => address === endpoints[0]!.address)!.inFlight === 1;
+    });
+    const early = await order('drain', named(0), '--wait', '--timeout', '300ms');
+    assert.equal(early.code, 8, early.out);
+    assert.match(early.out, /still 1 in flight/);
+    assert.match(early.err, /has no other endpoint that takes requests/);
+    assert.equal((await get(weir.port, '/keyed/a/1')).status, 503, 'all endpoints drain');
+    const late = await done('drain', named(0), '--wait', '--timeout', '20s');
+    assert.match(late.out, /is safe to stop/);
+    assert.deepEqual(await slow, { status: 200, body: 'e0\n' }, 'it was answered in full');
+  });
+
+  test('half the weight is half the requests', async () => {
+    await done('set', named(0), 'weight=50%', '--reason', 'canary');
+    const result = await new Load({ port: weir.port, connections: 8, requests: 700 }).done(20_000);
+    assert.equal(result.counts.ok, 700, describeLoad(result));
+    // 1 : 2 : 2 : 2; two workers that pick at once may take the same turn.
+    for (const [name, share] of [
+      ['e0', 100],
+      ['e1', 200],
+      ['e2', 200],
+      ['e3', 200],
+    ] as const)
+      assert.ok(Math.abs(result.byEndpoint[name]! - share) <= share * 0.15 + 5, JSON.stringify(result.byEndpoint));
+    const { out } = await done('get', 'endpoints', 'pool');
+    assert.match(out, new RegExp(`^${named(0)} .* 1 x 50% .* weight: canary$`, 'm'));
+  });
+
+  test('maintenance keeps an endpoint out over a reload, with its reason and time, until it is ready again', async () => {
+    await done('maint', named(1), '--reason', 'disk is full');
+    const statusOf = async () => JSON.parse((await done('get', 'endpoint', named(1), '--json')).out).status;
+    const before = await statusOf();
+    assert.deepEqual([before.state, before.reason], ['maint', 'disk is full']);
+    await weir.reload(configOf(ports()));
+    assert.deepEqual(await statusOf(), before);
+    const { requests } = await endpoints[1]!.stats();
+    const without = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    assert.equal(without.counts.ok, 100, describeLoad(without));
+    assert.equal((await endpoints[1]!.stats()).requests, requests);
+    assert.match((await done('status')).out, new RegExp(`^${named(1)} +maint .* disk is full$`, 'm'));
+    assert.match((await done('explain', `http://127.0.0.1:${weir.port}/`)).out, /maint .*\(disk is full\)/);
+    await done('ready', named(1), '--wait');
+    const with4 = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    assert.ok(with4.byEndpoint['e1']! > 10, JSON.stringify(with4.byEndpoint));
+  });
+
+  test('what is not there is 6, and nobody there is 5', async () => {
+    assert.equal((await order('drain', 'pool/10.0.0.9:1')).code, 6);
+    assert.equal((await order('get', 'pools', 'nope')).code, 6);
+    assert.equal((await command('status', '-a', `unix:${weir.folder}/no.sock`)).code, 5);
+    assert.equal((await order('set', named(0), 'weight=50')).code, 2);
+  });
+
+  test('a drain outlives the process that took the order', async () => {
+    await done('drain', named(2), '--wait', '--timeout', '10s');
+    const { requests } = await endpoints[2]!.stats();
+    const [old, own] = [weir, ports()];
+    const workers = old.workers;
+    old.signal('SIGKILL');
+    await old.exited;
+    killed.push(old);
+    weir = await Weir.start({ ...options, ports: own, folder: old.folder });
+    await until('the workers of the first to have left', () => workers.every((pid) => !isAlive(pid)), 15_000, 20);
+    const result = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    assert.equal(result.counts.ok, 100, describeLoad(result));
+    assert.equal((await endpoints[2]!.stats()).requests, requests, 'it still gets nothing');
+    assert.equal(JSON.parse((await done('get', 'endpoint', named(2), '--json')).out).status.state, 'drain');
+  });
+});
