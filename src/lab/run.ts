@@ -307,8 +307,8 @@ class Run {
         this.changes(server, now, world.control.health(server.slot), admin.drain);
         break;
       case 'remove':
-        server.isInPool = false;
         this.measures.poolChanges(this.servers);
+        server.isInPool = false;
         server.isReady = false;
         world.plan(this.servers.filter((other) => other.isInPool));
         world.noteMove(now, `${server.plan.address} removed`, server.slot);

@@ -1,0 +1,332 @@
+/** The simulator held to what is known without it: queueing theory, the events of a scenario, and itself. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { health } from '../state/doors.ts';
+import type { ActiveHealthPlan, EndpointPlan } from '../state/plan.ts';
+import {
+  type PolicyChoice,
+  type PolicyResult,
+  reportJson,
+  reportSvg,
+  reportTable,
+  type Scenario,
+  type ServiceModel,
+  simulate,
+  TooManyRequests,
+} from './lab.ts';
+
+const PLAIN: ServiceModel = { p50Ms: 10, p99Ms: 10, slower: 1, concurrency: 0, queueMax: 0, missMs: 0 };
+const CHECKED = { intervalMs: 1000, timeoutMs: 500, rise: 2, fall: 3, jitter: 0, port: 0, type: 'tcp' } as ActiveHealthPlan;
+
+/** Counts in a row, as the product's; one pass admits what was never up. */
+const parts = {
+  newVerdict: (state: number) => {
+    let streak = 0;
+    let last: boolean | null = null;
+    const verdict = {
+      state,
+      take(passed: boolean, rise: number, fall: number): boolean {
+        streak = passed === last ? streak + 1 : 1;
+        last = passed;
+        const to = passed ? health.up : health.down;
+        if (verdict.state === to || streak < (passed ? rise : fall)) return false;
+        verdict.state = to;
+        return true;
+      },
+    };
+    return verdict;
+  },
+};
+
+const address = (i: number): string => `10.0.0.${i + 1}:80`;
+const endpoint = (i: number, weight = 1): EndpointPlan => ({
+  slot: -1,
+  address: address(i),
+  resolved: null,
+  weight,
+  backup: false,
+  zone: null,
+  requestsMax: 0,
+});
+const policy = (algorithm: 'round-robin' | 'power-of-two' | 'least-requests' | 'random' | 'maglev'): PolicyChoice => ({
+  label: algorithm,
+  kind: 'policy',
+  algorithm,
+  options: {},
+});
+
+function scenarioOf(
+  endpoints: number,
+  more: Partial<Scenario> & { model?: Partial<ServiceModel>; active?: ActiveHealthPlan } = {},
+): Scenario {
+  const { model, active = null, ...rest } = more;
+  const plans = Array.from({ length: endpoints }, (_, i) => endpoint(i));
+  return {
+    title: '',
+    seed: 1,
+    durationMs: 20_000,
+    warmUpMs: 0,
+    workers: 2,
+    pool: {
+      id: -1,
+      name: 'web',
+      source: '',
+      endpoints: plans,
+      balance: { algorithm: 'round-robin' },
+      health: { active },
+      connections: { idleMax: 1, idleMs: 1, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 1, queueMs: 1 },
+    } as Scenario['pool'],
+    traffic: { kind: 'made', ratePerSecond: 500, arrivals: 'poisson', keys: { kind: 'uniform', count: 1000 } },
+    service: new Map(Array.from({ length: endpoints + 3 }, (_, i) => [address(i), { ...PLAIN, ...model }])),
+    cost: { heavyShare: 0, times: 1 },
+    timeoutMs: 30_000,
+    attempts: 2,
+    events: [],
+    policies: [policy('round-robin')],
+    expectations: [],
+    ...rest,
+  };
+}
+
+const made = (ratePerSecond: number, arrivals: 'poisson' | 'constant' = 'poisson'): Scenario['traffic'] => ({
+  kind: 'made',
+  ratePerSecond,
+  arrivals,
+  keys: { kind: 'uniform', count: 1000 },
+});
+const only = (scenario: Scenario): PolicyResult => simulate(scenario, parts).results[0]!;
+const begunAfter = (result: PolicyResult, index: number, fromMs: number): number => {
+  const { requests, spanMs } = result.series;
+  return requests[index]!.slice(Math.ceil(fromMs / spanMs)).reduce((sum, count) => sum + count, 0);
+};
+
+test('the same scenario gives the same report to the last digit, another seed another one', () => {
+  const scenario = scenarioOf(3, { policies: [policy('power-of-two'), policy('random')], model: { p99Ms: 50, concurrency: 2 } });
+  const first = reportJson(simulate(scenario, parts));
+  assert.equal(reportJson(simulate(scenario, parts)), first);
+  assert.notEqual(reportJson(simulate({ ...scenario, seed: 2 }, parts)), first);
+});
+
+test('one server with constant service times waits as Pollaczek and Khinchine say', () => {
+  // M/D/1 at a load of 0.8: the mean wait is 0.8 / (2 * 0.2) of a service time, so 20 ms, and 10 ms of service.
+  const result = only(scenarioOf(1, { durationMs: 600_000, traffic: made(80), model: { concurrency: 1 } }));
+  assert.ok(Math.abs(result.latency.mean - 30) < 1.5, `${result.latency.mean}`);
+  assert.ok(Math.abs(result.endpoints[0]!.utilization - 0.8) < 0.01, `${result.endpoints[0]!.utilization}`);
+});
+
+test('several places share one line: half the load of M/D/1 on each of two, and far less of a wait', () => {
+  const one = only(scenarioOf(1, { durationMs: 200_000, traffic: made(80), model: { concurrency: 1 } }));
+  const two = only(scenarioOf(1, { durationMs: 200_000, traffic: made(160), model: { concurrency: 2 } }));
+  assert.ok(two.latency.mean < one.latency.mean && two.latency.mean > 10);
+});
+
+test('without a limit service times have the quantiles that were asked for', () => {
+  const { latency } = only(scenarioOf(2, { durationMs: 100_000, model: { p50Ms: 8, p99Ms: 60 } }));
+  assert.ok(Math.abs(latency.p50 - 8) < 0.2, `${latency.p50}`);
+  assert.ok(Math.abs(latency.p99 - 60) < 3, `${latency.p99}`);
+});
+
+test('all policies see the same requests at the same times', () => {
+  const { results, requests } = simulate(
+    scenarioOf(3, { policies: [policy('random'), policy('least-requests'), policy('maglev')] }),
+    parts,
+  );
+  for (const result of results) {
+    assert.equal(result.requests, requests);
+    const begun = result.series.requests.reduce((sums, values) => sums.map((sum, i) => sum + values[i]!), new Float64Array(60));
+    const expected = results[0]!.series.requests.reduce(
+      (sums, values) => sums.map((sum, i) => sum + values[i]!),
+      new Float64Array(60),
+    );
+    assert.deepEqual(begun, expected, result.policy);
+    assert.equal(result.answered, requests);
+  }
+});
+
+test('constant arrivals are even, and a surge multiplies the rate from its begin to its end', () => {
+  const scenario = scenarioOf(1, {
+    durationMs: 60_000,
+    traffic: made(100, 'constant'),
+    events: [{ atMs: 20_000, kind: 'surge', times: 3, forMs: 10_000 }],
+  });
+  const counts = only(scenario).series.requests[0]!;
+  for (let second = 0; second < 60; second++) {
+    const expected = second >= 20 && second < 30 ? 300 : 100;
+    assert.ok(Math.abs(counts[second]! - expected) <= 1, `second ${second}: ${counts[second]}`);
+  }
+});
+
+test('round robin is even over all workers, because they share the table', () => {
+  const result = only(scenarioOf(3, { workers: 5 }));
+  assert.ok(result.imbalance < 1.001, `${result.imbalance}`);
+});
+
+test('weights are honoured', () => {
+  const scenario = scenarioOf(2);
+  scenario.pool.endpoints[0] = endpoint(0, 3);
+  const result = only(scenario);
+  assert.ok(Math.abs(result.endpoints[0]!.share - 0.75) < 0.001);
+  assert.ok(result.imbalance < 1.01);
+});
+
+test('a killed endpoint is noticed after its checks failed in a row, and until then its requests are tried elsewhere', () => {
+  const scenario = scenarioOf(3, { active: CHECKED, events: [{ atMs: 5000, kind: 'kill', address: address(1) }] });
+  const result = only(scenario);
+  assert.equal(result.errors.all, 0);
+  assert.ok(result.retries > 300, `${result.retries} tries again`);
+  assert.ok(begunAfter(result, 1, 5400) > 0, 'nobody knows at once');
+  assert.equal(begunAfter(result, 1, 8400), 0, 'three checks of one second each');
+});
+
+test('with one attempt the same requests fail instead', () => {
+  const scenario = scenarioOf(3, { active: CHECKED, attempts: 1, events: [{ atMs: 5000, kind: 'kill', address: address(1) }] });
+  const result = only(scenario);
+  assert.ok(result.errors.refused > 300);
+  assert.equal(result.errors.refused, result.errors.all);
+  assert.equal(result.answered + result.errors.all, result.requests);
+  assert.equal(result.endpoints[1]!.errors, result.errors.refused);
+});
+
+test('without checks a dead endpoint is asked to the end', () => {
+  const result = only(scenarioOf(2, { events: [{ atMs: 5000, kind: 'kill', address: address(1) }] }));
+  assert.ok(begunAfter(result, 1, 19_000) > 0);
+});
+
+test('what a killed endpoint had in flight is reset and tried again; when nobody is left it is an error', () => {
+  const kills = [0, 1].map((i) => ({ atMs: 10_000 + i, kind: 'kill' as const, address: address(i) }));
+  const result = only(scenarioOf(2, { active: CHECKED, model: { p50Ms: 200, p99Ms: 200 }, events: kills }));
+  assert.ok(result.errors.refused > 0);
+  assert.ok(result.errors.noEndpoint > 0, 'both are down after three checks');
+  assert.equal(result.answered + result.errors.all, result.requests);
+});
+
+test('a restored endpoint gets work again', () => {
+  const events: Scenario['events'] = [
+    { atMs: 3000, kind: 'kill', address: address(0) },
+    { atMs: 12_000, kind: 'restore', address: address(0) },
+  ];
+  const result = only(scenarioOf(2, { active: CHECKED, events, policies: [policy('maglev')] }));
+  assert.ok(begunAfter(result, 0, 15_000) > 0);
+  assert.deepEqual(
+    result.moves.map(({ what }) => what),
+    [`${address(0)} down`, `${address(0)} back`],
+  );
+  assert.equal(result.moves[0]!.moved, result.moves[0]!.needed);
+});
+
+test('a drained and a removed endpoint get nothing more, an added one its share', () => {
+  const events: Scenario['events'] = [
+    { atMs: 5000, kind: 'drain', address: address(0) },
+    { atMs: 6000, kind: 'remove', address: address(1) },
+    { atMs: 10_000, kind: 'add', endpoint: endpoint(3) },
+  ];
+  const result = only(scenarioOf(3, { events }));
+  assert.equal(begunAfter(result, 0, 5001), 0);
+  assert.equal(begunAfter(result, 1, 6001), 0);
+  const [second, added] = [begunAfter(result, 2, 10_001), begunAfter(result, 3, 10_001)];
+  assert.ok(Math.abs(second - added) <= 2, `${second} and ${added}`);
+  assert.equal(result.errors.all, 0);
+  assert.ok(result.imbalance < 1.01, 'by the time each was there it was even');
+});
+
+test('a slow endpoint is slow from its time on', () => {
+  const result = only(scenarioOf(1, { events: [{ atMs: 10_000, kind: 'slow', address: address(0), times: 7 }] }));
+  assert.equal(result.series.p50[20], 10);
+  assert.equal(Math.round(result.series.p50[40]!), 70);
+});
+
+test('a request waits for its timeout and no longer, and the endpoint is none the wiser', () => {
+  // Twice as many as it can serve.
+  const result = only(scenarioOf(1, { traffic: made(200), model: { concurrency: 1 }, timeoutMs: 300 }));
+  assert.ok(result.errors.timeout > 1000);
+  assert.ok(result.latency.max <= 300.001, `${result.latency.max}`);
+  assert.ok(result.endpoints[0]!.utilization > 0.98);
+  assert.equal(result.answered + result.errors.all, result.requests);
+});
+
+test('a full line at the endpoint answers 503, and nothing waits longer than the line', () => {
+  const result = only(scenarioOf(1, { traffic: made(200), model: { concurrency: 1, queueMax: 5 } }));
+  assert.ok(result.errors.queueFull > 1000);
+  assert.equal(result.errors.queueFull, result.errors.all);
+  assert.ok(result.latency.max <= 60.001, '5 before it and itself');
+  assert.equal(result.inFlightMax, 7, 'those, and the one that is turned away at once');
+});
+
+test('a heavy request costs as many times as it was said to', () => {
+  const result = only(scenarioOf(1, { cost: { heavyShare: 0.02, times: 50 } }));
+  assert.equal(Math.round(result.latency.p50), 10);
+  assert.equal(Math.round(result.latency.p99), 500);
+});
+
+test('a modulo hash moves nine keys of ten, Maglev one of ten, and a policy without keys has none', () => {
+  const { results } = simulate(
+    scenarioOf(10, {
+      events: [{ atMs: 5000, kind: 'remove', address: address(4) }],
+      traffic: { kind: 'made', ratePerSecond: 100, arrivals: 'poisson', keys: { kind: 'uniform', count: 20_000 } },
+      policies: [{ label: 'modulo-hash', kind: 'modulo-hash' }, policy('maglev'), policy('least-requests')],
+    }),
+    parts,
+  );
+  assert.ok(Math.abs(results[0]!.keysMoved! - 0.9) < 0.02, `${results[0]!.keysMoved}`);
+  assert.ok(Math.abs(results[1]!.keysMoved! - 0.1) < 0.03, `${results[1]!.keysMoved}`);
+  assert.equal(results[2]!.keysMoved, null);
+});
+
+test('a cache misses each key once, and all of them again after its process died', () => {
+  const events: Scenario['events'] = [
+    { atMs: 10_000, kind: 'kill', address: address(0) },
+    { atMs: 10_001, kind: 'restore', address: address(0) },
+  ];
+  const keys: Scenario['traffic'] = {
+    kind: 'made',
+    ratePerSecond: 2000,
+    arrivals: 'poisson',
+    keys: { kind: 'uniform', count: 50 },
+  };
+  const one = only(scenarioOf(1, { model: { missMs: 30 }, traffic: keys }));
+  assert.equal(Math.round(one.misses * one.requests), 50);
+  const two = only(scenarioOf(1, { model: { missMs: 30 }, traffic: keys, events, attempts: 1 }));
+  assert.equal(Math.round(two.misses * two.endpoints[0]!.requests), 100);
+});
+
+test('what arrives during the warm-up is served and not measured', () => {
+  const scenario = scenarioOf(2, { traffic: made(100, 'constant'), durationMs: 60_000 });
+  const whole = only(scenario);
+  const late = only({ ...scenario, warmUpMs: 20_000 });
+  assert.ok(Math.abs(late.requests - (whole.requests * 2) / 3) <= 1);
+});
+
+test('expectations are held against the numbers, and one about a number that a policy lacks is missed', () => {
+  const { checks } = simulate(
+    scenarioOf(2, {
+      policies: [policy('round-robin'), policy('random')],
+      expectations: [
+        { policy: null, metric: 'p99', isBelow: true, bound: 11, text: '<11ms' },
+        { policy: 'random', metric: 'imbalance', isBelow: false, bound: 5, text: '>5' },
+        { policy: 'random', metric: 'keysMoved', isBelow: true, bound: 1, text: '<100%' },
+      ],
+    }),
+    parts,
+  );
+  assert.deepEqual(
+    checks.map(({ policy: name, metric, isMet }) => `${name} ${metric} ${isMet}`),
+    ['round-robin p99 true', 'random p99 true', 'random imbalance false', 'random keysMoved false'],
+  );
+});
+
+test('a scenario with more requests than memory allows is refused', () => {
+  assert.throws(() => simulate(scenarioOf(1, { traffic: made(10_000_000) }), parts), TooManyRequests);
+});
+
+test('a report is a table, JSON and an SVG, whatever its texts say', () => {
+  const report = simulate(scenarioOf(15, { title: 'a < b & "c"', policies: [policy('random'), policy('maglev')] }), parts);
+  const table = reportTable(report);
+  assert.match(table, /^a < b & "c"\n\d+ requests in 20.0s, seed 1\n/);
+  assert.match(table, /3 endpoints in between are not shown/);
+  assert.deepEqual(Object.keys(JSON.parse(reportJson(report))), ['title', 'seed', 'durationMs', 'requests', 'results', 'checks']);
+  const svg = reportSvg(report);
+  assert.match(svg, /a &lt; b &amp; &quot;c&quot;/);
+  assert.doesNotMatch(svg, /NaN|Infinity|undefined/);
+  const opened = [...svg.matchAll(/<(g|text|svg|style)\b/g)].length;
+  assert.equal(opened, [...svg.matchAll(/<\/(g|text|svg|style)>/g)].length);
+});
