@@ -11,7 +11,7 @@ import {
   explanationText,
   offlineParts,
 } from '../control/explain/explain.ts';
-import { ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
+import { type Client, ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
 import { exit, type Shell } from './shell.ts';
 
 export interface ExplainOptions extends ClientOptions {
@@ -29,11 +29,17 @@ export function explain(options: ExplainOptions, shell: Shell): Promise<number> 
     const { config } = options;
     const explanation =
       config === undefined || config.length === 0
-        ? ((await (await clientOf(options, shell)).post('/api/v1/explain', request)) as Explanation)
+        ? ((await (await running(options, shell)).post('/api/v1/explain', request)) as Explanation)
         : await offline(request, config, shell);
     shell.out(options.json ? JSON.stringify(explanation, null, 2) + '\n' : explanationText(explanation));
     return exit.done;
   });
+}
+
+/** Here WEIR_CONFIG only tells where the instance is: a file has to be named to be explained instead. */
+function running({ admin }: ExplainOptions, shell: Shell): Promise<Client> {
+  const named = shell.environment['WEIR_CONFIG'];
+  return clientOf({ admin, config: named ? [named] : undefined }, shell);
 }
 
 async function offline(request: ExplainRequest, config: readonly string[], shell: Shell): Promise<Explanation> {
@@ -54,7 +60,8 @@ async function offline(request: ExplainRequest, config: readonly string[], shell
 }
 
 function requestOf({ words, header = [], client = CLIENT_DEFAULT, listener, random }: ExplainOptions): ExplainRequest {
-  const [first = '', second] = words;
+  const [first = '', second, ...more] = words;
+  if (more.length > 0) throw new ClientFault(exit.usage, `expected METHOD URL, not '${words.join(' ')}'`);
   const [method, url] = second === undefined ? ['GET', first] : [first, second];
   const headers = header.map((line) => {
     const at = line.indexOf(':');

@@ -347,6 +347,7 @@ describe('explain', () => {
       (await ran((shell) => explain({ words: ['http://a.example/'], config: [file], ...more }, shell))).code;
     assert.equal(await code({}), exit.done);
     assert.equal(await code({ words: ['/x'] }), exit.usage);
+    assert.equal(await code({ words: ['GET', 'http://a.example/', 'more'] }), exit.usage);
     assert.equal(await code({ header: ['nocolon'] }), exit.usage);
     assert.equal(await code({ random: '-1' }), exit.usage);
     assert.equal(await code({ random: '4294967296' }), exit.usage);
@@ -362,6 +363,15 @@ describe('explain', () => {
     assert.match(out, /10\.0\.0\.1:8000 +drain .*\(deploy\)/);
     assert.match(out, /-> {2}10\.0\.0\.1:8001$/m);
   });
+});
+
+test('WEIR_CONFIG tells explain where the instance is, and is not what is explained', async () => {
+  const file = join(folder, 'where.yaml');
+  writeFileSync(file, `version: 1\nadmin: { listen: ["${admin}"] }\nlisteners: { web: { listen: ":1", to: "127.0.0.1:1" } }\n`);
+  const { shell, said } = shellOf();
+  const code = await explain({ words: ['http://a.example/'] }, { ...shell, environment: { WEIR_CONFIG: file } });
+  assert.equal(code, exit.done, said.err);
+  assert.match(said.out, /^ pool {6}web /m);
 });
 
 test('columns: numbers stand to the right, text to the left, and nothing steers the terminal', () => {
