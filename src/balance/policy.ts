@@ -20,8 +20,8 @@ export interface PoolView {
   readonly hashes?: Int32Array;
 }
 
-/** `balance:` of a plan, and the policies that a plan cannot name yet. */
-export type Algorithm = BalanceAlgorithm | 'least-time' | 'source' | 'ring-hash' | 'maglev' | 'rendezvous';
+/** `balance:` of a plan. */
+export type Algorithm = BalanceAlgorithm;
 
 export interface PolicyOptions {
   /** Takes the place of the table's seed for policies that take turns; must be the same in all workers. */

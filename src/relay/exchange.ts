@@ -60,6 +60,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   pool: PoolRuntime | null = null;
   routeIndex = -1;
   slot = NONE;
+  /** Where a hashing policy places the request. */
+  key = 0;
   status = 0;
   upstreamStatus = 0;
   faultId = 0;
@@ -178,6 +180,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const pool = runtime.pools[chooseTarget(action, relay.random())]!;
     this.pool = pool;
     facts.pool = pool.plan.name;
+    if (pool.key !== null) this.key = pool.key.of(head, from, relay.random());
     this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && this.mayUpgradeTo(head, route);
     const refused =
       runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
@@ -219,7 +222,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   /** Picks an endpoint and asks it for a wire. `avoid`: the one that just failed. */
   private attempt(avoid: number): void {
     const pool = this.pool!;
-    const slot = pool.policy.pick(0, this.relay.random(), avoid);
+    const slot = pool.policy.pick(this.key, this.relay.random(), avoid);
     if (slot === NONE) {
       this.answer(fault.destinationUnavailable, '');
       return;

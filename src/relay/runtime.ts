@@ -1,7 +1,7 @@
 /**
  * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
  */
-import { buildPolicy, type Policy, type PoolView } from '../balance/balance.ts';
+import { buildPolicy, endpointHash, type Policy, type PoolView } from '../balance/balance.ts';
 import {
   buildFilters,
   ClientRules,
@@ -13,9 +13,14 @@ import {
 } from '../filter/filter.ts';
 import { buildRoutes, type RouteTable } from '../route/route.ts';
 import type { TableReader } from '../state/doors.ts';
-import type { Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
+import type { BalanceAlgorithm, HashOnPlan, Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
+import { HashKey } from './hash-key.ts';
 import { RetryBudget } from './retry-budget.ts';
+
+/** Policies that place by a key. */
+const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
+const CLIENT: HashOnPlan = { kind: 'client', name: '' };
 
 /** Conditions of retry as bits. */
 export const retryOn = Object.freeze({
@@ -42,6 +47,8 @@ export interface PoolRuntime {
   readonly plan: PoolPlan;
   readonly policy: Policy;
   readonly budget: RetryBudget;
+  /** What a request is placed by; null: the policy asks for no key. */
+  readonly key: HashKey | null;
 }
 
 export interface Runtime {
@@ -92,11 +99,15 @@ export function buildRuntime(plan: Plan, table: TableReader): Runtime {
         backup: Uint8Array.from(usable, (e) => (e.backup ? 1 : 0)),
         requestsMax: Int32Array.from(usable, (e) => e.requestsMax),
         table,
+        hashes: Int32Array.from(usable, (e) => endpointHash(e.address)),
       };
       const retry = plan.routes.find((r) => r.action.kind === 'forward')?.retry;
       return {
         plan: pool,
-        policy: buildPolicy(pool.balance.algorithm, view),
+        policy: buildPolicy(pool.balance.algorithm, view, { boundedLoad: pool.balance.boundedLoad }),
+        key: hashing.includes(pool.balance.algorithm)
+          ? new HashKey(pool.balance.algorithm === 'source' ? CLIENT : pool.balance.hashOn)
+          : null,
         budget: new RetryBudget(retry?.budget ?? 0.2, retry?.budgetMin ?? 3),
       };
     }),

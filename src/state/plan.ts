@@ -242,14 +242,31 @@ export interface RetryPlan {
   perTryMs: number;
 }
 
-export type BalanceAlgorithm = 'round-robin' | 'random' | 'power-of-two' | 'least-requests' | 'first';
+export type BalanceAlgorithm =
+  | 'round-robin'
+  | 'random'
+  | 'power-of-two'
+  | 'least-requests'
+  | 'least-time'
+  | 'first'
+  | 'source'
+  | 'ring-hash'
+  | 'maglev'
+  | 'rendezvous';
+
+/** What hashing policies place a request by. `name` is that of the header (lower-case), cookie or query parameter, else ''. */
+export interface HashOnPlan {
+  kind: 'client' | 'header' | 'cookie' | 'query' | 'path' | 'uri' | 'host';
+  name: string;
+}
 
 export interface PoolPlan {
   id: number;
   name: string;
   source: string;
   endpoints: EndpointPlan[];
-  balance: { algorithm: BalanceAlgorithm };
+  /** `boundedLoad`: no endpoint above so many times its fair share; 0 = no bound. `hashOn` counts for hashing policies. */
+  balance: { algorithm: BalanceAlgorithm; hashOn: HashOnPlan; boundedLoad: number };
   health: { active: ActiveHealthPlan | null };
   connections: ConnectionsPlan;
 }

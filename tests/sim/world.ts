@@ -606,7 +606,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
           zone: null,
           requestsMax: 0,
         })),
-        balance: { algorithm: 'power-of-two' },
+        balance: { algorithm: 'power-of-two', hashOn: { kind: 'client', name: '' }, boundedLoad: 0 },
         health: { active: null },
         connections: {
           idleMax: 16,

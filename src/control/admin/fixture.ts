@@ -80,7 +80,7 @@ export class StateFixture implements ControlState {
         name,
         source: 'weir.yaml:4',
         endpoints,
-        balance: { algorithm: 'power-of-two' },
+        balance: { algorithm: 'power-of-two', hashOn: { kind: 'client', name: '' }, boundedLoad: 0 },
         health: { active: null },
         connections,
       };

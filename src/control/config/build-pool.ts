@@ -1,6 +1,6 @@
 /** Pools, their endpoints and health checks, from config to plan. */
 import type { ActiveHealthPlan, ConnectionsPlan, EndpointPlan, PoolPlan } from '../../state/plan.ts';
-import { type EndpointConfig, type PoolConfig, readStatusRange } from './schema.ts';
+import { type EndpointConfig, type PoolConfig, readHashOn, readStatusRange } from './schema.ts';
 import { readPercent } from './units.ts';
 import { endpointOf, listOf, ms, must } from './values.ts';
 
@@ -11,7 +11,11 @@ export function buildPool(name: string, pool: PoolConfig, source: string): PoolP
     name,
     source,
     endpoints: pool.endpoints.map((endpoint) => buildEndpoint(typeof endpoint === 'string' ? { address: endpoint } : endpoint)),
-    balance: { algorithm: (typeof balance === 'string' ? balance : balance?.algorithm) ?? 'power-of-two' },
+    balance: {
+      algorithm: (typeof balance === 'string' ? balance : balance?.algorithm) ?? 'power-of-two',
+      hashOn: must(readHashOn((typeof balance === 'string' ? undefined : balance?.hashOn) ?? '{client.ip}')),
+      boundedLoad: (typeof balance === 'string' ? undefined : balance?.boundedLoad) ?? 0,
+    },
     health: { active: buildActive(typeof health === 'string' ? health : health?.active) },
     connections: {
       idleMax: connections.keepAlive ?? 256,

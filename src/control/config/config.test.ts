@@ -87,11 +87,18 @@ bad.yaml:15:5 error routes.1: a route needs exactly one of to, redirect or respo
 const rows: [title: string, text: string, code: string, message: RegExp, help: RegExp | null][] = [
   ['a key of a later version', `${HEAD}${POOL}certificates: {}`, 'not-yet', /certificates is not available yet/, null],
   [
-    'an algorithm of a later version',
-    `${HEAD}pools: { web: { endpoints: ["127.0.0.1:1"], balance: maglev } }`,
-    'not-yet',
-    /'maglev' is not available yet/,
-    /power-of-two/,
+    'a key that is no placeholder',
+    `${HEAD}pools: { web: { endpoints: ["127.0.0.1:1"], balance: { algorithm: maglev, hashOn: user } } }`,
+    'bad-value',
+    /hashOn: expected one of \{client\.ip\}/,
+    null,
+  ],
+  [
+    'a bound below the fair share',
+    `${HEAD}pools: { web: { endpoints: ["127.0.0.1:1"], balance: { algorithm: maglev, boundedLoad: 0.5 } } }`,
+    'bad-value',
+    /boundedLoad: expected a number above 1/,
+    null,
   ],
   [
     'a protocol of a later version',

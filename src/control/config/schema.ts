@@ -4,6 +4,7 @@
  * Defaults are applied where the plan is built, not here: a schema says what may be written.
  */
 import { z } from 'zod';
+import type { HashOnPlan } from '../../state/plan.ts';
 import {
   CIDR_EXPECTED,
   ENDPOINT_EXPECTED,
@@ -23,7 +24,7 @@ import {
   readTemplate,
   readTextMatch,
 } from './patterns.ts';
-import { choice, count, either, named, oneOrMany, shape, text, words, yes } from './shape.ts';
+import { choice, count, either, named, noted, oneOrMany, shape, text, words, yes } from './shape.ts';
 import {
   BYTE_RATE_EXPECTED,
   bad,
@@ -316,10 +317,34 @@ function readCheckPath(value: string): Read<string> {
   return /^\/[\x21-\x7e]*$/.test(value) && !value.includes('#') ? good(value) : bad('expected a path, for example /healthz');
 }
 
+const HASH_ON_EXPECTED =
+  'expected one of {client.ip}, {request.path}, {request.uri}, {request.host}, {request.header.NAME}, {request.cookie.NAME} or {request.query.NAME}';
+
+/** `hashOn`: one placeholder. */
+export function readHashOn(value: string): Read<HashOnPlan> {
+  if (value === '{client.ip}') return good({ kind: 'client', name: '' });
+  const found = /^\{request\.(?:(path|uri|host)|(header|cookie|query)\.([!#$%&'*+.^_`|~0-9A-Za-z-]+))\}$/.exec(value);
+  if (found === null) return bad(HASH_ON_EXPECTED);
+  if (found[1] !== undefined) return good({ kind: found[1] as HashOnPlan['kind'], name: '' });
+  const kind = found[2] as 'header' | 'cookie' | 'query';
+  return good({ kind, name: kind === 'header' ? found[3]!.toLowerCase() : found[3]! });
+}
+
 /** Words for ways to choose an endpoint, with what other programs call them. */
-export const algorithms = ['round-robin', 'random', 'power-of-two', 'least-requests', 'first'] as const;
+export const algorithms = [
+  'round-robin',
+  'random',
+  'power-of-two',
+  'least-requests',
+  'least-time',
+  'first',
+  'source',
+  'ring-hash',
+  'maglev',
+  'rendezvous',
+] as const;
 const algorithm = choice('How an endpoint is chosen. Default power-of-two.', algorithms, {
-  notYet: ['maglev', 'peak-ewma', 'source', 'hash', 'ring-hash', 'rendezvous', 'least-time', 'bounded-load', 'zone'],
+  notYet: ['zone'],
   foreign: {
     leastconn: 'least-requests',
     least_conn: 'least-requests',
@@ -341,10 +366,19 @@ const algorithm = choice('How an endpoint is chosen. Default power-of-two.', alg
     random_choose: 'power-of-two',
     rand: 'random',
     failover: 'first',
-    ip_hash: 'maglev',
+    ip_hash: 'source',
+    'ip-hash': 'source',
     consistent: 'maglev',
+    hash: 'maglev',
+    ketama: 'ring-hash',
+    ring: 'ring-hash',
+    hrw: 'rendezvous',
+    least_time: 'least-time',
+    leasttime: 'least-time',
+    'peak-ewma': 'least-time',
+    peak_ewma: 'least-time',
     uri: 'maglev',
-    ewma: 'peak-ewma',
+    ewma: 'least-time',
   },
 });
 
@@ -361,8 +395,26 @@ const pool = shape(
         algorithm,
         shape(
           'How an endpoint is chosen.',
-          { algorithm: algorithm.optional() },
-          { notYet: ['zone', 'hashOn', 'boundedLoad', 'tableSize', 'decay'] },
+          {
+            algorithm: algorithm.optional(),
+            hashOn: text(
+              'What ring-hash, maglev and rendezvous place a request by. Default {client.ip}.',
+              HASH_ON_EXPECTED,
+              readHashOn,
+              { examples: ['{request.header.x-user}', '{request.cookie.session}', '{request.query.id}', '{request.path}'] },
+            ).optional(),
+            boundedLoad: noted(
+              z
+                .number()
+                .gt(1)
+                .max(100)
+                .describe(
+                  'Hashing policies: no endpoint takes more than this many times its fair share. Default: no bound; 1.25 to 1.5 are typical.',
+                ),
+              { expected: 'expected a number above 1, for example 1.25' },
+            ).optional(),
+          },
+          { notYet: ['zone', 'tableSize', 'decay'] },
         ),
       ],
     ).optional(),

@@ -26,7 +26,8 @@ export function noteOf(schema: z.core.$ZodType): Note {
   return notes.get(schema) ?? {};
 }
 
-function noted<T extends z.core.$ZodType>(schema: T, note: Note): T {
+/** A schema with what zod has no place for. */
+export function noted<T extends z.core.$ZodType>(schema: T, note: Note): T {
   notes.set(schema, note);
   return schema;
 }
