@@ -90,7 +90,7 @@ export function buildRuntime(plan: Plan, table: TableReader): Runtime {
       retryOn: route.retry.on.reduce((bits, on) => bits | retryOn[on], 0),
       mayUpgrade: route.upgrade.length > 0,
     })),
-    pools: plan.pools.map((pool) => {
+    pools: plan.pools.map((pool, index) => {
       const usable = pool.endpoints.filter((e) => e.slot >= 0 && e.resolved !== null);
       const view: PoolView = {
         name: pool.name,
@@ -101,7 +101,8 @@ export function buildRuntime(plan: Plan, table: TableReader): Runtime {
         table,
         hashes: Int32Array.from(usable, (e) => endpointHash(e.address)),
       };
-      const retry = plan.routes.find((r) => r.action.kind === 'forward')?.retry;
+      // Routes share a pool's budget; the first that leads to the pool says how large it is.
+      const retry = plan.routes.find((r) => r.action.kind === 'forward' && r.action.pools.some((p) => p.pool === index))?.retry;
       return {
         plan: pool,
         policy: buildPolicy(pool.balance.algorithm, view, { boundedLoad: pool.balance.boundedLoad }),
