@@ -3,12 +3,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { z } from 'zod';
+import { shownPart, shownScenarios } from '../../examples/simulate/choosing.ts';
+import { scenarioSchema } from './scenario-schema.ts';
 import { exit, type Shell, UsageError } from './shell.ts';
 import { type SimulateOptions, simulate } from './simulate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-simulate-'));
 after(() => rmSync(folder, { recursive: true }));
-const examples = join(import.meta.dirname, '../../examples/simulate');
+const root = join(import.meta.dirname, '../..');
+const examples = join(root, 'examples/simulate');
 
 async function simulated(options: SimulateOptions) {
   const said = { out: '', err: '' };
@@ -34,19 +38,37 @@ function written(name: string, text: string): string {
 const POOLS = 'pools: { web: { endpoints: ["10.0.0.1:80", "10.0.0.2:80"] } }';
 const GOOD = `simulate:\n  duration: 5s\n  traffic: { rate: 100/s }\n  ${POOLS}\n`;
 
+const pages = new Map(shownScenarios().map(({ scenario, svg, text }) => [scenario, { svg, text }]));
 for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
-  test(`examples/simulate/${name} shows what it says it shows`, async () => {
-    const { code, out, err } = await simulated({ scenario: join(examples, name), json: true });
+  test(`examples/simulate/${name} shows what it says it shows, and docs/choosing.md says the same`, async () => {
+    const { code, out, err } = await simulated({ scenario: join(examples, name), svg: 'example.svg' });
     assert.equal(err, '');
-    const { checks } = JSON.parse(out) as { checks: { isMet: boolean }[] };
-    assert.deepEqual(
-      checks.filter((check) => !check.isMet),
-      [],
-    );
-    assert.ok(checks.length > 3, 'it expects something');
+    assert.deepEqual(out.match(/^MISSED.*$/gm), null);
+    assert.ok(out.match(/^met .*$/gm)!.length > 3, 'it expects something');
     assert.equal(code, exit.done);
+    const page = pages.get(`examples/simulate/${name}`);
+    assert.ok(page, 'the page shows it');
+    assert.equal(page.text, shownPart(out), 'run node examples/simulate/choosing.ts');
+    assert.equal(readFileSync(join(root, page.svg), 'utf8'), readFileSync(join(folder, 'example.svg'), 'utf8'), page.svg);
   });
 }
+
+test('every key of a scenario is in docs/simulate.md', () => {
+  const text = readFileSync(join(root, 'docs/simulate.md'), 'utf8');
+  const keys = new Set<string>();
+  const collect = (node: unknown): void => {
+    if (typeof node !== 'object' || node === null) return;
+    if ('properties' in node) for (const key of Object.keys(node.properties as object)) keys.add(key);
+    // Pools are the config's.
+    for (const [key, child] of Object.entries(node)) if (key !== 'pools') collect(child);
+  };
+  collect(z.toJSONSchema(scenarioSchema, { io: 'input', unrepresentable: 'any' }));
+  assert.ok(keys.size > 30);
+  assert.deepEqual(
+    [...keys].filter((key) => !new RegExp(`\\b${key}\\b`).test(text)),
+    [],
+  );
+});
 
 test('an expectation that is missed answers 8 and says by how much', async () => {
   const { code, out } = await simulated({

@@ -91,8 +91,13 @@ function drawn(panel: Panel, seconds: number): string[] {
   }
   for (const { color, values } of lines) {
     const xOf = (i: number) => Math.round(((i + 0.5) * PANEL_WIDTH) / values.length);
-    const points = Array.from(values, (value, i) => `${xOf(i)} ${yOf(value)}`);
-    out.push(`<path class="l" stroke="${color}" d="M${points.join('L')}"/>`);
+    // Relative steps have the fewest digits.
+    let steps = '';
+    for (let i = 1; i < values.length; i++) {
+      const dy = yOf(values[i]!) - yOf(values[i - 1]!);
+      steps += `${i === 1 ? '' : ' '}${xOf(i) - xOf(i - 1)}${dy < 0 ? '' : ' '}${dy}`;
+    }
+    out.push(`<path class="l" stroke="${color}" d="M${xOf(0)} ${yOf(values[0]!)}l${steps}"/>`);
   }
   return out;
 }
