@@ -101,11 +101,13 @@ process.env['PATH'] += ':/usr/sbin:/sbin';
 /** The client's run of one balancer, with what the kernel charged meanwhile. */
 async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<Sample> {
   const cpu = balancer.cpuMs();
+  const user = balancer.userMs();
   const other = balancer.otherCpuMs();
   const run = await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
   return {
     ...run,
     cpuUs: ((balancer.cpuMs() - cpu) * 1000) / run.requests,
+    userUs: ((balancer.userMs() - user) * 1000) / run.requests,
     otherUs: ((balancer.otherCpuMs() - other) * 1000) / run.requests,
     perSecond: (run.requests * 1e6) / run.us,
     rss: balancer.rss(),

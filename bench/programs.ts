@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ask } from '../tests/support/peer.ts';
-import { childrenOf, commandOf, cpuMs, freePort, isAlive, pssBytes, rssBytes } from '../tests/support/system.ts';
+import { childrenOf, commandOf, cpuMs, freePort, isAlive, pssBytes, rssBytes, userMs } from '../tests/support/system.ts';
 import { Hopeless, until } from '../tests/support/wait.ts';
 
 const here = import.meta.dirname;
@@ -116,6 +116,9 @@ export abstract class Balancer extends Program {
 
   cpuMs(): number {
     return this.workers().reduce((sum, pid) => sum + cpuMs(pid), 0);
+  }
+  userMs(): number {
+    return this.workers().reduce((sum, pid) => sum + userMs(pid), 0);
   }
   otherCpuMs(): number {
     return this.others().reduce((sum, pid) => sum + cpuMs(pid), 0);

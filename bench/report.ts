@@ -6,6 +6,8 @@ export interface Sample extends Run {
   /** CPU µs of the working processes, and of the others, per request. */
   cpuUs: number;
   otherUs: number;
+  /** The part of cpuUs spent outside the kernel. */
+  userUs: number;
   perSecond: number;
   rss: number;
 }
@@ -39,6 +41,7 @@ export function summarize(name: string, samples: Sample[]): Summary {
     p999: of('p999'),
     cpuUs: of('cpuUs'),
     otherUs: of('otherUs'),
+    userUs: of('userUs'),
     perSecond: of('perSecond'),
     rss: of('rss'),
     spread: [Math.min(...cpu), Math.max(...cpu)],
@@ -51,7 +54,7 @@ const pad = (cells: string[], widths: number[]): string =>
 const ms = (us: number): string => (us / 1000).toFixed(2);
 const MIB = 1024 * 1024;
 
-const widths = [8, 9, 15, 8, 8, 9, 8, 8, 8, 7, 6, 6];
+const widths = [8, 9, 15, 7, 8, 8, 9, 8, 8, 8, 7, 6, 6];
 const ratio = (summary: Summary, other: Summary | undefined): string =>
   other === undefined ? '' : (summary.cpuUs / other.cpuUs).toFixed(2);
 
@@ -59,7 +62,7 @@ export function printRow(name: string, says: string, summaries: Summary[]): void
   console.log(`${name}: ${says}`);
   console.log(
     pad(
-      ['', 'CPU µs', 'min-max', '×HAProxy', '×nginx', 'req/s', 'p50 ms', 'p99 ms', 'p99.9', 'RSS MB', 'errors', 'ctl µs'],
+      ['', 'CPU µs', 'min-max', 'user', '×HAProxy', '×nginx', 'req/s', 'p50 ms', 'p99 ms', 'p99.9', 'RSS MB', 'errors', 'ctl µs'],
       widths,
     ),
   );
@@ -71,6 +74,7 @@ export function printRow(name: string, says: string, summaries: Summary[]): void
           summary.name,
           summary.cpuUs.toFixed(1),
           `${summary.spread[0].toFixed(1)}-${summary.spread[1].toFixed(1)}`,
+          summary.userUs.toFixed(1),
           ratio(summary, of('haproxy')),
           ratio(summary, of('nginx')),
           summary.perSecond.toFixed(0),

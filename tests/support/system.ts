@@ -57,6 +57,11 @@ export function cpuMs(pid: number): number {
   return fields === null ? 0 : ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND;
 }
 
+/** User time alone, in ms. */
+export function userMs(pid: number): number {
+  return (Number(fieldsOf(pid)?.[11] ?? 0) * 1000) / TICKS_PER_SECOND;
+}
+
 /** Resident bytes. */
 export function rssBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`) ?? '')?.[1] ?? 0) * 1024;
