@@ -14,11 +14,14 @@
  *    settled, and how all workers see it.
  * 4. Backup endpoints are picked only when no other endpoint can be.
  */
+import type { TableReader } from '../state/doors.ts';
+import type { PoolPlan } from '../state/plan.ts';
 import { FirstPolicy } from './first.ts';
 import { LeastRequestsPolicy } from './least-requests.ts';
 import { LeastTimePolicy } from './least-time.ts';
 import { MaglevPolicy } from './maglev.ts';
 import type { Algorithm, Policy, PolicyOptions, PoolView } from './policy.ts';
+import { viewOf } from './pool-view.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
 import { RendezvousPolicy } from './rendezvous.ts';
@@ -27,6 +30,12 @@ import { RoundRobinPolicy } from './round-robin.ts';
 
 export { endpointHash } from './hashed.ts';
 export { type Algorithm, NONE, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
+
+/** The policy of a pool of a plan. */
+export function policyOf(pool: PoolPlan, table: TableReader): Policy {
+  const { algorithm, boundedLoad } = pool.balance;
+  return buildPolicy(algorithm, viewOf(pool, table), { boundedLoad });
+}
 
 /** A policy for a pool; off the hot path, tables of hashing policies take milliseconds. A number is short for `{ start }`. */
 export function buildPolicy(algorithm: Algorithm, view: PoolView, given: PolicyOptions | number = {}): Policy {

@@ -1,7 +1,7 @@
 /**
  * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
  */
-import { buildPolicy, endpointHash, type Policy, type PoolView } from '../balance/balance.ts';
+import { type Policy, policyOf } from '../balance/balance.ts';
 import {
   buildFilters,
   ClientRules,
@@ -11,16 +11,11 @@ import {
   httpsRedirect,
   RouteAnswer,
 } from '../filter/filter.ts';
-import { buildRoutes, type RouteTable } from '../route/route.ts';
+import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/route.ts';
 import type { TableReader } from '../state/doors.ts';
-import type { BalanceAlgorithm, HashOnPlan, Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
+import type { Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
-import { HashKey } from './hash-key.ts';
 import { RetryBudget } from './retry-budget.ts';
-
-/** Policies that place by a key. */
-const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
-const CLIENT: HashOnPlan = { kind: 'client', name: '' };
 
 /** Conditions of retry as bits. */
 export const retryOn = Object.freeze({
@@ -91,24 +86,11 @@ export function buildRuntime(plan: Plan, table: TableReader): Runtime {
       mayUpgrade: route.upgrade.length > 0,
     })),
     pools: plan.pools.map((pool, index) => {
-      const usable = pool.endpoints.filter((e) => e.slot >= 0 && e.resolved !== null);
-      const view: PoolView = {
-        name: pool.name,
-        slots: Int32Array.from(usable, (e) => e.slot),
-        weights: Int32Array.from(usable, (e) => e.weight),
-        backup: Uint8Array.from(usable, (e) => (e.backup ? 1 : 0)),
-        requestsMax: Int32Array.from(usable, (e) => e.requestsMax),
-        table,
-        hashes: Int32Array.from(usable, (e) => endpointHash(e.address)),
-      };
-      // Routes share a pool's budget; the first that leads to the pool says how large it is.
       const retry = plan.routes.find((r) => r.action.kind === 'forward' && r.action.pools.some((p) => p.pool === index))?.retry;
       return {
         plan: pool,
-        policy: buildPolicy(pool.balance.algorithm, view, { boundedLoad: pool.balance.boundedLoad }),
-        key: hashing.includes(pool.balance.algorithm)
-          ? new HashKey(pool.balance.algorithm === 'source' ? CLIENT : pool.balance.hashOn)
-          : null,
+        policy: policyOf(pool, table),
+        key: hashKeyOf(pool),
         budget: new RetryBudget(retry?.budget ?? 0.2, retry?.budgetMin ?? 3),
       };
     }),

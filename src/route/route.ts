@@ -17,6 +17,7 @@ import type { Head } from '../base/head.ts';
 import type { Plan } from '../state/plan.ts';
 import { type MatchTrace, RouteTable } from './table.ts';
 
+export { HashKey, hashKeyOf } from './hash-key.ts';
 export { headFromText, liveFields } from './request.ts';
 export { applyRewrite } from './rewrite.ts';
 export { BAD_PATH, type MatchStep, type MatchTrace, NO_ROUTE, RouteTable } from './table.ts';

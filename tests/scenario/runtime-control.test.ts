@@ -23,10 +23,17 @@ describe('a running instance', () => {
       ports,
       used.map(({ address }) => address),
       {
-        pool: { balance: 'round-robin' },
         top: {
+          pools: {
+            pool: { balance: 'round-robin', endpoints: used.map(({ address }) => address) },
+            users: {
+              balance: { algorithm: 'maglev', hashOn: '{request.header.x-user}' },
+              endpoints: used.map(({ address }) => address),
+            },
+          },
           routes: [
             { name: 'items', path: '/v1/*', to: 'pool', rewrite: { stripPrefix: '/v1' } },
+            { name: 'users', path: '/users/*', to: 'users' },
             { name: 'post', path: '/keyed/*', method: 'POST', to: 'pool' },
           ],
         },
@@ -78,11 +85,30 @@ describe('a running instance', () => {
         explained.routes.map(({ name, verdict, missed }) => [name, verdict, missed]),
         [
           ['post', 'missed', ['path /keyed/*', 'method POST']],
+          ['users', 'missed', ['path /users/*']],
           ['items', 'taken', []],
           ['listener/web', 'also fits', []],
         ],
       );
     }
+  });
+
+  test('explains where the hash of a user leads, and where it leads while that endpoint drains', async () => {
+    const url = `http://127.0.0.1:${weir.port}/users/x`;
+    const wentTo = async (user: string) => {
+      const { headers } = await fetch(url, { headers: { 'x-user': user } });
+      return endpoints.find(({ name }) => name === headers.get('x-endpoint'))?.address;
+    };
+    const explained = async (user: string) =>
+      JSON.parse((await done('explain', url, '-H', `x-user: ${user}`, '--json')).out).pool.pick;
+    const homes = [await explained('ann'), await explained('bob')];
+    assert.deepEqual([await wentTo('ann'), await wentTo('bob')], homes);
+    await done('drain', `users/${homes[0]}`);
+    const meanwhile = await explained('ann');
+    assert.notEqual(meanwhile, homes[0]);
+    assert.equal(await wentTo('ann'), meanwhile);
+    await done('ready', `users/${homes[0]}`);
+    assert.equal(await wentTo('ann'), homes[0], 'it comes home');
   });
 
   test('an endpoint is drained, declared safe and killed under load, and no request fails', async () => {

@@ -2,7 +2,7 @@
  * Choice: who in a pool could take a request, and whom the pool's policy picks. The policy is the data plane's own, on the same table; only a
  * record is kept of whom it looked at.
  */
-import { buildPolicy, NONE, type PoolView } from '../../balance/balance.ts';
+import { NONE, policyOf } from '../../balance/balance.ts';
 import { health, type TableReader } from '../../state/doors.ts';
 import type { BalanceAlgorithm, EndpointPlan, PoolPlan } from '../../state/plan.ts';
 import { endpointStateNames, stateOf } from '../../state/table.ts';
@@ -38,23 +38,29 @@ export interface Choice {
   candidates: Candidate[];
   /** Address of the pick; null: nobody can take it. */
   pick: string | null;
+  /** Where a hashing policy places the request; null: the policy does not. */
+  key: number | null;
   random: number;
   /** Endpoints whose load the policy asked for, when it did not ask for all. */
   lookedAt: string[];
 }
 
 const comparing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests'];
-const drawing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests', 'random'];
+const drawing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests', 'least-time', 'random'];
 
-/** `random`: unsigned 32 bits. `why`: reason of a slot's state. */
-export function choose(pool: PoolPlan, table: TableReader, random: number, why: (slot: number) => string | null): Choice {
+/** `key`: what a hashing policy places by, null when the pool has none. `random`: unsigned 32 bits. `why`: reason of a slot's state. */
+export function choose(
+  pool: PoolPlan,
+  table: TableReader,
+  key: number | null,
+  random: number,
+  why: (slot: number) => string | null,
+): Choice {
   const asked = new Set<number>();
   const { algorithm } = pool.balance;
-  const view = viewOf(pool, watched(table, asked));
-  const policy = buildPolicy(algorithm, view);
-  const slot = policy.pick(0, random | 0, NONE);
+  const slot = policyOf(pool, watched(table, asked)).pick(key ?? 0, random | 0, NONE);
   const addressOf = (wanted: number): string => pool.endpoints.find((e) => e.slot === wanted)?.address ?? '';
-  const shares = drawing.includes(algorithm) && view.slots.length <= SHARE_ENDPOINTS_MAX ? sharesOf(pool, table) : null;
+  const shares = drawing.includes(algorithm) && pool.endpoints.length <= SHARE_ENDPOINTS_MAX ? sharesOf(pool, table) : null;
   const candidates = pool.endpoints.map((endpoint): Candidate => {
     const candidate = candidateOf(endpoint, table, why);
     if (!candidate.isUsable) return { ...candidate, share: shares === null ? null : 0 };
@@ -62,7 +68,7 @@ export function choose(pool: PoolPlan, table: TableReader, random: number, why: 
     return { ...candidate, score, share: shares === null ? null : (shares.get(endpoint.slot) ?? 0) / SHARE_PICKS };
   });
   const lookedAt = asked.size < candidates.filter(({ isUsable }) => isUsable).length ? [...asked].map(addressOf) : [];
-  return { candidates, pick: slot === NONE ? null : addressOf(slot), random, lookedAt };
+  return { candidates, pick: slot === NONE ? null : addressOf(slot), key, random, lookedAt };
 }
 
 function candidateOf(endpoint: EndpointPlan, table: TableReader, why: (slot: number) => string | null): Candidate {
@@ -87,19 +93,6 @@ function candidateOf(endpoint: EndpointPlan, table: TableReader, why: (slot: num
   };
 }
 
-/** The same view of a pool that a worker builds. */
-function viewOf(pool: PoolPlan, table: TableReader): PoolView {
-  const usable = pool.endpoints.filter((e) => e.slot >= 0 && e.resolved !== null);
-  return {
-    name: pool.name,
-    slots: Int32Array.from(usable, (e) => e.slot),
-    weights: Int32Array.from(usable, (e) => e.weight),
-    backup: Uint8Array.from(usable, (e) => (e.backup ? 1 : 0)),
-    requestsMax: Int32Array.from(usable, (e) => e.requestsMax),
-    table,
-  };
-}
-
 /** The table, with a note of each slot whose load is asked for. */
 function watched(table: TableReader, asked: Set<number>): TableReader {
   const copy = Object.create(table) as { -readonly [key in keyof TableReader]: TableReader[key] };
@@ -116,7 +109,7 @@ function watched(table: TableReader, asked: Set<number>): TableReader {
 
 /** How many of SHARE_PICKS picks each slot gets. */
 function sharesOf(pool: PoolPlan, table: TableReader): Map<number, number> {
-  const policy = buildPolicy(pool.balance.algorithm, viewOf(pool, table));
+  const policy = policyOf(pool, table);
   const counts = new Map<number, number>();
   for (let i = 0; i < SHARE_PICKS; i++) {
     const slot = policy.pick(0, Math.imul(i, GOLDEN), NONE);

@@ -18,6 +18,7 @@ pools:
   web: { endpoints: ["10.0.1.1:80", "10.0.1.2:80", { address: "10.0.1.3:80", weight: 2 }, { address: "10.0.1.9:80", backup: true }] }
   turns: { endpoints: ["10.0.2.1:80", "10.0.2.2:80", "10.0.2.3:80"], balance: round-robin }
   order: { endpoints: [{ address: "10.0.3.1:80", maxConnections: 1 }, "10.0.3.2:80"], balance: first }
+  users: { endpoints: ["10.0.4.1:80", "10.0.4.2:80", "10.0.4.3:80"], balance: { algorithm: ring-hash, hashOn: "{request.header.x-user}" } }
   named: { endpoints: ["shop.internal:80"] }
 filters:
   office: { access: { allow: [10.0.0.0/8], deny: [10.6.6.0/24] } }
@@ -27,6 +28,7 @@ routes:
   - { name: login, host: a.example, path: /login, method: POST, to: turns }
   - { name: any, host: a.example, to: order }
   - { name: split, path: /split/*, to: { web: 1, turns: 3 } }
+  - { name: users, path: /users, to: users }
   - { name: named, path: /named, to: named }
   - { name: away, host: www.a.example, redirect: "https://a.example{request.uri}", use: office }
 `;
@@ -122,6 +124,7 @@ describe('routes', () => {
       login: 'method POST',
       any: 'taken',
       split: 'path /split/*',
+      users: 'path /users',
       named: 'path /named',
       away: 'host www.a.example',
     });
@@ -217,6 +220,22 @@ describe('the pool', () => {
       picks.add(one!);
     }
     assert.equal(picks.size, 3);
+  });
+
+  test('a hashing policy places the same value at the same endpoint, chance or not', () => {
+    const homes = new Set<string | null>();
+    for (let user = 0; user < 20; user++) {
+      const headers: [string, string][] = [['x-user', `u${user}`]];
+      const [one, other] = [1, 2 ** 31].map((random) => offline('http://b.example:8080/users', { headers, random }).pool!);
+      assert.deepEqual([one!.pick, one!.key, one!.hashOn], [other!.pick, other!.key, 'header x-user']);
+      assert.ok(one!.candidates.every(({ share }) => share === null));
+      homes.add(one!.pick);
+    }
+    assert.equal(homes.size, 3);
+    const without = new Set(
+      [0, 2 ** 30, 2 ** 31, 3 * 2 ** 30].map((random) => offline('http://b.example:8080/users', { random }).pool!.key),
+    );
+    assert.equal(without.size, 4, 'who lacks the value is placed by chance');
   });
 
   test('round robin: the endpoint explained is the one whose turn it is, turn after turn', () => {

@@ -23,12 +23,21 @@ import {
   RequestFacts,
   RouteAnswer,
 } from '../../filter/filter.ts';
-import { applyRewrite, BAD_PATH, buildRoutes, chooseTarget, headFromText, liveFields, NO_ROUTE } from '../../route/route.ts';
+import {
+  applyRewrite,
+  BAD_PATH,
+  buildRoutes,
+  chooseTarget,
+  hashKeyOf,
+  headFromText,
+  liveFields,
+  NO_ROUTE,
+} from '../../route/route.ts';
 import type { TableReader } from '../../state/doors.ts';
 import type { FilterPlan, ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type Choice, choose } from './choice.ts';
 import { chooseListener, type ExplainRequest } from './request.ts';
-import { actionText, cidrText, durationText, matchText } from './words.ts';
+import { actionText, cidrText, durationText, hashOnText, matchText } from './words.ts';
 
 export type { Candidate, Choice } from './choice.ts';
 export { offlineParts } from './offline.ts';
@@ -81,7 +90,7 @@ export interface Explanation {
   answer: OwnAnswer | null;
   /** What the endpoint gets; null: nothing. */
   sends: { method: string; target: string; host: string; headers: [string, string][] } | null;
-  pool: ({ name: string; source: string; policy: string; of: string | null } & Choice) | null;
+  pool: ({ name: string; source: string; policy: string; hashOn: string | null; of: string | null } & Choice) | null;
   limits: Limits | null;
   /** What to bear in mind. */
   note: string | null;
@@ -198,6 +207,8 @@ function forward(inquiry: Inquiry, route: RoutePlan, action: Extract<Action, { k
   const { plan, table, head, client, facts, draw, why, explanation } = inquiry;
   const pool = plan.pools[chooseTarget(action, draw())]!;
   facts.pool = pool.name;
+  const hashKey = hashKeyOf(pool);
+  const key = hashKey === null ? null : hashKey.of(head, client, draw()) >>> 0;
   const failed = new ForwardedFields(plan.headers, plan.node).request(head, facts);
   if (failed !== 0) explanation.answer = faultAnswer(failed, '');
   const before = targetOf(head);
@@ -211,9 +222,16 @@ function forward(inquiry: Inquiry, route: RoutePlan, action: Extract<Action, { k
     host: textOf(head, head.authorityStart, head.authorityEnd),
     headers: liveFields(head),
   };
-  const choice = choose(pool, table, draw(), why);
+  const choice = choose(pool, table, key, draw(), why);
   const of = action.pools.length === 1 ? null : actionText(action, plan);
-  explanation.pool = { name: pool.name, source: pool.source, policy: pool.balance.algorithm, of, ...choice };
+  explanation.pool = {
+    name: pool.name,
+    source: pool.source,
+    policy: pool.balance.algorithm,
+    hashOn: hashKey === null ? null : hashOnText(pool),
+    of,
+    ...choice,
+  };
   if (choice.pick === null) explanation.answer ??= ownAnswer('destinationUnavailable', '');
   explanation.limits = limitsOf(route);
 }

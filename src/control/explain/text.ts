@@ -33,7 +33,7 @@ export function explanationText(explanation: Explanation): string {
     const looked = pool.lookedAt.map((address) => `${address} (${inFlight(address)} in flight)`).join(', ');
     section('pool', [
       `${pool.name}${of}  ${pool.candidates.length} ${pool.candidates.length === 1 ? 'endpoint' : 'endpoints'} (${usable} usable)  ` +
-        `${pool.policy}${looked === '' ? '' : ` looked at ${looked}`}  ->  ${pool.pick ?? 'nobody'}`,
+        `${pool.policy}${pool.hashOn === null ? '' : ` on ${pool.hashOn}`}${looked === '' ? '' : ` looked at ${looked}`}  ->  ${pool.pick ?? 'nobody'}`,
       ...candidateLines(pool.candidates, pool.pick),
     ]);
   }

@@ -1,5 +1,14 @@
 /** Words: parts of a plan as people read them, for `weir explain` and the listings of the admin API. */
-import type { Cidr, FilterPlan, PathMatchPlan, Plan, RouteActionPlan, RouteMatchPlan, TextMatchPlan } from '../../state/plan.ts';
+import type {
+  Cidr,
+  FilterPlan,
+  PathMatchPlan,
+  Plan,
+  PoolPlan,
+  RouteActionPlan,
+  RouteMatchPlan,
+  TextMatchPlan,
+} from '../../state/plan.ts';
 
 /** What a route asks for: "host *.shop.example, path prefix /v1/*, method POST". */
 export function matchText(match: RouteMatchPlan): string {
@@ -20,6 +29,12 @@ export function actionText(action: RouteActionPlan, plan: Pick<Plan, 'pools'>): 
   const { pools } = action;
   const name = (pool: number): string => plan.pools[pool]!.name;
   return pools.length === 1 ? name(pools[0]!.pool) : pools.map(({ pool, weight }) => `${name(pool)} ${weight}`).join(', ');
+}
+
+/** What a hashing policy places by: "client", "header x-user". */
+export function hashOnText({ balance }: PoolPlan): string {
+  const { kind, name } = balance.algorithm === 'source' ? { kind: 'client', name: '' } : balance.hashOn;
+  return name === '' ? kind : `${kind} ${name}`;
 }
 
 /** Names as the configuration uses them; one that does several things stands in the plan several times. */

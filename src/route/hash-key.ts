@@ -5,10 +5,20 @@
 import type { ClientAddress } from '../base/client-address.ts';
 import { fmix32, xxhash32 } from '../base/hash.ts';
 import { FIELD_STRIDE, field, fieldIdOf, type Head } from '../base/head.ts';
-import type { HashOnPlan } from '../state/plan.ts';
+import type { BalanceAlgorithm, HashOnPlan, PoolPlan } from '../state/plan.ts';
 
 /** Seed of all placement: shared by all nodes, so that two of them agree. */
 const SEED = 0x77656972;
+
+/** Policies that place by a key. */
+const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
+const CLIENT: HashOnPlan = { kind: 'client', name: '' };
+
+/** What requests to a pool are placed by; null: its policy asks for no key. */
+export function hashKeyOf({ balance }: PoolPlan): HashKey | null {
+  if (!hashing.includes(balance.algorithm)) return null;
+  return new HashKey(balance.algorithm === 'source' ? CLIENT : balance.hashOn);
+}
 
 export class HashKey {
   private readonly plan: HashOnPlan;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ClientAddress } from '../base/client-address.ts';
-import { headFromText } from '../route/route.ts';
 import type { HashOnPlan } from '../state/plan.ts';
 import { HashKey } from './hash-key.ts';
+import { headFromText } from './request.ts';
 
 const RANDOM = 4242;
 function client(text: string): ClientAddress {
