@@ -244,8 +244,9 @@ class ScenarioReader {
   }
 
   private policies(pool: PoolPlan): PolicyChoice[] {
-    const written = this.file.compare ?? [pool.balance.algorithm];
-    const choices = written.map(policyOf);
+    const { compare } = this.file;
+    if (compare === undefined) return [{ label: pool.balance.algorithm, kind: 'policy', balance: pool.balance }];
+    const choices = compare.map((written) => choiceOf(written));
     choices.forEach(({ label }, i) => {
       if (choices.findIndex((other) => other.label === label) < i) this.fault(['compare', String(i)], `${label} is there twice`);
     });
@@ -271,21 +272,29 @@ class ScenarioReader {
   }
 }
 
-export function policyOf(written: PolicyFile): PolicyChoice {
-  if (typeof written === 'object') {
-    const { algorithm, boundedLoad } = written;
-    const label = boundedLoad === undefined ? algorithm : `${algorithm} ${boundedLoad}`;
-    return { label, kind: 'policy', algorithm, options: boundedLoad === undefined ? {} : { boundedLoad } };
-  }
+function choiceOf(written: PolicyFile): PolicyChoice {
   if (written === 'modulo-hash') return { label: written, kind: written };
-  const points = ringPoints(written);
-  if (points !== null) return { label: written, kind: 'ring', points };
-  return {
-    label: written,
-    kind: 'policy',
-    algorithm: written as PolicyChoice extends { algorithm: infer A } ? A : never,
-    options: {},
+  const points = typeof written === 'string' ? ringPoints(written) : null;
+  if (points !== null) return { label: String(written), kind: 'ring', points };
+  // What a pool with this `balance` would have in its plan: defaults are the config's business.
+  const config = {
+    version: 1,
+    listeners: { web: { listen: '127.0.0.1:80', to: 'web' } },
+    pools: { web: { endpoints: ['127.0.0.1:1'], balance: written } },
   };
+  const { plan } = parseConfig(JSON.stringify(config), 'balance.json', {});
+  const { balance } = plan!.pools[0]!;
+  return { label: labelOf(written, balance.algorithm), kind: 'policy', balance };
+}
+
+/** "maglev", "source boundedLoad 1.25". */
+function labelOf(written: PolicyFile, algorithm: string): string {
+  if (typeof written === 'string') return written;
+  const options = Object.entries(written).filter(([key, value]) => key !== 'algorithm' && value !== undefined);
+  return [
+    algorithm,
+    ...options.map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`),
+  ].join(' ');
 }
 
 /** Address of "web/10.0.0.1:8080" when it is of this pool. */

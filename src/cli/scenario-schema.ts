@@ -110,37 +110,19 @@ const bounds = {
   inFlightMax: bound('inFlightMax', 'Most requests in flight on one endpoint.'),
 };
 
-/** The policies of the data plane. */
-export const policyNames = [
-  'round-robin',
-  'random',
-  'power-of-two',
-  'least-requests',
-  'least-time',
-  'source',
-  'ring-hash',
-  'maglev',
-  'rendezvous',
-  'first',
-] as const;
 const RING = /^ring\(([1-9][0-9]{0,3})\)$/;
-const POLICY_EXPECTED = `expected ${policyNames.join(', ')}, or one of the references modulo-hash and ring(POINTS)`;
 /** Points of "ring(4)", null for other policies. */
 export function ringPoints(name: string): number | null {
   const found = RING.exec(name);
   return found === null ? null : Number(found[1]);
 }
-const algorithm = choice('Policy.', policyNames, { foreign: { 'peak-ewma': 'least-time', leastconn: 'least-requests' } });
-const policy = either('A policy. Short form: its name.', POLICY_EXPECTED, [
-  algorithm,
-  shape('A policy with its options.', {
-    algorithm,
-    boundedLoad: either('Hashing policies: at most so many times the fair share in flight.', 'expected a number above 1', [
-      z.number().gt(1).max(100),
-    ]).optional(),
-  }),
-  text('Reference.', POLICY_EXPECTED, (value) =>
-    value === 'modulo-hash' || RING.test(value) ? good(value) : bad(POLICY_EXPECTED),
+/** What `balance:` of a pool may be, and the references. */
+const balance = configSchema.shape.pools.unwrap().valueType.shape.balance.unwrap();
+const REFERENCE_EXPECTED = 'expected the name of an algorithm, for example round-robin, or a reference: modulo-hash or ring(4)';
+const policy = either('A policy: what `balance` of a pool may be, or a reference.', REFERENCE_EXPECTED, [
+  ...balance.options,
+  text('Reference.', REFERENCE_EXPECTED, (value) =>
+    value === 'modulo-hash' || RING.test(value) ? good(value) : bad(REFERENCE_EXPECTED),
   ),
 ]);
 

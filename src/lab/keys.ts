@@ -1,7 +1,9 @@
-/** Keys: who asks. A key is a number here; towards policies it is the hash of a client address, as in the data plane. */
+/** Keys: who asks. A key is a number here; policies are given what the data plane makes of a client's address. */
 import { ClientAddress } from '../base/client-address.ts';
 import { fmix32, xxhash32 } from '../base/hash.ts';
+import { Head } from '../base/head.ts';
 import type { Prng } from '../base/prng.ts';
+import { HashKey } from '../route/route.ts';
 import type { KeysModel } from './scenario.ts';
 
 /** A function that draws keys 0 .. count - 1. */
@@ -32,6 +34,10 @@ function firstAbove(sums: Float64Array, at: number): number {
   return low;
 }
 
+const byClient = new HashKey({ kind: 'client', name: '' });
+/** Nobody looks at it: the key is the client. */
+const noHead = new Head(new Uint8Array(0), 0);
+
 /** Hashes of so many client addresses, spread over the whole of IPv4 so that no two share a network by design. */
 export function addressHashes(count: number, seed: number): Uint32Array {
   const address = new ClientAddress();
@@ -40,7 +46,7 @@ export function addressHashes(count: number, seed: number): Uint32Array {
   for (let key = 0; key < count; key++) {
     // A bijection: different keys are different addresses.
     address.word3 = fmix32((key + seed) | 0) | 0;
-    hashes[key] = address.hash();
+    hashes[key] = byClient.of(noHead, address, 0);
   }
   return hashes;
 }
@@ -48,7 +54,7 @@ export function addressHashes(count: number, seed: number): Uint32Array {
 /** Hash of a key that is a text: an address as an address, anything else by its bytes. */
 export function textHash(text: string): number {
   const address = new ClientAddress();
-  if (address.set(text)) return address.hash();
+  if (address.set(text)) return byClient.of(noHead, address, 0);
   const bytes = new TextEncoder().encode(text);
   return xxhash32(bytes, 0, bytes.length, 0);
 }

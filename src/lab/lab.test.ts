@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { health } from '../state/doors.ts';
-import type { ActiveHealthPlan, EndpointPlan } from '../state/plan.ts';
+import type { ActiveHealthPlan, BalanceAlgorithm, EndpointPlan } from '../state/plan.ts';
 import {
-  type PolicyChoice,
   type PolicyResult,
   reportJson,
   reportSvg,
@@ -48,11 +47,10 @@ const endpoint = (i: number, weight = 1): EndpointPlan => ({
   zone: null,
   requestsMax: 0,
 });
-const policy = (algorithm: 'round-robin' | 'power-of-two' | 'least-requests' | 'random' | 'maglev'): PolicyChoice => ({
+const policy = (algorithm: BalanceAlgorithm) => ({
   label: algorithm,
-  kind: 'policy',
-  algorithm,
-  options: {},
+  kind: 'policy' as const,
+  balance: { algorithm, hashOn: { kind: 'client' as const, name: '' }, boundedLoad: 0 },
 });
 
 function scenarioOf(
@@ -72,7 +70,7 @@ function scenarioOf(
       name: 'web',
       source: '',
       endpoints: plans,
-      balance: { algorithm: 'round-robin' },
+      balance: policy('round-robin').balance,
       health: { active },
       connections: { idleMax: 1, idleMs: 1, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 1, queueMs: 1 },
     } as Scenario['pool'],

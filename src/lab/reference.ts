@@ -5,8 +5,10 @@
  * n + 1, only one key in n + 1 stays where it was.
  * ring(points): a ring on which each endpoint stands at so few points that chance gives some of them far more than their share.
  */
-import { buildPolicy, endpointHash, NONE, type PoolView } from '../balance/balance.ts';
+import { endpointHash, NONE, policyOf } from '../balance/balance.ts';
 import { fmix32 } from '../base/hash.ts';
+import type { TableReader } from '../state/doors.ts';
+import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 import type { PolicyChoice } from './scenario.ts';
 
 /** What a run needs of a policy. */
@@ -14,51 +16,58 @@ export interface Picker {
   pick(key: number, random: number, avoid: number): number;
 }
 
-/** A policy of its own for whoever picks: `view` is the pool, `addresses` its endpoints in the same order. */
-export function pickerOf(choice: PolicyChoice, view: PoolView, addresses: readonly string[]): Picker {
+/** A policy of its own for whoever picks. */
+export function pickerOf(choice: PolicyChoice, pool: PoolPlan, table: TableReader): Picker {
   switch (choice.kind) {
     case 'policy':
-      return buildPolicy(choice.algorithm, view, choice.options);
+      return policyOf({ ...pool, balance: choice.balance }, table);
     case 'modulo-hash':
-      return new ModuloHash(view);
+      return new ModuloHash(pool.endpoints, table);
     case 'ring':
-      return new FewPointRing(view, addresses, choice.points);
+      return new FewPointRing(pool.endpoints, table, choice.points);
   }
 }
 
 class ModuloHash implements Picker {
-  private readonly view: PoolView;
+  private readonly slots: Int32Array;
+  private readonly table: TableReader;
+  private readonly ready: Int32Array;
 
-  constructor(view: PoolView) {
-    this.view = view;
+  constructor(endpoints: readonly EndpointPlan[], table: TableReader) {
+    this.slots = Int32Array.from(
+      endpoints.filter((endpoint) => endpoint.weight > 0),
+      (endpoint) => endpoint.slot,
+    );
+    this.table = table;
+    this.ready = new Int32Array(this.slots.length);
   }
 
   pick(key: number, _random: number, avoid: number): number {
-    const { slots, weights, table } = this.view;
-    const ready = [...slots].filter((slot, i) => weights[i]! > 0 && table.isReady(slot) && slot !== avoid);
-    return ready.length === 0 ? NONE : ready[(key >>> 0) % ready.length]!;
+    const { slots, table, ready } = this;
+    let count = 0;
+    for (let i = 0; i < slots.length; i++) {
+      const slot = slots[i]!;
+      if (slot !== avoid && table.isReady(slot)) ready[count++] = slot;
+    }
+    return count === 0 ? NONE : ready[(key >>> 0) % count]!;
   }
 }
 
 class FewPointRing implements Picker {
-  private readonly view: PoolView;
+  private readonly table: TableReader;
   private readonly points: readonly { at: number; slot: number }[];
 
-  constructor(view: PoolView, addresses: readonly string[], points: number) {
-    this.view = view;
-    this.points = addresses
-      .flatMap((address, i) =>
-        Array.from({ length: points }, (_, copy) => ({
-          at: fmix32(endpointHash(address) ^ fmix32(copy + 1)),
-          slot: view.slots[i]!,
-        })),
+  constructor(endpoints: readonly EndpointPlan[], table: TableReader, points: number) {
+    this.table = table;
+    this.points = endpoints
+      .flatMap(({ address, slot }) =>
+        Array.from({ length: points }, (_, copy) => ({ at: fmix32(endpointHash(address) ^ fmix32(copy + 1)), slot })),
       )
       .sort((a, b) => a.at - b.at);
   }
 
   pick(key: number, _random: number, avoid: number): number {
-    const { points } = this;
-    const { table } = this.view;
+    const { points, table } = this;
     const found = points.findIndex((point) => point.at >= key >>> 0);
     for (let i = 0; i < points.length; i++) {
       const { slot } = points[(Math.max(0, found) + i) % points.length]!;

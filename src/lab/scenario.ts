@@ -1,5 +1,4 @@
 /** Scenario: what is to be tried out, checked and complete: every default is filled in, every unit is ms or a share, every name is an index. */
-import type { Algorithm, PolicyOptions } from '../balance/balance.ts';
 import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 
 /** Requests of one scenario: each takes about 50 bytes and 1-2 µs per policy. */
@@ -15,7 +14,7 @@ export interface Scenario {
   warmUpMs: number;
   /** Worker processes: each has policies of its own over the one table. */
   workers: number;
-  /** The pool as it is at the start; its `balance` is not looked at, `policies` are. */
+  /** The pool as it is at the start. `policies` take the place of its `balance`. */
   pool: PoolPlan;
   traffic: Traffic;
   /** By address. */
@@ -86,7 +85,7 @@ export type ScenarioEvent = { atMs: number } /** The process is gone: connection
 
 /** How endpoints are picked: by a policy of the data plane, or by a reference that no pool can have (reference.ts). */
 export type PolicyChoice = { label: string } & (
-  | { kind: 'policy'; algorithm: Algorithm; options: PolicyOptions }
+  | { kind: 'policy'; balance: PoolPlan['balance'] }
   | { kind: 'modulo-hash' }
   | { kind: 'ring'; points: number }
 );

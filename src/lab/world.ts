@@ -2,7 +2,7 @@
  * World: what a run has of the product: a state table in memory with its control door, one worker's door and policy for each worker, and the verdicts of
  * health checks. Plans change here as they do there: every worker builds its policies anew.
  */
-import { endpointHash, type PoolView } from '../balance/balance.ts';
+import type { Address } from '../base/wire.ts';
 import { health } from '../state/doors.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
 import { KeyMap } from './key-map.ts';
@@ -10,6 +10,9 @@ import { type Picker, pickerOf } from './reference.ts';
 import type { Move } from './result.ts';
 import type { PolicyChoice, Scenario } from './scenario.ts';
 import type { Server } from './server.ts';
+
+/** Names are taken to be resolved: nothing is sent anywhere. */
+const ANYWHERE: Address = { kind: 'ip', host: '0.0.0.0', port: 0 };
 
 export class World {
   readonly control: ControlDoor;
@@ -73,16 +76,11 @@ export class World {
   }
 
   private picker(servers: readonly Server[], worker: number): Picker {
-    const addresses = servers.map((server) => server.plan.address);
-    const view: PoolView = {
-      name: this.scenario.pool.name,
-      slots: Int32Array.from(servers, (server) => server.slot),
-      weights: Int32Array.from(servers, (server) => server.plan.weight),
-      backup: Uint8Array.from(servers, (server) => (server.plan.backup ? 1 : 0)),
-      requestsMax: Int32Array.from(servers, (server) => server.plan.requestsMax),
-      table: this.doors[worker]!,
-      hashes: Int32Array.from(addresses, endpointHash),
-    };
-    return pickerOf(this.choice, view, addresses);
+    const endpoints = servers.map((server) => ({
+      ...server.plan,
+      slot: server.slot,
+      resolved: server.plan.resolved ?? ANYWHERE,
+    }));
+    return pickerOf(this.choice, { ...this.scenario.pool, endpoints }, this.doors[worker]!);
   }
 }
