@@ -7,6 +7,8 @@ import type { Http1ClientConnection } from './http1-connection.ts';
 
 export class Clients {
   count = 0;
+  /** Those of `count` that are being closed: their room is as good as free. */
+  closing = 0;
   /** Per worker; set by the plan. */
   countMax = 60_000;
   /** Set once, when the worker leaves: responses say Connection: close. */
@@ -15,6 +17,10 @@ export class Clients {
   private newest: Http1ClientConnection | null = null;
   private readonly perAddress = new Map<string, number>();
   readonly all = new Set<Http1ClientConnection>();
+
+  get isFull(): boolean {
+    return this.count - this.closing >= this.countMax;
+  }
 
   /** Counts one more from this address; false, counting nothing, when it has `max` already (0 = no limit). */
   admit(address: ClientAddress, max: number): boolean {

@@ -67,6 +67,7 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   /** A fault of framing: what still arrives is not parsed. */
   private isDeaf = false;
   private isClosing = false;
+  private countsAsClosing = false;
   private hasPeerEnded = false;
   private isPausedByRelay = false;
   private isPausedByUs = false;
@@ -293,6 +294,8 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     this.clients.unlinkIdle(this);
     if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);
     this.ticket = 0;
+    if (this.countsAsClosing) this.clients.closing--;
+    this.countsAsClosing = false;
     if (this.isAdmitted) {
       this.countBytes();
       this.isAdmitted = false;
@@ -586,6 +589,10 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private close(how: number): void {
     if (this.isClosing) return;
     this.isClosing = true;
+    if (this.isAdmitted) {
+      this.countsAsClosing = true;
+      this.clients.closing++;
+    }
     this.writer.drop();
     this.clients.unlinkIdle(this);
     if (how !== closeHow.reset && this.wire.queued > FLUSH_FREE_BYTES) this.markFlush(this.parts.engine.now);

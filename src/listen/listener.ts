@@ -65,7 +65,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     const { connectionsMax, connectionsPerIpMax } = plan.limits;
     if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(wire, connection, rejection.limit);
     // At the cap the longest idle makes room; where none is idle the new one is turned away.
-    if (clients.count >= clients.countMax && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
+    if (clients.isFull && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
     if (!clients.admit(connection.address, connectionsPerIpMax)) return this.turnAway(wire, connection, rejection.perIp);
     this.connections++;
     clients.all.add(connection);
