@@ -1,6 +1,7 @@
 /** The simulator held to what is known without it: queueing theory, the events of a scenario, and itself. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Prng } from '../base/prng.ts';
 import { health } from '../state/doors.ts';
 import type { ActiveHealthPlan, BalanceAlgorithm, EndpointPlan } from '../state/plan.ts';
 import {
@@ -310,6 +311,61 @@ test('expectations are held against the numbers, and one about a number that a p
     checks.map(({ policy: name, metric, isMet }) => `${name} ${metric} ${isMet}`),
     ['round-robin p99 true', 'random p99 true', 'random imbalance false', 'random keysMoved false'],
   );
+});
+
+test('whatever happens, every request is accounted for once', () => {
+  const prng = new Prng(11);
+  const oneOf = <T>(...values: T[]): T => values[prng.below(values.length)]!;
+  for (let round = 0; round < 60; round++) {
+    const endpoints = prng.between(1, 6);
+    const some = () => address(prng.below(endpoints));
+    const events = Array.from({ length: prng.below(8) }, (): Scenario['events'][number] => {
+      const atMs = prng.below(6000);
+      const kind = oneOf('kill', 'restore', 'remove', 'drain', 'slow', 'add', 'surge');
+      if (kind === 'surge') return { atMs, kind, times: oneOf(0.5, 4), forMs: 1000 };
+      if (kind === 'slow') return { atMs, kind, address: some(), times: oneOf(1, 30) };
+      // Each added one is another.
+      if (kind === 'add') return { atMs, kind, endpoint: { ...endpoint(0), address: `10.1.0.${atMs}:80` } };
+      return { atMs, kind, address: some() };
+    });
+    const algorithm = oneOf<BalanceAlgorithm>(
+      'round-robin',
+      'power-of-two',
+      'least-requests',
+      'least-time',
+      'maglev',
+      'ring-hash',
+      'first',
+    );
+    const scenario = scenarioOf(endpoints, {
+      seed: round,
+      durationMs: 6000,
+      workers: prng.between(1, 4),
+      attempts: prng.between(1, 3),
+      timeoutMs: oneOf(50, 500, 30_000),
+      traffic: made(oneOf(50, 400)),
+      active: oneOf(null, { ...CHECKED, intervalMs: 500 }) ?? undefined,
+      policies: [policy(algorithm), { label: 'modulo-hash', kind: 'modulo-hash' }, { label: 'ring(3)', kind: 'ring', points: 3 }],
+      events: events.sort((a, b) => a.atMs - b.atMs),
+    });
+    const model = { ...PLAIN, p99Ms: oneOf(10, 80), concurrency: oneOf(0, 1, 4), queueMax: oneOf(0, 3), missMs: oneOf(0, 20) };
+    const addresses = [
+      ...scenario.service.keys(),
+      ...events.flatMap((event) => (event.kind === 'add' ? [event.endpoint.address] : [])),
+    ];
+    const report = simulate({ ...scenario, service: new Map(addresses.map((name) => [name, model])) }, parts);
+    for (const { policy: name, requests, answered, errors, retries, latency, endpoints: each, imbalance } of report.results) {
+      const says = `round ${round}, ${name}`;
+      assert.equal(requests, report.requests, says);
+      assert.equal(answered + errors.all, requests, says);
+      assert.equal(errors.noEndpoint + errors.refused + errors.queueFull + errors.timeout, errors.all, says);
+      const begun = each.reduce((sum, one) => sum + one.requests, 0);
+      assert.ok(begun <= requests + retries && begun >= requests - errors.noEndpoint, says);
+      assert.ok(latency.p50 <= latency.p99 && latency.p99 <= latency.p999 && latency.p999 <= latency.max, says);
+      assert.ok(imbalance >= 1 && Number.isFinite(imbalance), says);
+      for (const one of each) assert.ok(one.utilization >= 0 && one.utilization <= 1.000001, `${says}: ${one.utilization}`);
+    }
+  }
 });
 
 test('a scenario with more requests than memory allows is refused', () => {

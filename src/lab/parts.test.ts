@@ -70,6 +70,7 @@ test('a log is replayed in the order of arrival, with its own service times', ()
     '',
     '127.0.0.1 - - [24/Nov/2026:04:12:13 +0000] "GET / HTTP/1.1" 200 1',
     line({ time: 'yesterday' }),
+    line({ time: '2026-11-24T04:12:14.600Z', client: '2001:db8::1' }),
     'null',
   ].join('\n');
   const { requests, unreadable, others } = readReplay(text, 'web', 'client');
@@ -79,12 +80,13 @@ test('a log is replayed in the order of arrival, with its own service times', ()
       [0, '2001:db8::1', null],
       [100, '203.0.113.9', 1],
       [500.25, '203.0.113.9', 250],
+      [600, '2001:db8::1', null],
     ],
   );
   assert.deepEqual([unreadable, others], [3, 1]);
   assert.deepEqual(
     readReplay(text, 'web', 'path').requests.map(({ key }) => key),
-    ['/a', '/c', '/b'],
+    ['/a', '/c', '/b', ''],
   );
 });
 

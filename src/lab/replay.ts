@@ -59,6 +59,8 @@ function secondsOf(value: unknown): number {
 function keyOf(fields: Record<string, unknown>, key: ReplayKey): string {
   const value = fields[key];
   if (typeof value !== 'string') return '';
-  // The port of a client is another one on each connection.
-  return key === 'client' ? value.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1') : value;
+  if (key !== 'client') return value;
+  // The port of a client is another one on each connection. An IPv6 address without brackets has none.
+  const found = /^\[([^\]]*)\](?::\d+)?$/.exec(value) ?? /^([^:]*):\d+$/.exec(value);
+  return found === null ? value : found[1]!;
 }
