@@ -15,7 +15,7 @@ const loopback: Address = { kind: 'ip', host: '127.0.0.1', port: 0 };
 
 let unavailable: string | false = false;
 try {
-  open({}).close();
+  if (unavailable === false) open({}).close();
 } catch (error) {
   unavailable = `no io_uring here: ${(error as Error).message}`;
 }
@@ -90,6 +90,8 @@ function sendText(engine: UringEngine, wire: Wire, text: string): void {
 const descriptors = () => readdirSync('/proc/self/fd').length;
 let descriptorsBefore = 0;
 before(() => {
+  // What Node opens by itself for the first engine (its loop's own descriptors) is there before the count.
+  if (unavailable === false) open({}).close();
   descriptorsBefore = descriptors();
 });
 after(() => assert.equal(descriptors(), descriptorsBefore, 'no descriptor leaks'));

@@ -222,7 +222,11 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   /** Picks an endpoint and asks it for a wire. `avoid`: the one that just failed. */
   private attempt(avoid: number): void {
     const pool = this.pool!;
-    const slot = pool.policy.pick(this.key, this.relay.random(), avoid);
+    let slot = pool.policy.pick(this.key, this.relay.random(), avoid);
+    if (slot !== NONE && this.runtime!.endpoints[slot]?.isSuspect(this.relay.engine.now)) {
+      const other = pool.policy.pick(this.key, this.relay.random(), slot);
+      if (other !== avoid) slot = other;
+    }
     if (slot === NONE) {
       this.answer(fault.destinationUnavailable, '');
       return;

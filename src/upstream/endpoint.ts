@@ -10,6 +10,8 @@ import type { ConnectionsPlan } from '../state/plan.ts';
 import { Http1EndpointConnection, wireState } from './http1-connection.ts';
 import type { UpstreamParts } from './parts.ts';
 
+/** After a failed dial others are preferred this long: long before a health check says so, and short enough to notice a recovery. */
+const SUSPECT_MS = 1000;
 /** How often idle wires and waiting exchanges are looked through. */
 const SWEEP_MS = 250;
 
@@ -27,6 +29,8 @@ export class Endpoint implements TimerOwner {
   /** No longer in the plan: idle wires go, busy ones finish. */
   isRetired = false;
   connectMs = 1000;
+  /** Until then other endpoints are preferred: the last dial failed. */
+  private suspectUntilMs = 0;
 
   private readonly parts: UpstreamParts;
   private oldest: Http1EndpointConnection | null = null;
@@ -43,6 +47,14 @@ export class Endpoint implements TimerOwner {
     this.plan = plan;
     this.poolId = poolId;
     this.parts = parts;
+  }
+
+  /**
+   * The last dial failed a moment ago. Without this a dead endpoint, which has nothing in flight, looks like the least loaded one to every policy that
+   * compares loads, until the health checks take it out.
+   */
+  isSuspect(nowMs: number): boolean {
+    return nowMs < this.suspectUntilMs;
   }
 
   get wireCount(): number {
@@ -112,6 +124,7 @@ export class Endpoint implements TimerOwner {
   onDialled(wire: Http1EndpointConnection, ms: number): void {
     this.dialing.splice(this.dialing.indexOf(wire), 1);
     this.parts.table.connected(this.slot, 0, ms);
+    this.suspectUntilMs = 0;
     const { sink } = wire;
     if (sink === null) {
       this.offer(wire);
@@ -127,6 +140,7 @@ export class Endpoint implements TimerOwner {
     const at = this.dialing.indexOf(wire);
     if (at >= 0) this.dialing.splice(at, 1);
     this.parts.table.connected(this.slot, faultId, ms);
+    this.suspectUntilMs = this.parts.engine.now + SUSPECT_MS;
     const { sink } = wire;
     wire.sink = null;
     if (sink !== null) sink.onLeaseFailed(faultId);

@@ -24,12 +24,8 @@ test('an endpoint killed under load fails only requests whose answer had begun o
       simpleConfig(
         ports,
         endpoints.map(({ address }) => address),
-        {
-          pool: { health },
-          // Until the checks see it, the dead one looks the least loaded of three: more requests are tried again than the default budget of
-          // 20 % allows, which is made for endpoints that are overloaded.
-          top: { defaults: { retry: { attempts: 3, budget: '100%' } } },
-        },
+        // The defaults of everything but health: two tries, and a budget of 20 %.
+        { pool: { health } },
       ),
   });
   const load = new Load({ port: weir.port, connections: 30, rate: 1500, sizeMax: 20_000 });
