@@ -211,6 +211,7 @@ test('a restored endpoint gets work again', () => {
     [`${address(0)} down`, `${address(0)} back`],
   );
   assert.equal(result.moves[0]!.moved, result.moves[0]!.needed);
+  assert.equal(result.moves[1]!.moved, result.moves[0]!.moved, 'its keys come back, and they alone');
 });
 
 test('a drained and a removed endpoint get nothing more, an added one its share', () => {
@@ -232,6 +233,47 @@ test('a slow endpoint is slow from its time on', () => {
   const result = only(scenarioOf(1, { events: [{ atMs: 10_000, kind: 'slow', address: address(0), times: 7 }] }));
   assert.equal(result.series.p50[20], 10);
   assert.equal(Math.round(result.series.p50[40]!), 70);
+});
+
+test('a restored endpoint is as fast as before', () => {
+  const events: Scenario['events'] = [
+    { atMs: 5000, kind: 'slow', address: address(0), times: 7 },
+    { atMs: 10_000, kind: 'restore', address: address(0) },
+  ];
+  assert.equal(only(scenarioOf(1, { events })).series.p50[50], 10);
+});
+
+test('the clock of the table runs: what least-time knows of an endpoint fades', () => {
+  const events: Scenario['events'] = [
+    { atMs: 5000, kind: 'slow', address: address(0), times: 20 },
+    { atMs: 10_000, kind: 'slow', address: address(0), times: 1 },
+  ];
+  const result = only(scenarioOf(2, { durationMs: 100_000, events, policies: [policy('least-time')] }));
+  const shareFrom = (ms: number): number => {
+    const begun = [0, 1].map((i) => begunAfter(result, i, ms));
+    return begun[0]! / (begun[0]! + begun[1]!);
+  };
+  assert.ok(Math.abs(shareFrom(70_000) - 0.5) < 0.03, `${shareFrom(70_000)}`);
+  const slow = [0, 1].map((i) => result.series.requests[i]![4]!);
+  assert.ok(slow[0]! < slow[1]! / 3, 'it was slow in that span');
+});
+
+test('imbalance is counted against those that were ready at the time', () => {
+  const events: Scenario['events'] = [{ atMs: 10_000, kind: 'drain', address: address(2) }];
+  const result = only(scenarioOf(3, { traffic: made(200, 'constant'), events, policies: [policy('first')] }));
+  // All requests, where a third of one half and a half of the other would be fair.
+  assert.ok(Math.abs(result.imbalance - 2.4) < 0.01, `${result.imbalance}`);
+});
+
+test('who is tried again waits anew, and nobody else waits longer for it', () => {
+  const kill: Scenario['events'] = [{ atMs: 900, kind: 'kill', address: address(1) }];
+  const result = only(
+    scenarioOf(3, { durationMs: 6000, model: { p50Ms: 10_000, p99Ms: 10_000 }, timeoutMs: 1000, events: kill }),
+  );
+  assert.ok(result.retries > 100);
+  // Two of three were on the others when it died.
+  assert.ok(Math.abs(result.series.p50[2]! - 1000) < 0.001, `${result.series.p50[2]}`);
+  assert.ok(result.latency.max <= 1900.001 && result.latency.max > 1800, `${result.latency.max}`);
 });
 
 test('a request waits for its timeout and no longer, and the endpoint is none the wiser', () => {

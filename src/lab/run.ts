@@ -100,6 +100,7 @@ class Run {
   go(): PolicyResult {
     const { timesMs, count } = this.arrivals;
     const { durationMs, events, timeoutMs } = this.scenario;
+    let now = 0;
     for (;;) {
       const arrivalMs = this.arrived < count ? timesMs[this.arrived]! : Number.POSITIVE_INFINITY;
       const eventMs = this.nextEvent < events.length ? events[this.nextEvent]!.atMs : Number.POSITIVE_INFINITY;
@@ -108,6 +109,8 @@ class Run {
       if (this.arrived === count && waiter === NOBODY && Math.min(eventMs, this.checks.nextMs) > durationMs) break;
       // Of what is due at the same time, work ends first and requests come last.
       const next = Math.min(this.work.nextMs, timeoutAt, eventMs, this.checks.nextMs, arrivalMs);
+      assert(next >= now, 'time goes forward');
+      now = next;
       if (this.work.nextMs === next) this.workEnds(next);
       else if (timeoutAt === next) this.timesOut(waiter, next);
       else if (eventMs === next) this.event(events[this.nextEvent++]!);
