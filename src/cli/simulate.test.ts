@@ -161,6 +161,9 @@ test('too many requests are refused in words', async () => {
 test('--svg writes the plots', async () => {
   await simulated({ scenario: written('plot.yaml', GOOD), svg: 'plot.svg' });
   assert.match(readFileSync(join(folder, 'plot.svg'), 'utf8'), /^<svg [\s\S]*<\/svg>\n$/);
+  const { code, err } = await simulated({ scenario: 'plot.yaml', svg: 'nowhere/plot.svg' });
+  assert.equal(code, exit.failed);
+  assert.equal(err, 'weir: nowhere/plot.svg cannot be written: ENOENT\n');
 });
 
 test('an access log is replayed from flags, half way an endpoint dies', async () => {

@@ -48,7 +48,14 @@ export async function simulate(options: SimulateOptions, shell: Shell): Promise<
     return exit.configInvalid;
   }
   shell.out(options.json ? reportJson(report) : reportTable(report));
-  if (options.svg !== undefined) writeFileSync(resolve(shell.folder, options.svg), reportSvg(report));
+  if (options.svg !== undefined) {
+    try {
+      writeFileSync(resolve(shell.folder, options.svg), reportSvg(report));
+    } catch (error) {
+      shell.err(`weir: ${options.svg} cannot be written: ${(error as NodeJS.ErrnoException).code}\n`);
+      return exit.failed;
+    }
+  }
   return report.checks.every((check) => check.isMet) ? exit.done : exit.no;
 }
 

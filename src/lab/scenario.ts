@@ -1,7 +1,7 @@
 /** Scenario: what is to be tried out, checked and complete: every default is filled in, every unit is ms or a share, every name is an index. */
 import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 
-/** Requests of one scenario: each takes about 50 bytes and 1-2 µs per policy. */
+/** Requests of one scenario: each takes about 250 bytes at the peak, and 2 µs per policy. */
 export const REQUESTS_MAX = 5_000_000;
 /** Different keys. */
 export const KEYS_MAX = 1_000_000;
