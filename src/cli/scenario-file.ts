@@ -194,7 +194,6 @@ class ScenarioReader {
     const atMs = ms(event.at, Math.floor(durationMs / 2));
     if (atMs >= durationMs) this.fault([...at, 'at'], 'this is after the end of the scenario');
     if (event.surge !== undefined) {
-      if (this.file.traffic.replay !== undefined) this.fault([...at, 'surge'], 'a surge goes with rate, not with replay');
       return [{ atMs, kind: 'surge', times: event.surge, forMs: ms(event.for, durationMs) }];
     }
     const kind = named[0]!;
@@ -273,7 +272,7 @@ class ScenarioReader {
 }
 
 function choiceOf(written: PolicyFile): PolicyChoice {
-  if (written === 'modulo-hash') return { label: written, kind: written };
+  if (written === 'modulo-hash' || written === 'lowest-latency') return { label: written, kind: written };
   const points = typeof written === 'string' ? ringPoints(written) : null;
   if (points !== null) return { label: String(written), kind: 'ring', points };
   // What a pool with this `balance` would have in its plan: defaults are the config's business.

@@ -118,11 +118,12 @@ export function ringPoints(name: string): number | null {
 }
 /** What `balance:` of a pool may be, and the references. */
 const balance = configSchema.shape.pools.unwrap().valueType.shape.balance.unwrap();
-const REFERENCE_EXPECTED = 'expected the name of an algorithm, for example round-robin, or a reference: modulo-hash or ring(4)';
+const REFERENCE_EXPECTED =
+  'expected the name of an algorithm, for example round-robin, or a reference: modulo-hash, lowest-latency or ring(4)';
 const policy = either('A policy: what `balance` of a pool may be, or a reference.', REFERENCE_EXPECTED, [
   ...balance.options,
   text('Reference.', REFERENCE_EXPECTED, (value) =>
-    value === 'modulo-hash' || RING.test(value) ? good(value) : bad(REFERENCE_EXPECTED),
+    value === 'modulo-hash' || value === 'lowest-latency' || RING.test(value) ? good(value) : bad(REFERENCE_EXPECTED),
   ),
 ]);
 

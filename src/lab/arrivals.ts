@@ -4,7 +4,7 @@
  */
 import { Prng } from '../base/prng.ts';
 import { addressHashes, keyDraw, textHash } from './keys.ts';
-import { REQUESTS_MAX, type Scenario, type Traffic } from './scenario.ts';
+import { REQUESTS_MAX, type ReplayedRequest, type Scenario, type Traffic } from './scenario.ts';
 
 export interface Arrivals {
   count: number;
@@ -26,6 +26,8 @@ export interface Arrivals {
 
 /** Seeds of the parts, so that a change of one leaves the others as they are. */
 const streams = { times: 1, keys: 2, workers: 3, work: 4, addresses: 5 };
+/** A request that a surge adds to a replayed log comes at most so long before or after the one it is a copy of. */
+const COPY_SPREAD_MS = 500;
 
 export class TooManyRequests extends Error {}
 
@@ -46,14 +48,19 @@ function made(scenario: Scenario, traffic: Traffic & { kind: 'made' }): Arrivals
 
 function replayed(scenario: Scenario, traffic: Traffic & { kind: 'replayed' }): Arrivals {
   const numbers = new Map<string, number>();
-  const within = traffic.requests.filter((request) => request.atMs / traffic.speed < scenario.durationMs);
+  const within = surged(
+    scenario,
+    traffic.requests
+      .map((request) => ({ ...request, atMs: request.atMs / traffic.speed }))
+      .filter((request) => request.atMs < scenario.durationMs),
+  );
   if (within.length > REQUESTS_MAX) throw new TooManyRequests();
   const keys = Uint32Array.from(within, ({ key }) => {
     const known = numbers.get(key) ?? numbers.size;
     numbers.set(key, known);
     return known;
   });
-  const times = within.map((request) => request.atMs / traffic.speed);
+  const times = within.map((request) => request.atMs);
   return {
     ...work(scenario, times),
     keys,
@@ -104,6 +111,29 @@ function timesOf(scenario: Scenario, traffic: Traffic & { kind: 'made' }): numbe
     if (times.length === REQUESTS_MAX) throw new TooManyRequests();
     times.push(now);
   }
+}
+
+/** A log with its surges: each request as often as the surge is high, copies a little earlier or later and by people drawn from the log. */
+function surged(scenario: Scenario, requests: readonly ReplayedRequest[]): readonly ReplayedRequest[] {
+  const surges = scenario.events.flatMap((event) => (event.kind === 'surge' ? [event] : []));
+  if (surges.length === 0) return requests;
+  const prng = stream(scenario.seed, streams.times);
+  const all: ReplayedRequest[] = [];
+  for (const request of requests) {
+    const active = surges.filter((surge) => surge.atMs <= request.atMs && request.atMs < surge.atMs + surge.forMs);
+    const times = active.reduce((product, surge) => product * surge.times, 1);
+    const copies = Math.floor(times) + (prng.float() < times % 1 ? 1 : 0);
+    if (all.length + copies > REQUESTS_MAX) throw new TooManyRequests();
+    if (copies > 0) all.push(request);
+    const from = Math.max(0, ...active.map((surge) => surge.atMs));
+    const to = Math.min(scenario.durationMs, ...active.map((surge) => surge.atMs + surge.forMs)) - 0.001;
+    for (let copy = 1; copy < copies; copy++) {
+      const moved = request.atMs + (2 * prng.float() - 1) * COPY_SPREAD_MS;
+      const { key } = requests[prng.below(requests.length)]!;
+      all.push({ ...request, atMs: Math.min(to, Math.max(from, moved)), key });
+    }
+  }
+  return all.sort((a, b) => a.atMs - b.atMs);
 }
 
 /** The rate over time. Surges that overlap multiply. */

@@ -155,6 +155,31 @@ test('constant arrivals are even, and a surge multiplies the rate from its begin
   }
 });
 
+test('a surge multiplies a replayed log, too, within its time', () => {
+  const requests = Array.from({ length: 6000 }, (_, i) => ({ atMs: 10 * i, key: `198.51.100.${i % 50}`, serviceMs: 3 }));
+  const replay = (times: number) =>
+    only(
+      scenarioOf(1, {
+        durationMs: 60_000,
+        traffic: { kind: 'replayed', requests, speed: 1 },
+        events: [{ atMs: 20_000, kind: 'surge', times, forMs: 10_000 }],
+      }),
+    );
+  const counts = replay(3).series.requests[0]!;
+  assert.equal(
+    counts.slice(20, 30).reduce((sum, count) => sum + count),
+    3000,
+  );
+  assert.equal(
+    counts.slice(0, 20).reduce((sum, count) => sum + count),
+    2000,
+  );
+  assert.ok(counts.slice(21, 29).every((count) => Math.abs(count - 300) < 60));
+  const fewer = replay(0.5).series.requests[0]!;
+  assert.ok(Math.abs(fewer.slice(20, 30).reduce((sum, count) => sum + count) - 500) < 60);
+  assert.ok(Math.abs(replay(3).latency.max - 3) < 1e-6);
+});
+
 test('round robin is even over all workers, because they share the table', () => {
   const result = only(scenarioOf(3, { workers: 5 }));
   assert.ok(result.imbalance < 1.001, `${result.imbalance}`);
@@ -387,7 +412,12 @@ test('whatever happens, every request is accounted for once', () => {
       timeoutMs: oneOf(50, 500, 30_000),
       traffic: made(oneOf(50, 400)),
       active: oneOf(null, { ...CHECKED, intervalMs: 500 }) ?? undefined,
-      policies: [policy(algorithm), { label: 'modulo-hash', kind: 'modulo-hash' }, { label: 'ring(3)', kind: 'ring', points: 3 }],
+      policies: [
+        policy(algorithm),
+        { label: 'modulo-hash', kind: 'modulo-hash' },
+        { label: 'lowest-latency', kind: 'lowest-latency' },
+        { label: 'ring(3)', kind: 'ring', points: 3 },
+      ],
       events: events.sort((a, b) => a.atMs - b.atMs),
     });
     const model = { ...PLAIN, p99Ms: oneOf(10, 80), concurrency: oneOf(0, 1, 4), queueMax: oneOf(0, 3), missMs: oneOf(0, 20) };

@@ -3,6 +3,7 @@
  *
  * modulo-hash: endpoint number hash mod n of those that are ready, as nginx's `hash $key` and HAProxy's `hash-type map-based`. When n endpoints become
  * n + 1, only one key in n + 1 stays where it was.
+ * lowest-latency: average latency times requests in flight, the lowest wins. An endpoint that was slow once gets nothing, so nobody learns that it is well again.
  * ring(points): a ring on which each endpoint stands at so few points that chance gives some of them far more than their share.
  */
 import { endpointHash, NONE, policyOf } from '../balance/balance.ts';
@@ -23,6 +24,8 @@ export function pickerOf(choice: PolicyChoice, pool: PoolPlan, table: TableReade
       return policyOf({ ...pool, balance: choice.balance }, table);
     case 'modulo-hash':
       return new ModuloHash(pool.endpoints, table);
+    case 'lowest-latency':
+      return new LowestLatency(pool.endpoints, table);
     case 'ring':
       return new FewPointRing(pool.endpoints, table, choice.points);
   }
@@ -50,6 +53,30 @@ class ModuloHash implements Picker {
       if (slot !== avoid && table.isReady(slot)) ready[count++] = slot;
     }
     return count === 0 ? NONE : ready[(key >>> 0) % count]!;
+  }
+}
+
+class LowestLatency implements Picker {
+  private readonly slots: readonly number[];
+  private readonly table: TableReader;
+
+  constructor(endpoints: readonly EndpointPlan[], table: TableReader) {
+    this.slots = endpoints.filter((endpoint) => endpoint.weight > 0).map((endpoint) => endpoint.slot);
+    this.table = table;
+  }
+
+  pick(_key: number, _random: number, avoid: number): number {
+    const { slots, table } = this;
+    let best = NONE;
+    let least = Number.POSITIVE_INFINITY;
+    for (const slot of slots) {
+      if (slot === avoid || !table.isReady(slot)) continue;
+      const cost = table.latencyMs(slot) * (1 + table.inFlight(slot));
+      if (cost >= least) continue;
+      best = slot;
+      least = cost;
+    }
+    return best;
   }
 }
 

@@ -86,7 +86,7 @@ export type ScenarioEvent = { atMs: number } /** The process is gone: connection
 /** How endpoints are picked: by a policy of the data plane, or by a reference that no pool can have (reference.ts). */
 export type PolicyChoice = { label: string } & (
   | { kind: 'policy'; balance: PoolPlan['balance'] }
-  | { kind: 'modulo-hash' }
+  | { kind: 'modulo-hash' | 'lowest-latency' }
   | { kind: 'ring'; points: number }
 );
 
