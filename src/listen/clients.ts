@@ -16,7 +16,11 @@ export class Clients {
   private oldest: Http1ClientConnection | null = null;
   private newest: Http1ClientConnection | null = null;
   private readonly perAddress = new Map<string, number>();
-  readonly all = new Set<Http1ClientConnection>();
+  /**
+   * All admitted connections, as a list through them. Not a Set: its outgrown tables keep what was deleted from them, and one such table in V8's old space keeps
+   * every later connection alive until a full collection (scavenges of 20 ms instead of 1).
+   */
+  private last: Http1ClientConnection | null = null;
 
   get isFull(): boolean {
     return this.count - this.closing >= this.countMax;
@@ -31,7 +35,25 @@ export class Clients {
     return true;
   }
 
-  leave(address: ClientAddress): void {
+  /** Lists an admitted connection. */
+  join(connection: Http1ClientConnection): void {
+    connection.before = this.last;
+    if (this.last !== null) this.last.after = connection;
+    this.last = connection;
+  }
+
+  every(): Http1ClientConnection[] {
+    const all: Http1ClientConnection[] = [];
+    for (let each = this.last; each !== null; each = each.before) all.push(each);
+    return all;
+  }
+
+  leave(connection: Http1ClientConnection): void {
+    const { address, before, after } = connection;
+    if (before !== null) before.after = after;
+    if (after !== null) after.before = before;
+    else this.last = before;
+    connection.before = connection.after = null;
     this.count--;
     const now = this.perAddress.get(address.text) ?? 0;
     if (now <= 1) this.perAddress.delete(address.text);

@@ -20,12 +20,30 @@ import { fault } from '../base/faults.ts';
 import { framing, type Head } from '../base/head.ts';
 import type { ClientStream, RequestSink } from '../base/stream.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
-import { Http1Decoder, Http1Writer } from '../protocol/http1/http1.ts';
+import { Http1Decoder, type Http1Limits, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
 import { protocol } from '../state/doors.ts';
 import type { Clients } from './clients.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
+
+/**
+ * What a connection decodes and writes with. Kept by the listener and lent to one connection after the other: where connections are short,
+ * making these anew would be most of the garbage.
+ */
+export class ConnectionKit {
+  readonly limits: Http1Limits;
+  readonly decoder: Http1Decoder;
+  readonly writer: Http1Writer;
+  readonly carry: Carry;
+
+  constructor(limits: Http1Limits, parts: ListenParts) {
+    this.limits = limits;
+    this.decoder = new Http1Decoder('request', limits);
+    this.writer = new Http1Writer(parts.blocks);
+    this.carry = new Carry(parts.blocks);
+  }
+}
 
 /** A closing connection with less than this queued is left to the wire, which gives up on a peer that takes nothing. */
 const FLUSH_FREE_BYTES = 4096;
@@ -37,6 +55,9 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   readonly protocol = protocol.http1;
   startedMs = 0;
   idleMs = 0;
+  // Neighbours in the list of all connections.
+  before: Http1ClientConnection | null = null;
+  after: Http1ClientConnection | null = null;
   // Neighbours in the list of idle connections.
   isIdle = false;
   older: Http1ClientConnection | null = null;
@@ -46,6 +67,7 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private readonly listener: Listener;
   private readonly parts: ListenParts;
   private readonly clients: Clients;
+  private readonly kit: ConnectionKit;
   private readonly decoder: Http1Decoder;
   private readonly writer: Http1Writer;
   private readonly carry: Carry;
@@ -90,14 +112,15 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private countedReceived = 0;
   private countedSent = 0;
 
-  constructor(wire: Wire, listener: Listener, parts: ListenParts, clients: Clients) {
+  constructor(wire: Wire, listener: Listener, parts: ListenParts, clients: Clients, kit: ConnectionKit) {
     this.wire = wire;
     this.listener = listener;
     this.parts = parts;
     this.clients = clients;
-    this.decoder = new Http1Decoder('request', listener.limits);
-    this.writer = new Http1Writer(parts.blocks);
-    this.carry = new Carry(parts.blocks);
+    this.kit = kit;
+    this.decoder = kit.decoder;
+    this.writer = kit.writer;
+    this.carry = kit.carry;
     this.address = new ClientAddress();
     this.address.set(wire.peer());
     wire.owner = this;
@@ -302,6 +325,8 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
       this.listener.onGone(this);
     }
     if (sink !== null) sink.onClientGone(fault.clientAborted);
+    this.decoder.reset();
+    this.listener.takeBack(this.kit);
   }
 
   // The decoder (MessageSink).

@@ -7,11 +7,13 @@ import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
 import type { Clients } from './clients.ts';
-import { Http1ClientConnection } from './http1-connection.ts';
+import { ConnectionKit, Http1ClientConnection } from './http1-connection.ts';
 import type { ListenParts } from './parts.ts';
 
 /** When the kernel has no descriptor or memory left, accepting rests this long. */
 const ACCEPT_REST_MS = 100;
+/** Kits kept for the next connections. */
+const KITS_KEPT_MAX = 256;
 /** Idle connections closed when it has none left, so that others can be served. */
 const SHED_COUNT = 16;
 
@@ -26,6 +28,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   private readonly clients: Clients;
   private acceptors: { fd: number; acceptor: Acceptor }[] = [];
   private resting: Acceptor[] = [];
+  private readonly kits: ConnectionKit[] = [];
 
   constructor(plan: ListenerPlan, index: number, parts: ListenParts, clients: Clients) {
     this.plan = plan;
@@ -38,6 +41,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   update(plan: ListenerPlan, index: number): void {
     this.plan = plan;
     this.limits = plan.limits;
+    this.kits.length = 0;
     this.index = index;
   }
 
@@ -60,7 +64,8 @@ export class Listener implements AcceptOwner, TimerOwner {
 
   onAccept(wire: Wire): void {
     const { clients, parts, plan } = this;
-    const connection = new Http1ClientConnection(wire, this, parts, clients);
+    const kit = this.kits.pop() ?? new ConnectionKit(this.limits, parts);
+    const connection = new Http1ClientConnection(wire, this, parts, clients, kit);
     if (clients.isDraining) return this.turnAway(wire, connection, rejection.drain);
     const { connectionsMax, connectionsPerIpMax } = plan.limits;
     if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(wire, connection, rejection.limit);
@@ -68,7 +73,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     if (clients.isFull && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
     if (!clients.admit(connection.address, connectionsPerIpMax)) return this.turnAway(wire, connection, rejection.perIp);
     this.connections++;
-    clients.all.add(connection);
+    clients.join(connection);
     parts.table.connection(plan.id, protocol.http1, 1);
     connection.begin();
   }
@@ -89,9 +94,13 @@ export class Listener implements AcceptOwner, TimerOwner {
   /** A connection that was admitted is gone. */
   onGone(connection: Http1ClientConnection): void {
     this.connections--;
-    this.clients.leave(connection.address);
-    this.clients.all.delete(connection);
+    this.clients.leave(connection);
     this.parts.table.connection(this.plan.id, protocol.http1, -1);
+  }
+
+  /** A connection is closed for good and uses its kit no more. */
+  takeBack(kit: ConnectionKit): void {
+    if (kit.limits === this.limits && this.kits.length < KITS_KEPT_MAX) this.kits.push(kit);
   }
 
   private turnAway(wire: Wire, connection: Http1ClientConnection, reason: number): void {

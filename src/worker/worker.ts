@@ -139,7 +139,7 @@ class Worker implements TimerOwner {
         break;
       case timer.hardStop:
         this.cut = clients.count;
-        for (const client of [...clients.all]) client.cut();
+        for (const client of clients.every()) client.cut();
         break;
       case timer.drain:
         if (clients.count === 0) this.leave();
