@@ -2,6 +2,7 @@
  * One listener of the plan in one worker: its sockets, its limits, the connections it took. It belongs to the listener's name, so a reload that keeps the name
  * keeps the object and its connections; only `plan` and `index` change.
  */
+import { CidrSet } from '../base/client-address.ts';
 import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
 import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
@@ -23,6 +24,8 @@ export class Listener implements AcceptOwner, TimerOwner {
   index: number;
   limits: Http1Limits;
   connections = 0;
+  /** Peers that speak for many clients: the limit per address is not for them. */
+  private trusted: CidrSet;
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;
@@ -34,6 +37,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.plan = plan;
     this.index = index;
     this.limits = plan.limits;
+    this.trusted = new CidrSet(plan.clientIp.trust);
     this.parts = parts;
     this.clients = clients;
   }
@@ -41,6 +45,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   update(plan: ListenerPlan, index: number): void {
     this.plan = plan;
     this.limits = plan.limits;
+    this.trusted = new CidrSet(plan.clientIp.trust);
     this.kits.length = 0;
     this.index = index;
   }
@@ -71,7 +76,8 @@ export class Listener implements AcceptOwner, TimerOwner {
     if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(wire, connection, rejection.limit);
     // At the cap the longest idle makes room; where none is idle the new one is turned away.
     if (clients.isFull && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
-    if (!clients.admit(connection.address, connectionsPerIpMax)) return this.turnAway(wire, connection, rejection.perIp);
+    const perIpMax = this.trusted.has(connection.address) ? 0 : connectionsPerIpMax;
+    if (!clients.admit(connection.address, perIpMax)) return this.turnAway(wire, connection, rejection.perIp);
     this.connections++;
     clients.join(connection);
     parts.table.connection(plan.id, protocol.http1, 1);

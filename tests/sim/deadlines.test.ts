@@ -143,6 +143,13 @@ test('more connections from one address than allowed are turned away, and let in
   assert.match(fourth.text(), /200 OK/);
 });
 
+test('the limit per address is not for a trusted balancer in front', () => {
+  const w = world({ limits: { connectionsPerIpMax: 2 }, trust: [{ bytes: [127, 0, 0, 1], bits: 32 }] });
+  const clients = Array.from({ length: 6 }, () => w.peer().send(GET));
+  w.engine.runFor(500);
+  assert.ok(clients.every((c) => c.text().includes('200 OK')));
+});
+
 test('out of descriptors, the oldest idle connections make room', () => {
   const w = world();
   const idle = Array.from({ length: 20 }, () => w.peer().send(GET));

@@ -372,6 +372,7 @@ export interface WorldOptions {
   /** New plans come into force while requests are under way, each with some of the working endpoints. */
   reloads?: boolean;
   limits?: Partial<ListenerLimitsPlan>;
+  trust?: Plan['listeners'][number]['clientIp']['trust'];
   timeouts?: Partial<Plan['routes'][number]['timeouts']>;
   /** Clients also send several requests at once. Default true. */
   pipelines?: boolean;
@@ -587,7 +588,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
         protocol: 'http',
         to: null,
         redirectToHttps: false,
-        clientIp: { trust: [], header: 'x-forwarded-for' },
+        clientIp: { trust: options.trust ?? [], header: 'x-forwarded-for' },
         limits: { ...limits, ...options.limits },
         timeouts: { headerMs: 10_000, idleMs: 60_000, bodyMs: 30_000 },
       },
