@@ -213,7 +213,7 @@ export class Endpoint implements TimerOwner {
 
   /** Gives a free wire to whoever waits longest, else keeps it. */
   private offer(wire: Http1EndpointConnection): void {
-    const next = this.waiting.shift();
+    const next = this.waiting.length === 0 ? undefined : this.waiting.shift();
     if (next !== undefined) {
       const { table, engine } = this.parts;
       table.queue(this.poolId, this.waiting.length);
