@@ -742,7 +742,9 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const client = this.client!;
     this.status = head.status;
     this.isHeadAnswered = true;
-    if (!this.isRequestEnded && (this.head === null || this.head.framing !== framing.none)) client.refuseMore();
+    // A request that is not understood ends its connection, and so does one whose body will not be read.
+    const mayGoOn = head.status !== 400 && this.head !== null && this.head.framing === framing.none;
+    if (!this.isRequestEnded && !mayGoOn) client.refuseMore();
     client.sendHead(head);
     heads.give(head);
     for (let at = 0; at < body.length && this.client === client; ) {
