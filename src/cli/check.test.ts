@@ -3,30 +3,15 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { shellIn } from '../../tests/support/shell.ts';
 import { parseConfig } from '../control/config/config.ts';
 import { type CheckOptions, check } from './check.ts';
 import { init } from './init.ts';
 import { schema } from './schema.ts';
-import { exit, type Shell, UsageError } from './shell.ts';
+import { exit, UsageError } from './shell.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-check-'));
 after(() => rmSync(folder, { recursive: true }));
-
-function shellIn(place: string) {
-  const said = { out: '', err: '' };
-  const shell: Shell = {
-    out: (text) => void (said.out += text),
-    err: (text) => void (said.err += text),
-    outIsTerminal: false,
-    errIsTerminal: false,
-    inIsTerminal: false,
-    color: false,
-    folder: place,
-    environment: {},
-    version: '0.0.0',
-  };
-  return { shell, said };
-}
 
 async function checked(text: string, options: CheckOptions = {}) {
   const file = join(folder, 'weir.yaml');

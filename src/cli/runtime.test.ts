@@ -6,6 +6,7 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { shellIn } from '../../tests/support/shell.ts';
 import { type Admin, startAdmin } from '../control/admin/admin.ts';
 import { StateFixture } from '../control/admin/fixture.ts';
 import { assignIds, parseConfig } from '../control/config/config.ts';
@@ -58,24 +59,8 @@ beforeEach(() => {
   }
 });
 
-function shellOf(place = folder) {
-  const said = { out: '', err: '' };
-  const shell: Shell = {
-    out: (text) => void (said.out += text),
-    err: (text) => void (said.err += text),
-    outIsTerminal: false,
-    errIsTerminal: false,
-    inIsTerminal: false,
-    color: false,
-    folder: place,
-    environment: {},
-    version: '0.0.0',
-  };
-  return { shell, said };
-}
-
 async function ran(command: (shell: Shell) => Promise<number>) {
-  const { shell, said } = shellOf();
+  const { shell, said } = shellIn(folder);
   const code = await command(shell);
   return { code, ...said };
 }
@@ -211,7 +196,7 @@ describe('drain, ready, maint', () => {
 
   test('--wait ends when the last request has', async () => {
     state.worker.begin(slots()[0]!);
-    const { shell, said } = shellOf();
+    const { shell, said } = shellIn(folder);
     const waiting = drain(
       { admin, endpoint: first, wait: true, timeout: '20s' },
       {
@@ -242,7 +227,7 @@ describe('drain, ready, maint', () => {
 
   test('--wait ends with 8 when somebody else makes it ready again', async () => {
     state.worker.begin(slots()[0]!);
-    const { shell, said } = shellOf();
+    const { shell, said } = shellIn(folder);
     const code = await drain(
       { admin, endpoint: first, wait: true, timeout: '20s' },
       {
@@ -258,7 +243,7 @@ describe('drain, ready, maint', () => {
   test('ready --wait ends when the checks pass', async () => {
     state.control.setHealth(slots()[0]!, health.down);
     state.control.setAdmin(slots()[0]!, adminState.drain);
-    const { shell, said } = shellOf();
+    const { shell, said } = shellIn(folder);
     const code = await ready(
       { admin, endpoint: first, wait: true, timeout: '20s' },
       {
@@ -294,7 +279,7 @@ describe('drain, ready, maint', () => {
   });
 
   test('a timeout without a unit is wrong usage, and nothing is changed', async () => {
-    await assert.rejects(drain({ admin, endpoint: first, timeout: '5' }, shellOf().shell), UsageError);
+    await assert.rejects(drain({ admin, endpoint: first, timeout: '5' }, shellIn(folder).shell), UsageError);
     assert.equal(state.tally.admin(slots()[0]!), adminState.ready);
   });
 });
@@ -368,7 +353,7 @@ describe('explain', () => {
 test('WEIR_CONFIG tells explain where the instance is, and is not what is explained', async () => {
   const file = join(folder, 'where.yaml');
   writeFileSync(file, `version: 1\nadmin: { listen: ["${admin}"] }\nlisteners: { web: { listen: ":1", to: "127.0.0.1:1" } }\n`);
-  const { shell, said } = shellOf();
+  const { shell, said } = shellIn(folder);
   const code = await explain({ words: ['http://a.example/'] }, { ...shell, environment: { WEIR_CONFIG: file } });
   assert.equal(code, exit.done, said.err);
   assert.match(said.out, /^ pool {6}web /m);

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { shownPart, shownScenarios } from '../../examples/simulate/choosing.ts';
+import { shellIn } from '../../tests/support/shell.ts';
 import { scenarioSchema } from './scenario-schema.ts';
-import { exit, type Shell, UsageError } from './shell.ts';
+import { exit, UsageError } from './shell.ts';
 import { type SimulateOptions, simulate } from './simulate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-simulate-'));
@@ -15,18 +16,7 @@ const root = join(import.meta.dirname, '../..');
 const examples = join(root, 'examples/simulate');
 
 async function simulated(options: SimulateOptions) {
-  const said = { out: '', err: '' };
-  const shell: Shell = {
-    out: (text) => void (said.out += text),
-    err: (text) => void (said.err += text),
-    outIsTerminal: false,
-    errIsTerminal: false,
-    inIsTerminal: false,
-    color: false,
-    folder,
-    environment: {},
-    version: '0.0.0',
-  };
+  const { shell, said } = shellIn(folder);
   return { code: await simulate(options, shell), ...said };
 }
 
