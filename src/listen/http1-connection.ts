@@ -332,7 +332,6 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   // The decoder (MessageSink).
 
   onHead(head: Head): void {
-    this.decoder.head = null;
     this.version = head.version;
     this.acceptsTrailers = head.acceptsTrailers;
     if (!head.keepAlive) this.keepAlive = false;

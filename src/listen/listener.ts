@@ -71,13 +71,13 @@ export class Listener implements AcceptOwner, TimerOwner {
     const { clients, parts, plan } = this;
     const kit = this.kits.pop() ?? new ConnectionKit(this.limits, parts);
     const connection = new Http1ClientConnection(wire, this, parts, clients, kit);
-    if (clients.isDraining) return this.turnAway(wire, connection, rejection.drain);
+    if (clients.isDraining) return this.turnAway(connection, rejection.drain);
     const { connectionsMax, connectionsPerIpMax } = plan.limits;
-    if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(wire, connection, rejection.limit);
+    if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(connection, rejection.limit);
     // At the cap the longest idle makes room; where none is idle the new one is turned away.
-    if (clients.isFull && !clients.shedOldest()) return this.turnAway(wire, connection, rejection.overload);
+    if (clients.isFull && !clients.shedOldest()) return this.turnAway(connection, rejection.overload);
     const perIpMax = this.trusted.has(connection.address) ? 0 : connectionsPerIpMax;
-    if (!clients.admit(connection.address, perIpMax)) return this.turnAway(wire, connection, rejection.perIp);
+    if (!clients.admit(connection.address, perIpMax)) return this.turnAway(connection, rejection.perIp);
     this.connections++;
     clients.join(connection);
     parts.table.connection(plan.id, protocol.http1, 1);
@@ -109,9 +109,8 @@ export class Listener implements AcceptOwner, TimerOwner {
     if (kit.limits === this.limits && this.kits.length < KITS_KEPT_MAX) this.kits.push(kit);
   }
 
-  private turnAway(wire: Wire, connection: Http1ClientConnection, reason: number): void {
+  private turnAway(connection: Http1ClientConnection, reason: number): void {
     this.parts.table.rejected(this.plan.id, reason);
-    wire.owner = connection;
     connection.turnAway(closeHow.reset);
   }
 }

@@ -58,7 +58,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   head: Head | null = null;
   route: RouteRuntime | null = null;
   pool: PoolRuntime | null = null;
-  routeIndex = -1;
   slot = NONE;
   /** Where a hashing policy places the request. */
   key = 0;
@@ -167,7 +166,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       return;
     }
     const route = runtime.routes[routeIndex]!;
-    this.routeIndex = routeIndex;
     this.route = route;
     facts.route = route.plan.name;
     const { action } = route.plan;
@@ -374,8 +372,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       const { slot } = this;
       this.dropStream();
       this.settle(0, now - this.leasedMs);
-      relay.table.retry(this.pool!.plan.id, retryReason.status);
-      this.hasRequestEndSent = false;
       this.headMs = 0;
       this.again(0, slot);
       return;
@@ -539,11 +535,10 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const bit = status === 502 ? retryOn['502'] : status === 503 ? retryOn['503'] : retryOn['504'];
     if ((route.retryOn & bit) === 0 || this.attempts >= route.plan.retry.attempts || !this.isRepeatable() || !this.isRequestEnded)
       return false;
-    if (this.pool!.budget.take(this.relay.engine.now)) return true;
-    this.relay.table.retryBudgetExhausted(this.pool!.plan.id);
-    return false;
+    return this.takeRetry(retryReason.status);
   }
 
+  /** Takes a retry from the pool's budget and counts it; the request will be sent once more. */
   private takeRetry(reason: number): boolean {
     const { table, engine } = this.relay;
     const pool = this.pool!;
@@ -804,7 +799,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.head = null;
     this.route = null;
     this.pool = null;
-    this.routeIndex = -1;
     this.slot = NONE;
     this.status = this.upstreamStatus = this.faultId = 0;
     this.detail = '';

@@ -256,7 +256,6 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     }
     sink.onResponseHead(head);
     this.parts.heads.give(head);
-    this.decoder.head = null;
   }
 
   onBody(start: number, end: number): void {
