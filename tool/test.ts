@@ -49,6 +49,9 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
+/** After its end a file's output is read this much longer, then whatever it left behind is ended. */
+const LEFT_BEHIND_MS = 2000;
+
 function runFile(path: string): Promise<FileResult> {
   const destination = join(scratch, `${fileNumber++}.jsonl`);
   const began = performance.now();
@@ -78,6 +81,8 @@ function runFile(path: string): Promise<FileResult> {
       isLate = true;
       killGroup(child);
     }, FILE_MS);
+    // A process that the file left behind may hold its output open: the file has ended all the same.
+    child.on('exit', () => setTimeout(() => killGroup(child), LEFT_BEHIND_MS).unref());
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       running.delete(child);
