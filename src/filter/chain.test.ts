@@ -49,6 +49,7 @@ function facts(): RequestFacts {
 const nothing = { set: [], add: [], remove: [] };
 const headers = (request: Partial<typeof nothing> | object, response: object = {}): FilterPlan => ({
   kind: 'headers',
+  id: -1,
   name: 'f',
   request: { ...nothing, ...request },
   response: { ...nothing, ...response },
@@ -138,7 +139,11 @@ test('access: denied ranges first, then allowed ones, and without any everybody'
   const ten = { bytes: [10, 0, 0, 0], bits: 8 };
   const tenOne = { bytes: [10, 1, 0, 0], bits: 16 };
   const ask = (allow: (typeof ten)[], deny: (typeof ten)[], from: string) =>
-    new FilterChain([{ kind: 'access', name: 'office', allow, deny }]).request(headOf([]), address(from), facts());
+    new FilterChain([{ kind: 'access', id: -1, isShadow: false, name: 'office', allow, deny }]).request(
+      headOf([]),
+      address(from),
+      facts(),
+    );
   assert.equal(ask([ten], [], '10.2.3.4'), 0);
   assert.equal(ask([ten], [], '11.2.3.4'), fault.requestDenied);
   assert.equal(ask([ten], [tenOne], '10.1.3.4'), fault.requestDenied);
@@ -151,7 +156,7 @@ test('filters run in order and a denial ends them', () => {
   const head = headOf([]);
   const chain = new FilterChain([
     headers({ add: [{ name: 'x-before', value: '1' }] }),
-    { kind: 'access', name: 'no', allow: [{ bytes: [1, 1, 1, 1], bits: 32 }], deny: [] },
+    { kind: 'access', id: -1, isShadow: false, name: 'no', allow: [{ bytes: [1, 1, 1, 1], bits: 32 }], deny: [] },
     headers({ add: [{ name: 'x-after', value: '1' }] }),
   ]);
   assert.equal(chain.request(head, client, facts()), fault.requestDenied);

@@ -51,6 +51,7 @@ export class FilterChain {
       if (plan.kind === 'access') {
         return { access: { allow: new CidrSet(plan.allow), deny: new CidrSet(plan.deny) }, request: null };
       }
+      if (plan.kind !== 'headers') return { access: null, request: null };
       const response = compileEdit(plan.response, saves);
       if (response !== null) responses.push(response);
       return { access: null, request: compileEdit(plan.request, null) };

@@ -78,6 +78,7 @@ const full = new ForwardedFields(
 const chain = new FilterChain([
   {
     kind: 'headers',
+    id: -1,
     name: 'f',
     request: { set: [{ name: 'x-client', value: '{client.ip}' }], add: [], remove: ['x-powered-by'] },
     response: { set: [], add: [], remove: [] },

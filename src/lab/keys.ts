@@ -34,7 +34,7 @@ function firstAbove(sums: Float64Array, at: number): number {
   return low;
 }
 
-const byClient = new HashKey({ kind: 'client', name: '' });
+const byClient = new HashKey({ kind: 'client', name: '', v4Bits: 32, v6Bits: 128 });
 /** Nobody looks at it: the key is the client. */
 const noHead = new Head(new Uint8Array(0), 0);
 

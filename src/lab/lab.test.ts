@@ -1,8 +1,10 @@
 /** The simulator held to what is known without it: queueing theory, the events of a scenario, and itself. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { health } from '../state/doors.ts';
+import { plainPool } from '../state/plain-pool.ts';
 import type { ActiveHealthPlan, BalanceAlgorithm, EndpointPlan } from '../state/plan.ts';
 import {
   type PolicyResult,
@@ -51,7 +53,7 @@ const endpoint = (i: number, weight = 1): EndpointPlan => ({
 const policy = (algorithm: BalanceAlgorithm) => ({
   label: algorithm,
   kind: 'policy' as const,
-  balance: { algorithm, hashOn: { kind: 'client' as const, name: '' }, boundedLoad: 0 },
+  balance: { ...plainPool.balance, algorithm },
 });
 
 function scenarioOf(

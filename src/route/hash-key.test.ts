@@ -5,18 +5,24 @@ import type { HashOnPlan } from '../state/plan.ts';
 import { HashKey } from './hash-key.ts';
 import { headFromText } from './request.ts';
 
+type Sketch = Pick<HashOnPlan, 'kind' | 'name'> & Partial<HashOnPlan>;
+
 const RANDOM = 4242;
 function client(text: string): ClientAddress {
   const address = new ClientAddress();
   address.set(text);
   return address;
 }
-function key(plan: HashOnPlan, url: string, headers: Record<string, string> = {}, from = '192.0.2.1:1'): number {
-  return new HashKey(plan).of(headFromText('GET', url, Object.entries(headers)), client(from), RANDOM);
+function key(plan: Sketch, url: string, headers: Record<string, string> = {}, from = '192.0.2.1:1'): number {
+  return new HashKey({ v4Bits: 32, v6Bits: 128, ...plan }).of(
+    headFromText('GET', url, Object.entries(headers)),
+    client(from),
+    RANDOM,
+  );
 }
 
 test('the port of the client does not count, its address does', () => {
-  const plan: HashOnPlan = { kind: 'client', name: '' };
+  const plan: Sketch = { kind: 'client', name: '' };
   assert.equal(key(plan, 'http://a/', {}, '192.0.2.1:1'), key(plan, 'http://b/x', {}, '192.0.2.1:2'));
   assert.notEqual(key(plan, 'http://a/', {}, '192.0.2.1:1'), key(plan, 'http://a/', {}, '192.0.2.2:1'));
 });

@@ -12,7 +12,7 @@ const SEED = 0x77656972;
 
 /** Policies that place by a key. */
 const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
-const CLIENT: HashOnPlan = { kind: 'client', name: '' };
+const CLIENT: HashOnPlan = { kind: 'client', name: '', v4Bits: 32, v6Bits: 128 };
 
 /** What requests to a pool are placed by; null: its policy asks for no key. */
 export function hashKeyOf({ balance }: PoolPlan): HashKey | null {

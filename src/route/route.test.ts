@@ -19,7 +19,8 @@ function route(name: string, match: Partial<RouteMatchPlan>, more: Partial<Route
     filters: [],
     rewrite: null,
     timeouts: { connectMs: 1, responseMs: 1, idleMs: 1, tunnelMs: 1, requestMs: 0 },
-    retry: { attempts: 1, on: [], budget: 0, budgetMin: 0, perTryMs: 0 },
+    retry: { attempts: 1, on: [], budget: 0, budgetMin: 0, perTryMs: 0, hedgeMs: 0, backoffMs: 25, backoffMaxMs: 250 },
+    urgency: 3,
     upgrade: [],
     ...more,
   };

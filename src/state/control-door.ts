@@ -4,12 +4,14 @@
  * One control process at a time. A successor attaches to the same memory and finds everything by name.
  */
 import { assert } from '../base/assert.ts';
+import { sharedClockMs } from '../base/shared-clock.ts';
 import { bucketOf } from './buckets.ts';
-import { admin, type ControlWriter, health } from './doors.ts';
+import { admin, type ControlWriter, health, type TableReader } from './doors.ts';
 import {
   BUCKETS,
   CHECK_STRIDE,
   checkField,
+  FILTER_STRIDE,
   header,
   LISTENER_STRIDE,
   listenerField,
@@ -29,24 +31,29 @@ import { Reader } from './reader.ts';
 import { kindOf, Rows, rowKind } from './rows.ts';
 
 /** Effective state of an endpoint; label of weir_pool_endpoints and weir_endpoint_transitions_total. */
-export const endpointState = Object.freeze({ ready: 0, down: 1, drain: 2, maint: 3 });
-export const endpointStateNames: readonly string[] = ['ready', 'down', 'drain', 'maint'];
+export const endpointState = Object.freeze({ ready: 0, down: 1, drain: 2, maint: 3, ejected: 4, slowStart: 5 });
+export const endpointStateNames: readonly string[] = ['ready', 'down', 'drain', 'maint', 'ejected', 'slow-start'];
 
 export class ControlDoor extends Reader implements ControlWriter {
   private readonly slots: Names;
-  private readonly names: { listener: Names; route: Names; pool: Names };
+  private readonly names: { listener: Names; route: Names; pool: Names; filter: Names };
   /** Epoch in force when the slot was released; absent: in use. */
   private readonly releasedAt = new Map<number, number>();
 
-  constructor(buffer: ArrayBufferLike) {
+  private readonly clock: () => number;
+
+  /** `clock`: the shared clock, in ms. */
+  constructor(buffer: ArrayBufferLike, clock: () => number = sharedClockMs) {
     super(buffer);
+    this.clock = clock;
     const { layout } = this;
-    const { slotsMax, listenersMax, routesMax, poolsMax } = layout.sizes;
+    const { slotsMax, listenersMax, routesMax, poolsMax, filtersMax } = layout.sizes;
     this.slots = new Names(buffer, layout.slotNames, slotsMax);
     this.names = {
       listener: new Names(buffer, layout.listenerNames, listenersMax),
       route: new Names(buffer, layout.routeNames, routesMax),
       pool: new Names(buffer, layout.poolNames, poolsMax),
+      filter: new Names(buffer, layout.filterNames, filtersMax),
     };
     for (let slot = 0; slot < this.slots.high; slot++) {
       if (this.slots.state(slot) === nameState.leaving) this.releasedAt.set(slot, this.epoch());
@@ -66,7 +73,8 @@ export class ControlDoor extends Reader implements ControlWriter {
     const slot = fresh >= 0 ? fresh : this.recycle(poolId, address);
     if (slot < 0) return -1;
     this.i32[this.layout.slotPool / 4 + slot] = poolId;
-    this.store(slot, health.unknown, admin.ready, 100);
+    this.f64[this.layout.readySince / 8 + slot] = 0;
+    this.store(slot, health.unknown, admin.ready, 0, 100);
     return slot;
   }
 
@@ -76,21 +84,32 @@ export class ControlDoor extends Reader implements ControlWriter {
     this.releasedAt.set(slot, this.epoch());
   }
 
-  claimId(kind: 'listener' | 'route' | 'pool', text: string): number {
+  claimId(kind: 'listener' | 'route' | 'pool' | 'filter', text: string): number {
     const names = this.names[kind];
     const known = names.find(0, text);
     return known >= 0 ? known : names.add(0, text);
   }
 
   setHealth(slot: number, to: number): void {
-    this.change(slot, to, this.admin(slot), this.weightPercent(slot));
+    this.change(slot, to, this.admin(slot), this.flags(slot), this.weightPercent(slot));
   }
   setAdmin(slot: number, to: number): void {
-    this.change(slot, this.health(slot), to, this.weightPercent(slot));
+    // What it keeps is said of one drain.
+    this.change(slot, this.health(slot), to, this.flags(slot) & ~word.keeps, this.weightPercent(slot));
+  }
+  setEjected(slot: number, isEjected: boolean): void {
+    const flags = this.flags(slot);
+    const to = isEjected ? flags | word.ejected : flags & ~word.ejected;
+    this.change(slot, this.health(slot), this.admin(slot), to, this.weightPercent(slot));
+  }
+  setKeeps(slot: number, keeps: boolean): void {
+    const flags = this.flags(slot);
+    const to = keeps ? flags | word.keeps : flags & ~word.keeps;
+    this.change(slot, this.health(slot), this.admin(slot), to, this.weightPercent(slot));
   }
   setWeightPercent(slot: number, percent: number): void {
     assert(percent >= 0 && percent <= word.percentMask, 'a weight in percent is 0..32767');
-    this.change(slot, this.health(slot), this.admin(slot), Math.round(percent));
+    this.change(slot, this.health(slot), this.admin(slot), this.flags(slot), Math.round(percent));
   }
 
   setEpoch(epoch: number): void {
@@ -127,6 +146,8 @@ export class ControlDoor extends Reader implements ControlWriter {
       // What it knew of latency is forgotten: a sum that no one ages any more would outweigh the living.
       this.drop(start + row, slotField.latencySum, 3);
       this.drop(start + row, slotField.streak, 1);
+      this.drop(start + row, slotField.hardStreak, 1);
+      this.drop(start + row, slotField.tunnels, 1);
       this.fold(start + row, dead + row, SLOT_STRIDE);
       this.fold(start + layout.requests + 8 * slot, dead + layout.requests + 8 * slot, 1);
       const times = layout.slotTimes + 8 * slot * SLOT_TIMES_STRIDE;
@@ -137,6 +158,7 @@ export class ControlDoor extends Reader implements ControlWriter {
       const row = layout.pools + 8 * pool * POOL_STRIDE;
       this.drop(start + row, poolField.queue, 1);
       this.drop(start + row, poolField.inFlight, 1);
+      this.drop(start + row, poolField.retriesNow, 1);
       this.fold(start + row, dead + row, POOL_STRIDE);
     }
     for (let listener = 0; listener <= layout.sizes.listenersMax; listener++) {
@@ -144,6 +166,11 @@ export class ControlDoor extends Reader implements ControlWriter {
       const row = layout.listeners + 8 * listener * LISTENER_STRIDE;
       this.drop(start + row, listenerField.connections, 8);
       this.fold(start + row, dead + row, LISTENER_STRIDE);
+    }
+    for (let filter = 0; filter <= layout.sizes.filtersMax; filter++) {
+      if (filter >= this.names.filter.high && filter < layout.sizes.filtersMax) continue;
+      const row = layout.filters + 8 * filter * FILTER_STRIDE;
+      this.fold(start + row, dead + row, FILTER_STRIDE);
     }
     for (const rows of [layout.exchanges, layout.counts]) {
       const from = new Rows(i32, this.f64, layout, stripe, rows);
@@ -159,7 +186,7 @@ export class ControlDoor extends Reader implements ControlWriter {
     for (const field of [stripeField.logLinesDropped, stripeField.exchangeRowsDropped, stripeField.countRowsDropped]) {
       this.fold(start + 8 * field, dead + 8 * field, 1);
     }
-    this.drop(start, 0, stripeField.latencyLandmark + 1);
+    this.drop(start, 0, stripeField.complaints + 1);
     Atomics.store(i32, header.stripes + stripe, stripeState.free);
     let high = i32[header.stripesHigh]!;
     while (high > 0 && i32[header.stripes + high - 1] === stripeState.free) high--;
@@ -194,17 +221,35 @@ export class ControlDoor extends Reader implements ControlWriter {
     return this.f64[(this.layout.stripes + stripe * this.layout.stripeBytes) / 8 + field]!;
   }
 
-  private change(slot: number, toHealth: number, toAdmin: number, percent: number): void {
-    const before = stateOf(this.health(slot), this.admin(slot));
-    const after = stateOf(toHealth, toAdmin);
-    if (before !== after) this.f64[this.layout.checks / 8 + slot * CHECK_STRIDE + checkField.transitions + after]! += 1;
-    this.store(slot, toHealth, toAdmin, percent);
+  override nowMs(): number {
+    return this.clock();
   }
 
-  private store(slot: number, toHealth: number, toAdmin: number, percent: number): void {
+  /** Ends that spoke against an endpoint, over all living workers: when it has not moved, no streak has grown. */
+  complaints(): number {
+    let sum = 0;
+    for (let stripe = 0; stripe < this.i32[header.stripesHigh]!; stripe++) sum += this.ofStripe(stripe, stripeField.complaints);
+    return sum;
+  }
+
+  private flags(slot: number): number {
+    return this.i32[this.layout.words / 4 + slot]! & word.flagsMask;
+  }
+
+  private change(slot: number, toHealth: number, toAdmin: number, flags: number, percent: number): void {
+    const before = stateOf(this.health(slot), this.admin(slot), this.isEjected(slot));
+    const after = stateOf(toHealth, toAdmin, (flags & word.ejected) !== 0);
+    if (before !== after) this.f64[this.layout.checks / 8 + slot * CHECK_STRIDE + checkField.transitions + after]! += 1;
+    const wasFit = before === endpointState.ready && this.health(slot) === health.up;
+    const isFit = after === endpointState.ready && toHealth === health.up;
+    if (isFit && !wasFit) this.f64[this.layout.readySince / 8 + slot] = this.clock();
+    this.store(slot, toHealth, toAdmin, flags, percent);
+  }
+
+  private store(slot: number, toHealth: number, toAdmin: number, flags: number, percent: number): void {
     const { i32 } = this;
     const at = this.layout.words / 4 + slot;
-    const value = toHealth | (toAdmin << word.adminShift) | (percent << word.percentShift);
+    const value = toHealth | (toAdmin << word.adminShift) | flags | (percent << word.percentShift);
     if (i32[at] === value) return;
     i32[at] = value;
     Atomics.add(i32, header.version, 1);
@@ -264,9 +309,18 @@ export class ControlDoor extends Reader implements ControlWriter {
   }
 }
 
-/** What health and admin come to: maintenance hides drain, drain hides a failed check. */
-export function stateOf(itsHealth: number, itsAdmin: number): number {
+/** What admin, health and ejection come to: maintenance hides drain, drain hides a failed check, and that an ejection. */
+export function stateOf(itsHealth: number, itsAdmin: number, isEjected: boolean): number {
   if (itsAdmin === admin.maint) return endpointState.maint;
   if (itsAdmin === admin.drain) return endpointState.drain;
-  return itsHealth === health.down ? endpointState.down : endpointState.ready;
+  if (itsHealth === health.down) return endpointState.down;
+  return isEjected ? endpointState.ejected : endpointState.ready;
+}
+
+/** State of a slot now. `slowStartMs` is its pool's. */
+export function stateNow(table: TableReader, slot: number, slowStartMs: number): number {
+  const state = stateOf(table.health(slot), table.admin(slot), table.isEjected(slot));
+  if (state !== endpointState.ready || slowStartMs === 0) return state;
+  const since = table.readySince(slot);
+  return since > 0 && table.nowMs() < since + slowStartMs ? endpointState.slowStart : state;
 }

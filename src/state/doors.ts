@@ -11,6 +11,12 @@
 export const health = Object.freeze({ unknown: 0, up: 1, down: 2 });
 /** What people say of an endpoint. */
 export const admin = Object.freeze({ ready: 0, drain: 1, maint: 2 });
+/** What became of a request that may be bound to an endpoint by a cookie; label of weir_pool_sticky_total. */
+export const stickyResult = Object.freeze({ hit: 0, new: 1, moved: 2, lost: 3 });
+export const stickyResultNames: readonly string[] = ['hit', 'new', 'moved', 'lost'];
+/** What a filter decided; label of weir_limit_decisions_total and weir_filter_decisions_total. */
+export const filterDecision = Object.freeze({ allowed: 0, limited: 1, wouldLimit: 2, denied: 3, wouldDeny: 4 });
+export const filterDecisionNames: readonly string[] = ['allowed', 'limited', 'would-limit', 'denied', 'would-deny'];
 /** Protocol label of requests. */
 export const protocol = Object.freeze({ http1: 0, h2: 1, h3: 2, tcp: 3, udp: 4 });
 export const protocolNames: readonly string[] = ['http/1.1', 'h2', 'h3', 'tcp', 'udp'];
@@ -30,14 +36,25 @@ export interface TableReader {
   version(): number;
   health(slot: number): number;
   admin(slot: number): number;
-  /** May it be given new work: health is not `down`, admin is `ready`. */
+  /** May it be given new work: health is not `down`, it is not ejected, admin is `ready`. */
   isReady(slot: number): boolean;
+  /** Taken out by what live traffic showed. */
+  isEjected(slot: number): boolean;
+  /** May it be given work that is bound to it by a cookie: ready, or draining and keeping what is its own. */
+  keepsBound(slot: number): boolean;
+  /** Shared-clock ms since which the endpoint is fit (up, ready, not ejected): where its slow start began. 0: it never was. */
+  readySince(slot: number): number;
+  /** The shared clock (base/shared-clock.ts), in ms; of a worker, as of the start of its turn. */
+  nowMs(): number;
   /** Weight set at run time in percent of the configured one; 100 by default. */
   weightPercent(slot: number): number;
   /** Exchanges in flight over all workers. */
   inFlight(slot: number): number;
   /** Exchanges in flight in the whole pool of this slot. */
   poolInFlight(slot: number): number;
+  /** Requests that wait in the queue of a pool, and retries under way there, over all workers; by pool id. */
+  poolQueued(pool: number): number;
+  poolRetries(pool: number): number;
   /** In flight for each of the first `count` of these slots, into `out`: who looks at a whole pool walks each worker's memory once. */
   inFlightOf(slots: Int32Array, count: number, out: Int32Array): void;
   /** Exchanges begun over all workers, ever. */
@@ -83,6 +100,20 @@ export interface WorkerWriter extends TableReader {
   fault(faultId: number, route: number, pool: number): void;
   retry(pool: number, reason: number): void;
   retryBudgetExhausted(pool: number): void;
+  /** Retries of a pool under way: +1, -1. */
+  retriesInFlight(pool: number, delta: number): void;
+  /** A second try was started beside the first; or it won. */
+  hedge(pool: number, won: boolean): void;
+  /** A request went to the pool's fallback. */
+  fellBack(pool: number): void;
+  /** `result`: {@link stickyResult}. */
+  sticky(pool: number, result: number): void;
+  /** The circuit breaker refused a request, or would have. */
+  breaker(pool: number, isShadow: boolean): void;
+  /** An exchange of the endpoint became a tunnel (+1); such a one ended (-1). */
+  tunnel(slot: number, delta: number): void;
+  /** `decision`: {@link filterDecision}. */
+  filterDecided(filter: number, decision: number): void;
   /** Client connections of a listener: +1 opened, -1 closed. */
   connection(listener: number, protocol: number, delta: number): void;
   rejected(listener: number, rejection: number): void;
@@ -114,9 +145,12 @@ export interface ControlWriter extends TableReader {
   /** The endpoint left the configuration: its slot may be reused once nothing is in flight on it. */
   releaseSlot(slot: number): void;
   /** Id of a name of this kind, the same for the life of the table; -1 when full. */
-  claimId(kind: 'listener' | 'route' | 'pool', name: string): number;
+  claimId(kind: 'listener' | 'route' | 'pool' | 'filter', name: string): number;
   setHealth(slot: number, health: number): void;
   setAdmin(slot: number, admin: number): void;
+  setEjected(slot: number, isEjected: boolean): void;
+  /** While it drains: does it keep requests that are bound to it by a cookie. */
+  setKeeps(slot: number, keeps: boolean): void;
   setWeightPercent(slot: number, percent: number): void;
   /** Makes the plan with this epoch the one in force. */
   setEpoch(epoch: number): void;

@@ -18,7 +18,7 @@
 
 /** "weir" in ASCII, little-endian: also a check of the byte order. */
 export const MAGIC = 0x72696577;
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 /** The largest page of the machines in question is 64 KiB (arm64), yet 4 KiB keeps small tables small there too. */
 const PAGE_BYTES = 4096;
 
@@ -31,6 +31,9 @@ export interface TableSizes {
   listenersMax: number;
   routesMax: number;
   poolsMax: number;
+  filtersMax: number;
+  /** Keys of rate limits remembered; a power of two. */
+  limitRowsMax: number;
   /** Per stripe: combinations of listener, route, pool and status class seen. */
   exchangeRowsMax: number;
   /** Per stripe: combinations of the labels of the request, fault and in-flight counters seen. */
@@ -48,6 +51,8 @@ export const defaultSizes: Readonly<TableSizes> = Object.freeze({
   listenersMax: LISTENERS_LIMIT,
   routesMax: ROUTES_LIMIT,
   poolsMax: POOLS_LIMIT,
+  filtersMax: 1024,
+  limitRowsMax: 65536,
   exchangeRowsMax: 4096,
   countRowsMax: 16384,
 });
@@ -64,6 +69,8 @@ export const header = Object.freeze({
   exchangeRowsMax: 7,
   countRowsMax: 8,
   seed: 9,
+  filtersMax: 10,
+  limitRowsMax: 11,
   epoch: 16,
   /** Bumped after every change of health, admin or weight. */
   version: 17,
@@ -75,7 +82,18 @@ export const header = Object.freeze({
 export const stripeState = Object.freeze({ free: 0, used: 1 });
 
 /** The control word of a slot: one load answers all there is to ask before a pick. */
-export const word = Object.freeze({ healthMask: 0xf, adminShift: 4, adminMask: 0xf, percentShift: 16, percentMask: 0x7fff });
+export const word = Object.freeze({
+  healthMask: 0xf,
+  adminShift: 4,
+  adminMask: 0xf,
+  /** Taken out by what live traffic showed. */
+  ejected: 1 << 8,
+  /** Drains, and still takes requests that are bound to it by a cookie. */
+  keeps: 1 << 9,
+  flagsMask: 0xff00,
+  percentShift: 16,
+  percentMask: 0x7fff,
+});
 
 /** A name: state, owner (pool id of an endpoint), length in bytes, UTF-8. */
 export const NAME_STRIDE = 256;
@@ -101,8 +119,14 @@ export const slotField = Object.freeze({
   timeouts: 10,
   /** Ends in a row that were a fault of the endpoint's side or a 5xx. A gauge. */
   streak: 11,
-  /** Connects by result. */
+  /** Connects by result, 6 kept. */
   connects: 12,
+  /** 502, 503 and 504 of the endpoint. */
+  gateway: 18,
+  /** Ends in a row that were a fault of the endpoint's side, 502, 503 or 504. A gauge. */
+  hardStreak: 19,
+  /** Gauge: exchanges in flight that are tunnels. */
+  tunnels: 20,
 });
 /** Results of a connect; label of weir_endpoint_connects_total. */
 export const connectResult = Object.freeze({ ok: 0, refused: 1, timeout: 2, unroutable: 3, tls: 4, failed: 5 });
@@ -111,7 +135,7 @@ export const connectResultNames: readonly string[] = ['ok', 'refused', 'timeout'
 export const SLOT_TIMES_STRIDE = 2 * HISTOGRAM + 2;
 export const slotTimes = Object.freeze({ response: 0, connect: HISTOGRAM });
 
-export const POOL_STRIDE = 40;
+export const POOL_STRIDE = 48;
 export const poolField = Object.freeze({
   /** Exchanges given to endpoints of the pool. */
   begun: 0,
@@ -124,7 +148,21 @@ export const poolField = Object.freeze({
   queueTimes: 12,
   /** Gauge: exchanges that endpoints of the pool are working on. */
   inFlight: 30,
+  hedges: 31,
+  hedgesWon: 32,
+  /** Requests that went to the fallback pool. */
+  fallback: 33,
+  /** By result: hit, new, moved, lost. */
+  sticky: 34,
+  /** Refused by the circuit breaker; would have been. */
+  breakerOpen: 38,
+  breakerWould: 39,
+  /** Gauge: retries under way. */
+  retriesNow: 40,
 });
+
+/** Decisions of a filter by kind, in the order of `filterDecisionNames`. */
+export const FILTER_STRIDE = 8;
 
 export const LISTENER_STRIDE = 32;
 export const listenerField = Object.freeze({
@@ -155,6 +193,8 @@ export const stripeField = Object.freeze({
   /** What a latency weight of this stripe has to be multiplied with to count from now, and the landmark this holds for. */
   latencyScale: 11,
   latencyLandmark: 12,
+  /** Ends that spoke against an endpoint: who watches looks closer when it has moved. */
+  complaints: 13,
 });
 /** Row counts, in 32-bit words from the front of the stripe, behind the floats. */
 export const stripeWord = Object.freeze({ exchangeRows: 64, countRows: 65 });
@@ -169,6 +209,9 @@ export const exchangeField = Object.freeze({
   bytesOut: 3 * HISTOGRAM + 1,
 });
 export const COUNT_STRIDE = 1;
+
+/** Words of one key of a rate limit. */
+export const LIMIT_STRIDE = 4;
 
 /** What the control process counts of a slot. */
 export const CHECK_STRIDE = 16;
@@ -201,6 +244,11 @@ export interface Layout {
   listenerNames: number;
   routeNames: number;
   poolNames: number;
+  filterNames: number;
+  /** Shared-clock ms since which each slot is fit, 64-bit floats; 0: never was. */
+  readySince: number;
+  /** Rows of rate limits, LIMIT_STRIDE words each: the one part that all workers write (limits.ts). */
+  limits: number;
   checks: number;
   poolChecks: number;
   stripes: number;
@@ -213,6 +261,7 @@ export interface Layout {
   slotTimes: number;
   pools: number;
   listeners: number;
+  filters: number;
   exchanges: RowsLayout;
   counts: RowsLayout;
   bytes: number;
@@ -238,7 +287,7 @@ function takeRows(cursor: Cursor, rowsMax: number, stride: number, countWord: nu
 
 /** Where everything lies in a table of these sizes. */
 export function layoutOf(sizes: TableSizes): Layout {
-  const { slotsMax, listenersMax, routesMax, poolsMax, stripesMax, exchangeRowsMax, countRowsMax } = sizes;
+  const { slotsMax, listenersMax, routesMax, poolsMax, filtersMax, stripesMax, exchangeRowsMax, countRowsMax } = sizes;
   const whole = new Cursor();
   whole.take(4 * (header.stripes + stripesMax));
   const words = whole.take(4 * slotsMax);
@@ -247,8 +296,11 @@ export function layoutOf(sizes: TableSizes): Layout {
   const listenerNames = whole.take(NAME_STRIDE * listenersMax);
   const routeNames = whole.take(NAME_STRIDE * routesMax);
   const poolNames = whole.take(NAME_STRIDE * poolsMax);
+  const filterNames = whole.take(NAME_STRIDE * filtersMax);
+  const readySince = whole.take(8 * slotsMax);
   const checks = whole.take(8 * CHECK_STRIDE * slotsMax);
   const poolChecks = whole.take(8 * POOL_CHECK_STRIDE * (poolsMax + 1));
+  const limits = whole.take(4 * LIMIT_STRIDE * sizes.limitRowsMax);
   const stripes = whole.at;
 
   const stripe = new Cursor();
@@ -262,6 +314,7 @@ export function layoutOf(sizes: TableSizes): Layout {
   // One row more than there are ids: the last one is for "none of them".
   const pools = stripe.take(8 * POOL_STRIDE * (poolsMax + 1));
   const listeners = stripe.take(8 * LISTENER_STRIDE * (listenersMax + 1));
+  const filters = stripe.take(8 * FILTER_STRIDE * (filtersMax + 1));
   const exchanges = takeRows(stripe, exchangeRowsMax, EXCHANGE_STRIDE, stripeWord.exchangeRows, stripeField.exchangeRowsDropped);
   const counts = takeRows(stripe, countRowsMax, COUNT_STRIDE, stripeWord.countRows, stripeField.countRowsDropped);
 
@@ -273,6 +326,9 @@ export function layoutOf(sizes: TableSizes): Layout {
     listenerNames,
     routeNames,
     poolNames,
+    filterNames,
+    readySince,
+    limits,
     checks,
     poolChecks,
     stripes,
@@ -285,6 +341,7 @@ export function layoutOf(sizes: TableSizes): Layout {
     slotTimes: times,
     pools,
     listeners,
+    filters,
     exchanges,
     counts,
     bytes: stripes + stripe.at * (stripesMax + 1),
@@ -312,6 +369,8 @@ export function sizesIn(i32: Int32Array): TableSizes {
     listenersMax: i32[header.listenersMax]!,
     routesMax: i32[header.routesMax]!,
     poolsMax: i32[header.poolsMax]!,
+    filtersMax: i32[header.filtersMax]!,
+    limitRowsMax: i32[header.limitRowsMax]!,
     exchangeRowsMax: i32[header.exchangeRowsMax]!,
     countRowsMax: i32[header.countRowsMax]!,
   };

@@ -16,6 +16,8 @@ export interface Plan {
   epoch: number;
   /** Name of this node: in Via, Proxy-Status, CDN-Loop. */
   node: string;
+  /** Where this node stands; null: not said. Pools with `balance.zone` prefer endpoints of the same zone. */
+  zone: string | null;
   listeners: ListenerPlan[];
   pools: PoolPlan[];
   /** Sorted by precedence: the first that matches wins. */
@@ -164,6 +166,8 @@ export interface RoutePlan {
   rewrite: RewritePlan | null;
   timeouts: RouteTimeoutsPlan;
   retry: RetryPlan;
+  /** Order in a pool's queue, 0 first ... 7 last (the scale of RFC 9218 §4.1); 3 by default. */
+  urgency: number;
   /** Lower-case protocol tokens that may be upgraded to; ['websocket'] by default. */
   upgrade: string[];
 }
@@ -199,14 +203,35 @@ export interface RewritePlan {
 }
 
 /** A value with placeholders: "{client.ip}", "{request.header.x-api-key}", "{request.id}", "{request.host}", "{request.path}", literal text between. */
-export type FilterPlan =
-  | {
-      kind: 'headers';
-      name: string;
-      request: HeaderEditPlan;
-      response: HeaderEditPlan;
-    }
-  | { kind: 'access'; name: string; allow: Cidr[]; deny: Cidr[] };
+export type FilterPlan = {
+  name: string;
+  /** For counters; belongs to the name, like other ids. */
+  id: number;
+} & (
+  | { kind: 'headers'; request: HeaderEditPlan; response: HeaderEditPlan }
+  /** `isShadow`: what would be refused is counted and passes. */
+  | { kind: 'access'; allow: Cidr[]; deny: Cidr[]; isShadow: boolean }
+  | ({ kind: 'rateLimit' } & RateLimitPlan)
+);
+
+/** `rateLimit:` over all workers of this node. */
+export interface RateLimitPlan {
+  /**
+   * token-bucket: `burst` at once, refilled evenly at `requests` per `windowMs` (as GCRA, ITU-T I.371). sliding-window: at most `requests` in any `windowMs`,
+   * as far as two counters can tell (the share of the previous window that still counts, plus the present one).
+   */
+  algorithm: 'token-bucket' | 'sliding-window';
+  requests: number;
+  windowMs: number;
+  /** At least 1. Token bucket only. */
+  burst: number;
+  /** Template that tells clients apart: "{client.ip}". */
+  key: string;
+  /** What would be limited is counted and passes. */
+  isShadow: boolean;
+  /** RateLimit and RateLimit-Policy fields (IETF draft) on answers. */
+  headers: boolean;
+}
 
 export interface HeaderEditPlan {
   /** Replaces all of that name. */
@@ -240,6 +265,11 @@ export interface RetryPlan {
   budgetMin: number;
   /** Limit for one try; 0 = none, the response timeout decides. */
   perTryMs: number;
+  /** A second try starts on another endpoint when no answer came for so long, and the first answer wins; 0 = never. Idempotent requests without a body only. */
+  hedgeMs: number;
+  /** From the second retry on, a random wait of 0 to `backoffMs` × 2^(retry - 2), at most `backoffMaxMs` (full jitter). 25 and 250. */
+  backoffMs: number;
+  backoffMaxMs: number;
 }
 
 export type BalanceAlgorithm =
@@ -258,6 +288,65 @@ export type BalanceAlgorithm =
 export interface HashOnPlan {
   kind: 'client' | 'header' | 'cookie' | 'query' | 'path' | 'uri' | 'host';
   name: string;
+  /** Client addresses: only so many leading bits count. 32 and 128: all of them. */
+  v4Bits: number;
+  v6Bits: number;
+}
+
+/** Endpoints of this node's zone are preferred. */
+export interface ZonePlan {
+  /**
+   * 0..1. Requests leave the zone when its endpoints are used to this share of their limits (maxConnections), and, in proportion, when less
+   * than this share of the zone's weight is ready.
+   */
+  spillAt: number;
+}
+
+/** Judges endpoints by live traffic, over all workers. Failures that are weir's own or the client's never count. */
+export interface PassiveHealthPlan {
+  /** Failures in a row that eject: no connection, no or a broken answer, timeouts, 502, 503, 504. 0 = off. 5. */
+  consecutiveFailures: number;
+  /** As before, with every 5xx. 0 = off. 5. */
+  consecutive5xx: number;
+  /** Share of failed requests (as consecutive5xx) within `windowMs` that ejects; 0 = off. */
+  errorRatio: number;
+  /** Times the median response time of the pool's other endpoints that eject; 0 = off. */
+  latencyFactor: number;
+  /** Requests within the window below which errorRatio and latencyFactor say nothing. 20. */
+  requestsMin: number;
+  windowMs: number;
+  /** Ejected for this long × the number of ejections in a row, at most `ejectMaxMs`. 30 s, 300 s. */
+  ejectMs: number;
+  ejectMaxMs: number;
+  /** Share of the pool's endpoints that may be ejected at once, 0..1; one of two or more always may. 0.5. */
+  ejectedMax: number;
+  /** What would be ejected is said and counted, and goes on. */
+  isShadow: boolean;
+}
+
+/** A client stays with its endpoint by a cookie. */
+export interface StickyPlan {
+  name: string;
+  /** Max-Age in seconds; 0 = a session cookie. */
+  ttlS: number;
+  path: string;
+  domain: string | null;
+  sameSite: 'lax' | 'strict' | 'none' | null;
+  secure: boolean;
+  httpOnly: boolean;
+  /** Key of the cookie values, base64url. Secret: never shown. */
+  key: string;
+}
+
+/** Limits of one pool over all workers; 0 = none. What is above is answered 503 at once. */
+export interface BreakerPlan {
+  requestsMax: number;
+  /** Waiting in the pool's queue. */
+  pendingMax: number;
+  /** Retries under way. */
+  retriesMax: number;
+  /** What would be refused is counted and passes. */
+  isShadow: boolean;
 }
 
 export interface PoolPlan {
@@ -266,9 +355,27 @@ export interface PoolPlan {
   source: string;
   endpoints: EndpointPlan[];
   /** `boundedLoad`: no endpoint above so many times its fair share; 0 = no bound. `hashOn` counts for hashing policies. */
-  balance: { algorithm: BalanceAlgorithm; hashOn: HashOnPlan; boundedLoad: number };
-  health: { active: ActiveHealthPlan | null };
+  balance: {
+    algorithm: BalanceAlgorithm;
+    hashOn: HashOnPlan;
+    boundedLoad: number;
+    zone: ZonePlan | null;
+    /** Endpoints that this node uses of a large pool, chosen by the node's name; those that are not ready are replaced. 0 = all. Hashing policies use all. */
+    subset: number;
+  };
+  health: {
+    active: ActiveHealthPlan | null;
+    passive: PassiveHealthPlan | null;
+    /** Time in which an endpoint that became ready grows from a tenth to its full share; 0 = at once. */
+    slowStartMs: number;
+    /** Share of ordinary endpoints that must be ready; with fewer, health and ejections are ignored and all are used. 0 = never. */
+    panicThreshold: number;
+  };
   connections: ConnectionsPlan;
+  sticky: StickyPlan | null;
+  breaker: BreakerPlan | null;
+  /** Index of the pool that is asked when no endpoint of this one can be; null: 503. */
+  fallback: number | null;
 }
 
 export interface EndpointPlan {
@@ -304,6 +411,10 @@ export interface ConnectionsPlan {
 
 export type ActiveHealthPlan = {
   intervalMs: number;
+  /** While results differ from the state: until `rise` or `fall` is reached. At most intervalMs. */
+  fastMs: number;
+  /** While no request was sent to the endpoint since the last check. At least intervalMs. */
+  idleMs: number;
   timeoutMs: number;
   /** Passes in a row that bring an endpoint back, failures in a row that take it out. */
   rise: number;
@@ -312,7 +423,8 @@ export type ActiveHealthPlan = {
   jitter: number;
   /** Another port than the endpoint's; 0 = the same. */
   port: number;
-} & (
+} & /** A connection is accepted. */
+(
   | { type: 'tcp' }
   | {
       type: 'http';
@@ -321,5 +433,25 @@ export type ActiveHealthPlan = {
       host: string | null;
       headers: { name: string; value: string }[];
       expect: { status: [number, number][]; body: string | null };
+      tls: CheckTlsPlan | null;
     }
+  /** grpc.health.v1.Health/Check answers SERVING. `service` '' asks for the server as a whole. */
+  | { type: 'grpc'; service: string; host: string | null; tls: CheckTlsPlan | null }
+  /** PING is answered by PONG (or by NOAUTH: alive). `loading` fails. */
+  | { type: 'redis' }
+  /** The server answers an SSLRequest. */
+  | { type: 'postgres' }
+  /** The server greets (protocol 10), and not with an error packet. */
+  | { type: 'mysql' }
+  /** Exit code 0 passes. The address is in WEIR_ADDRESS, WEIR_HOST, WEIR_PORT; no shell. */
+  | { type: 'exec'; command: string[] }
 );
+
+/** TLS of a check. */
+export interface CheckTlsPlan {
+  /** Name asked for and, with `verify`, proved; null: the host of the address. */
+  serverName: string | null;
+  verify: boolean;
+  /** PEM; null: the system's. */
+  ca: string | null;
+}

@@ -7,6 +7,7 @@
  * weight share one word, so that a pick never sees half of a change.
  */
 import { assert } from '../base/assert.ts';
+import { sharedClockMs } from '../base/shared-clock.ts';
 import { admin, health, type TableReader } from './doors.ts';
 import {
   header,
@@ -32,6 +33,9 @@ export const LATENCY_DECAY_MS = 10_000;
  */
 export const LANDMARK_MS = 100 * LATENCY_DECAY_MS;
 
+/** Bits of a control word that keep new work away: ejected, or any admin state but ready. */
+const NOT_READY = word.ejected | (word.adminMask << word.adminShift);
+
 export class Reader implements TableReader {
   readonly slotsMax: number;
   /** Random number of this table, the same for all who attach: the common start of the policies that take turns. */
@@ -42,6 +46,7 @@ export class Reader implements TableReader {
   /** Distance between two stripes and first elements of the hot columns, in elements. */
   private readonly wordsAt: number;
   private readonly slotPoolAt: number;
+  private readonly readySinceAt: number;
   private readonly stripe4: number;
   private readonly stripe8: number;
   private readonly inFlightAt: number;
@@ -64,6 +69,7 @@ export class Reader implements TableReader {
     this.seed = this.i32[header.seed]! >>> 0;
     this.wordsAt = layout.words / 4;
     this.slotPoolAt = layout.slotPool / 4;
+    this.readySinceAt = layout.readySince / 8;
     this.stripe4 = layout.stripeBytes / 4;
     this.stripe8 = layout.stripeBytes / 8;
     this.inFlightAt = (layout.stripes + layout.inFlight) / 4;
@@ -90,7 +96,22 @@ export class Reader implements TableReader {
   }
   isReady(slot: number): boolean {
     const w = this.i32[this.wordsAt + slot]!;
-    return (w & word.healthMask) !== health.down && ((w >> word.adminShift) & word.adminMask) === admin.ready;
+    return (w & word.healthMask) !== health.down && (w & NOT_READY) === 0;
+  }
+  isEjected(slot: number): boolean {
+    return (this.i32[this.wordsAt + slot]! & word.ejected) !== 0;
+  }
+  keepsBound(slot: number): boolean {
+    const w = this.i32[this.wordsAt + slot]!;
+    if ((w & word.healthMask) === health.down || (w & word.ejected) !== 0) return false;
+    const itsAdmin = (w >> word.adminShift) & word.adminMask;
+    return itsAdmin === admin.ready || (itsAdmin === admin.drain && (w & word.keeps) !== 0);
+  }
+  readySince(slot: number): number {
+    return this.f64[this.readySinceAt + slot]!;
+  }
+  nowMs(): number {
+    return sharedClockMs();
   }
   weightPercent(slot: number): number {
     return (this.i32[this.wordsAt + slot]! >> word.percentShift) & word.percentMask;
@@ -131,6 +152,20 @@ export class Reader implements TableReader {
     const { f64, stripe8 } = this;
     let at = this.begunAt + this.poolOf(slot) * POOL_STRIDE;
     let sum = f64[at + this.deadAt]!;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
+    return sum | 0;
+  }
+
+  poolQueued(pool: number): number {
+    return this.poolGauge(pool, poolField.queue);
+  }
+  poolRetries(pool: number): number {
+    return this.poolGauge(pool, poolField.retriesNow);
+  }
+  private poolGauge(pool: number, field: number): number {
+    const { f64, stripe8 } = this;
+    let at = this.begunAt + pool * POOL_STRIDE + field - poolField.begun;
+    let sum = 0;
     for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) sum += f64[at]!;
     return sum | 0;
   }

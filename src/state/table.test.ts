@@ -24,7 +24,7 @@ test('memory that is no table, or a table of another layout, is refused with the
   assert.equal(layoutProblem(buffer), null);
   assert.match(layoutProblem(buffer.slice(0, buffer.byteLength - 4096))!, /bytes/);
   new Int32Array(buffer)[header.layoutVersion] = LAYOUT_VERSION + 1;
-  assert.match(layoutProblem(buffer)!, /layout 2, this program knows layout 1/);
+  assert.match(layoutProblem(buffer)!, /layout 3, this program knows layout 2/);
 });
 
 test('memory is made a table once, and only when it is large enough', () => {
@@ -113,10 +113,10 @@ test('a new slot is ready with full weight; health, admin and weight change apar
 });
 
 test('maintenance hides drain, drain hides a failed check', () => {
-  assert.equal(stateOf(health.down, admin.maint), endpointState.maint);
-  assert.equal(stateOf(health.down, admin.drain), endpointState.drain);
-  assert.equal(stateOf(health.down, admin.ready), endpointState.down);
-  assert.equal(stateOf(health.unknown, admin.ready), endpointState.ready);
+  assert.equal(stateOf(health.down, admin.maint, false), endpointState.maint);
+  assert.equal(stateOf(health.down, admin.drain, false), endpointState.drain);
+  assert.equal(stateOf(health.down, admin.ready, false), endpointState.down);
+  assert.equal(stateOf(health.unknown, admin.ready, false), endpointState.ready);
 });
 
 test('a released slot goes to another name only when all workers have a later plan, no request and no wire', () => {

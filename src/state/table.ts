@@ -16,7 +16,7 @@ import {
   type TableSizes,
 } from './layout.ts';
 
-export { ControlDoor, endpointState, endpointStateNames, stateOf } from './control-door.ts';
+export { ControlDoor, endpointState, endpointStateNames, stateNow, stateOf } from './control-door.ts';
 export { layoutProblem, type TableSizes } from './layout.ts';
 export { Reader } from './reader.ts';
 export { Tally } from './tally.ts';
@@ -43,6 +43,8 @@ export function initTable(buffer: ArrayBufferLike, sizes: Partial<TableSizes> = 
   i32[header.listenersMax] = whole.listenersMax;
   i32[header.routesMax] = whole.routesMax;
   i32[header.poolsMax] = whole.poolsMax;
+  i32[header.filtersMax] = whole.filtersMax;
+  i32[header.limitRowsMax] = whole.limitRowsMax;
   i32[header.exchangeRowsMax] = whole.exchangeRowsMax;
   i32[header.countRowsMax] = whole.countRowsMax;
   i32[header.seed] = seed | 0;

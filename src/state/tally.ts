@@ -4,12 +4,14 @@
  * Counters are the stripes in use plus the stripe of the dead, gauges the stripes in use. Read from the control process: there the fold of a
  * dead stripe is over before anybody reads, so that no counter is ever seen twice or not at all.
  */
-import { protocolNames, rejectionNames, retryReasonNames } from './doors.ts';
+import { endpointStateNames } from './control-door.ts';
+import { filterDecisionNames, protocolNames, rejectionNames, retryReasonNames, stickyResultNames } from './doors.ts';
 import {
   CHECK_STRIDE,
   checkField,
   connectResultNames,
   exchangeField,
+  FILTER_STRIDE,
   HISTOGRAM,
   header,
   LISTENER_STRIDE,
@@ -40,6 +42,10 @@ export interface SlotTally {
   timeouts: number;
   /** Longest run of failures, now, of any one worker. */
   streak: number;
+  /** 502, 503 and 504 of the endpoint. */
+  gateway: number;
+  /** Exchanges in flight that are tunnels. */
+  tunnels: number;
   wiresIdle: number;
   wiresBusy: number;
   /** In the order of `connectResultNames`. */
@@ -59,6 +65,14 @@ export interface PoolTally {
   budgetExhausted: number;
   queue: number;
   queueTimeouts: number;
+  hedges: number;
+  hedgesWon: number;
+  fallback: number;
+  /** In the order of `stickyResultNames`. */
+  sticky: number[];
+  breakerOpen: number;
+  breakerWould: number;
+  retriesNow: number;
   queueTimes: Histogram;
   checkTimes: Histogram;
 }
@@ -150,6 +164,8 @@ export class Tally extends Reader {
       faults: this.sum(row, slotField.faults),
       timeouts: this.sum(row, slotField.timeouts),
       streak,
+      gateway: this.sum(row, slotField.gateway),
+      tunnels: this.sum(row, slotField.tunnels),
       wiresIdle: this.gauge(layout.wiresIdle + 4 * slot),
       wiresBusy: this.gauge(layout.wiresBusy + 4 * slot),
       connects: this.sums(row, slotField.connects, connectResultNames.length),
@@ -157,7 +173,9 @@ export class Tally extends Reader {
       responseTimes: this.histogram(times, slotTimes.response),
       checksPassed: f64[checks + checkField.passed]!,
       checksFailed: f64[checks + checkField.failed]!,
-      transitions: Array.from(f64.subarray(checks + checkField.transitions, checks + checkField.transitions + 4)),
+      transitions: Array.from(
+        f64.subarray(checks + checkField.transitions, checks + checkField.transitions + endpointStateNames.length),
+      ),
     };
   }
 
@@ -174,8 +192,20 @@ export class Tally extends Reader {
       queue: this.sum(row, poolField.queue),
       queueTimeouts: this.sum(row, poolField.queueTimeouts),
       queueTimes: this.histogram(row, poolField.queueTimes),
+      hedges: this.sum(row, poolField.hedges),
+      hedgesWon: this.sum(row, poolField.hedgesWon),
+      fallback: this.sum(row, poolField.fallback),
+      sticky: this.sums(row, poolField.sticky, stickyResultNames.length),
+      breakerOpen: this.sum(row, poolField.breakerOpen),
+      breakerWould: this.sum(row, poolField.breakerWould),
+      retriesNow: this.sum(row, poolField.retriesNow),
       checkTimes: this.f64.slice(checks, checks + HISTOGRAM),
     };
+  }
+
+  /** Decisions of a filter, in the order of `filterDecisionNames`. */
+  filter(filter: number): number[] {
+    return this.sums(this.layout.filters + 8 * filter * FILTER_STRIDE, 0, filterDecisionNames.length);
   }
 
   listener(listener: number): ListenerTally {

@@ -10,6 +10,7 @@ import {
   BUCKETS,
   connectResult,
   exchangeField,
+  FILTER_STRIDE,
   header,
   LISTENER_STRIDE,
   listenerField,
@@ -51,6 +52,7 @@ export class WorkerDoor extends Reader implements WorkerWriter {
   private readonly myTimes: number;
   private readonly myPools: number;
   private readonly myListeners: number;
+  private readonly myFilters: number;
   private readonly noPool: number;
   private readonly noListener: number;
   private readonly poolOfSlot: number;
@@ -59,9 +61,13 @@ export class WorkerDoor extends Reader implements WorkerWriter {
   private weightNow = 1;
   private weightAt = -Infinity;
   private landmark = 0;
+  private readonly clockOffsetMs: number;
+  private clockMs = 0;
 
-  constructor(buffer: ArrayBufferLike, stripe: number) {
+  /** `clockOffsetMs`: what makes the shared clock of the times given to {@link heartbeat}. */
+  constructor(buffer: ArrayBufferLike, stripe: number, clockOffsetMs = 0) {
     super(buffer);
+    this.clockOffsetMs = clockOffsetMs;
     const { layout } = this;
     assert(stripe >= 0 && stripe < layout.sizes.stripesMax, 'a stripe of this table');
     const start = layout.stripes + stripe * layout.stripeBytes;
@@ -75,6 +81,7 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     this.myTimes = (start + layout.slotTimes) / 8;
     this.myPools = (start + layout.pools) / 8;
     this.myListeners = (start + layout.listeners) / 8;
+    this.myFilters = (start + layout.filters) / 8;
     this.noPool = layout.sizes.poolsMax;
     this.noListener = layout.sizes.listenersMax;
     this.poolOfSlot = layout.slotPool / 4;
@@ -105,8 +112,16 @@ export class WorkerDoor extends Reader implements WorkerWriter {
       f64[row + slotField.faults]! += 1;
       if (itsBlame === blame.timeout) f64[row + slotField.timeouts]! += 1;
       f64[row + slotField.streak]! += 1;
-    } else if (status >= 500) f64[row + slotField.streak]! += 1;
-    else if (status > 0) f64[row + slotField.streak] = 0;
+      f64[row + slotField.hardStreak]! += 1;
+      f64[this.myHeader + stripeField.complaints]! += 1;
+    } else if (status >= 500) {
+      f64[row + slotField.streak]! += 1;
+      if (status >= 502 && status <= 504) {
+        f64[row + slotField.gateway]! += 1;
+        f64[row + slotField.hardStreak]! += 1;
+      } else f64[row + slotField.hardStreak] = 0;
+      f64[this.myHeader + stripeField.complaints]! += 1;
+    } else if (status > 0) f64[row + slotField.streak] = f64[row + slotField.hardStreak] = 0;
     if (responseMs >= 0) this.responded(slot, row, responseMs);
   }
 
@@ -185,6 +200,29 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     this.f64[this.poolRow(pool) + poolField.budgetExhausted]! += 1;
   }
 
+  retriesInFlight(pool: number, delta: number): void {
+    this.f64[this.poolRow(pool) + poolField.retriesNow]! += delta;
+  }
+  hedge(pool: number, won: boolean): void {
+    this.f64[this.poolRow(pool) + (won ? poolField.hedgesWon : poolField.hedges)]! += 1;
+  }
+  fellBack(pool: number): void {
+    this.f64[this.poolRow(pool) + poolField.fallback]! += 1;
+  }
+  sticky(pool: number, result: number): void {
+    this.f64[this.poolRow(pool) + poolField.sticky + result]! += 1;
+  }
+  breaker(pool: number, isShadow: boolean): void {
+    this.f64[this.poolRow(pool) + (isShadow ? poolField.breakerWould : poolField.breakerOpen)]! += 1;
+  }
+  tunnel(slot: number, delta: number): void {
+    this.f64[this.mySlots + slot * SLOT_STRIDE + slotField.tunnels]! += delta;
+  }
+  filterDecided(filter: number, decision: number): void {
+    const at = filter < 0 ? this.layout.sizes.filtersMax : filter;
+    this.f64[this.myFilters + at * FILTER_STRIDE + decision]! += 1;
+  }
+
   connection(listener: number, protocol: number, delta: number): void {
     const { f64 } = this;
     const row = this.listenerRow(listener) + protocol;
@@ -234,12 +272,17 @@ export class WorkerDoor extends Reader implements WorkerWriter {
   heartbeat(nowMs: number): void {
     const { f64, myHeader } = this;
     f64[myHeader + stripeField.heartbeat] = nowMs;
+    this.clockMs = nowMs + this.clockOffsetMs;
     if (nowMs - this.weightAt < WEIGHT_STEP_MS) return;
     this.weightAt = nowMs;
     this.landmark = Math.floor(nowMs / LANDMARK_MS);
     this.weightNow = Math.exp((nowMs - this.landmark * LANDMARK_MS) / LATENCY_DECAY_MS);
     f64[myHeader + stripeField.latencyScale] = 1 / this.weightNow;
     f64[myHeader + stripeField.latencyLandmark] = this.landmark;
+  }
+
+  override nowMs(): number {
+    return this.clockMs;
   }
 
   inForce(epoch: number): void {

@@ -8,6 +8,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { Bug } from '../base/assert.ts';
 import { HeadPool } from '../base/head-pool.ts';
 import { Prng } from '../base/prng.ts';
+import { sharedClockOffsetMs } from '../base/shared-clock.ts';
 import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
 import { openEngine } from '../io/io.ts';
 import { Clients, Listener } from '../listen/listen.ts';
@@ -80,7 +81,7 @@ class Worker implements TimerOwner {
     const opened = openEngine(start.engine, {});
     this.engine = opened.engine;
     const { engine } = this;
-    this.table = new WorkerDoor(mapShared(start.tableFd, tableBytes()).buffer, start.stripe);
+    this.table = new WorkerDoor(mapShared(start.tableFd, tableBytes()).buffer, start.stripe, sharedClockOffsetMs);
     this.heads = new HeadPool(engine.blocks.bytes, responseLimits.fieldsMax);
     this.random = new Prng(randomInt(2 ** 32));
     const { random } = this;

@@ -3,6 +3,7 @@
  *
  * Every request carries a key, and the endpoint's answer repeats key and body, so that bytes that reached the wrong client are seen at once.
  */
+
 import assert from 'node:assert/strict';
 import { Head, method } from '../../src/base/head.ts';
 import { HeadPool } from '../../src/base/head-pool.ts';
@@ -21,6 +22,7 @@ import { Clients, Listener } from '../../src/listen/listen.ts';
 import { Http1Decoder, type Http1Limits } from '../../src/protocol/http1/http1.ts';
 import type { MessageSink } from '../../src/protocol/message.ts';
 import { buildRuntime, Relay } from '../../src/relay/relay.ts';
+import { plainPool } from '../../src/state/plain-pool.ts';
 import type { ListenerLimitsPlan, Plan, RetryPlan } from '../../src/state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../src/state/table.ts';
 import { Upstream } from '../../src/upstream/upstream.ts';
@@ -580,6 +582,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
   return {
     epoch: 1,
     node: 'sim',
+    zone: null,
     listeners: [
       {
         id: control.claimId('listener', 'web'),
@@ -607,8 +610,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
           zone: null,
           requestsMax: 0,
         })),
-        balance: { algorithm: 'power-of-two', hashOn: { kind: 'client', name: '' }, boundedLoad: 0 },
-        health: { active: null },
+        ...plainPool,
         connections: {
           idleMax: 16,
           idleMs: 50_000,
@@ -632,7 +634,18 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
         filters: [],
         rewrite: null,
         timeouts: { connectMs: 1000, responseMs: 30_000, idleMs: 60_000, tunnelMs: 3_600_000, requestMs: 0, ...options.timeouts },
-        retry: { attempts: 2, on: ['connect', 'reset'], budget: 0.2, budgetMin: 3, perTryMs: 0, ...options.retry },
+        retry: {
+          attempts: 2,
+          on: ['connect', 'reset'],
+          budget: 0.2,
+          budgetMin: 3,
+          perTryMs: 0,
+          hedgeMs: 0,
+          backoffMs: 25,
+          backoffMaxMs: 250,
+          ...options.retry,
+        },
+        urgency: 3,
         upgrade: ['websocket'],
       },
     ],

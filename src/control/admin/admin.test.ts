@@ -112,7 +112,7 @@ test('pools show their endpoints with state, reason and counters', async () => {
   );
   const pool = JSON.parse((await ask('/api/v1/pools/web')).text);
   assert.deepEqual(pool, items[0]);
-  assert.deepEqual(pool.states, { ready: 2, down: 0, drain: 1, maint: 0 });
+  assert.deepEqual(pool.states, { ready: 2, down: 0, drain: 1, maint: 0, ejected: 0, 'slow-start': 0 });
   assert.equal(pool.policy, 'power-of-two');
   assert.equal(pool.inFlight, 1);
   assert.equal(pool.endpoints[0].status.state, 'drain');

@@ -2,7 +2,7 @@
 import { release } from 'node:os';
 import { addressText } from '../../base/wire.ts';
 import type { EndpointPlan, PoolPlan } from '../../state/plan.ts';
-import { endpointState, endpointStateNames, stateOf } from '../../state/table.ts';
+import { endpointState, endpointStateNames, stateNow } from '../../state/table.ts';
 import type { ControlState } from './control-state.ts';
 
 export function timeText(ms: number): string | null {
@@ -81,7 +81,7 @@ export function endpointOf(state: ControlState, pool: PoolPlan, endpoint: Endpoi
     return { ...base, status, inFlight: 0, requests: 0 };
   }
   const note = state.endpointNote(slot);
-  const number = stateOf(tally.health(slot), tally.admin(slot));
+  const number = stateNow(tally, slot, pool.health.slowStartMs);
   const reason = note?.why ?? defaultReason(number, pool);
   const weight = state.orders.weightNote(slot);
   const row = tally.slot(slot);

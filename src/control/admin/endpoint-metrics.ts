@@ -3,7 +3,7 @@
  * under `_other`, pool by pool.
  */
 import type { EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
-import { endpointState, endpointStateNames, stateOf, type Tally } from '../../state/table.ts';
+import { endpointState, endpointStateNames, stateNow, type Tally } from '../../state/table.ts';
 import { connectResultNames, type Histogram, type SlotTally } from '../../state/tally.ts';
 import { emptyHistogram, type Families, HISTOGRAM_SERIES } from './families.ts';
 import { className } from './traffic-metrics.ts';
@@ -84,7 +84,7 @@ class Printer {
 
   states(pool: PoolPlan, tally: Tally): void {
     const counts = endpointStateNames.map(() => 0);
-    for (const { slot } of pool.endpoints) if (slot >= 0) counts[stateOf(tally.health(slot), tally.admin(slot))]!++;
+    for (const { slot } of pool.endpoints) if (slot >= 0) counts[stateNow(tally, slot, pool.health.slowStartMs)]!++;
     endpointStateNames.forEach((state, i) => {
       this.poolEndpoints({ pool: pool.name, state }, counts[i]!);
     });
@@ -94,7 +94,7 @@ class Printer {
   one(pool: string, endpoint: EndpointPlan, tally: Tally): void {
     const { slot, address } = endpoint;
     const labels = { pool, endpoint: address };
-    this.up(labels, stateOf(tally.health(slot), tally.admin(slot)) === endpointState.ready ? 1 : 0);
+    this.up(labels, stateNow(tally, slot, 0) === endpointState.ready ? 1 : 0);
     this.weight(labels, (endpoint.weight * tally.weightPercent(slot)) / 100);
     this.numbers(labels, tally.slot(slot), tally.inFlight(slot));
   }
@@ -133,6 +133,8 @@ function zeroTally(): SlotTally {
     faults: 0,
     timeouts: 0,
     streak: 0,
+    gateway: 0,
+    tunnels: 0,
     wiresIdle: 0,
     wiresBusy: 0,
     connects: connectResultNames.map(() => 0),

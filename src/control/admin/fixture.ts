@@ -1,5 +1,7 @@
 /** A control process as the admin room sees one, made of a real table: for tests. */
+
 import type { Address } from '../../base/wire.ts';
+import { plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
 import type { ControlState, EndpointNote, ReadyCheck, WorkerState } from './control-state.ts';
@@ -80,8 +82,7 @@ export class StateFixture implements ControlState {
         name,
         source: 'weir.yaml:4',
         endpoints,
-        balance: { algorithm: 'power-of-two', hashOn: { kind: 'client', name: '' }, boundedLoad: 0 },
-        health: { active: null },
+        ...plainPool,
         connections,
       };
     });

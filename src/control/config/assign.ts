@@ -13,7 +13,7 @@ export interface Assigned {
 
 export function assignIds(plan: Plan, control: Pick<ControlWriter, 'claimId' | 'claimSlot'>): Assigned {
   const withoutRoom: string[] = [];
-  const id = (kind: 'listener' | 'route' | 'pool', name: string): number => {
+  const id = (kind: 'listener' | 'route' | 'pool' | 'filter', name: string): number => {
     const claimed = control.claimId(kind, name);
     if (claimed < 0) withoutRoom.push(`${kind} ${name}`);
     return claimed;
@@ -30,7 +30,11 @@ export function assignIds(plan: Plan, control: Pick<ControlWriter, 'claimId' | '
         return { ...endpoint, slot };
       }),
     })),
-    routes: plan.routes.map((route) => ({ ...route, id: id('route', route.name) })),
+    routes: plan.routes.map((route) => ({
+      ...route,
+      id: id('route', route.name),
+      filters: route.filters.map((filter) => ({ ...filter, id: id('filter', filter.name) })),
+    })),
   };
   return { plan: assigned, withoutRoom };
 }

@@ -15,8 +15,18 @@ export function buildPool(name: string, pool: PoolConfig, source: string): PoolP
       algorithm: (typeof balance === 'string' ? balance : balance?.algorithm) ?? 'power-of-two',
       hashOn: must(readHashOn((typeof balance === 'string' ? undefined : balance?.hashOn) ?? '{client.ip}')),
       boundedLoad: (typeof balance === 'string' ? undefined : balance?.boundedLoad) ?? 0,
+      zone: null,
+      subset: 0,
     },
-    health: { active: buildActive(typeof health === 'string' ? health : health?.active) },
+    health: {
+      active: buildActive(typeof health === 'string' ? health : health?.active),
+      passive: null,
+      slowStartMs: 0,
+      panicThreshold: 0,
+    },
+    sticky: null,
+    breaker: null,
+    fallback: null,
     connections: {
       idleMax: connections.keepAlive ?? 256,
       idleMs: ms(connections.keepAliveFor, 50_000),
@@ -54,6 +64,8 @@ function buildActive(written: HealthConfig): ActiveHealthPlan | null {
   const active = typeof written !== 'string' ? written : written === 'tcp' ? { type: 'tcp' as const } : { path: written };
   const timing = {
     intervalMs: ms(active.interval, 2000),
+    fastMs: ms(active.interval, 2000),
+    idleMs: ms(active.interval, 2000),
     timeoutMs: ms(active.timeout, 1000),
     rise: active.rise ?? 2,
     fall: active.fall ?? 3,
@@ -73,5 +85,6 @@ function buildActive(written: HealthConfig): ActiveHealthPlan | null {
       status: listOf<string | number>(status).map((range) => must(readStatusRange(String(range)))),
       body: active.expect?.body ?? null,
     },
+    tls: null,
   };
 }

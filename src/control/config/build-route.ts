@@ -66,7 +66,10 @@ export function defaultRoute(listener: ListenerPlan, index: number, builder: Bui
   };
 }
 
-function behaviour(route: RouteConfig, builder: Builder): { timeouts: RouteTimeoutsPlan; retry: RetryPlan; upgrade: string[] } {
+function behaviour(
+  route: RouteConfig,
+  builder: Builder,
+): { timeouts: RouteTimeoutsPlan; retry: RetryPlan; urgency: number; upgrade: string[] } {
   const { defaults } = builder.config;
   const timeouts = { ...defaults?.timeouts, ...route.timeouts };
   const retry = { ...defaults?.retry, ...route.retry };
@@ -85,7 +88,11 @@ function behaviour(route: RouteConfig, builder: Builder): { timeouts: RouteTimeo
       // A failing pool must not starve a quiet one of its few retries.
       budgetMin: retry.minPerSecond ?? 3,
       perTryMs: ms(retry.perTry, 0),
+      hedgeMs: 0,
+      backoffMs: 25,
+      backoffMaxMs: 250,
     },
+    urgency: 3,
     upgrade: (route.upgrade === undefined ? ['websocket'] : listOf(route.upgrade)).map((token) => token.toLowerCase()),
   };
 }
@@ -122,9 +129,22 @@ function actionOf(route: RouteConfig, name: string, source: string, builder: Bui
 function filtersOf(name: string, filter: FilterConfig): FilterPlan[] {
   const made: FilterPlan[] = [];
   if (filter.access)
-    made.push({ kind: 'access', name, allow: rangesOf(filter.access.allow), deny: rangesOf(filter.access.deny) });
+    made.push({
+      kind: 'access',
+      name,
+      id: -1,
+      allow: rangesOf(filter.access.allow),
+      deny: rangesOf(filter.access.deny),
+      isShadow: false,
+    });
   if (filter.headers)
-    made.push({ kind: 'headers', name, request: editOf(filter.headers.request), response: editOf(filter.headers.response) });
+    made.push({
+      kind: 'headers',
+      name,
+      id: -1,
+      request: editOf(filter.headers.request),
+      response: editOf(filter.headers.response),
+    });
   return made;
 }
 

@@ -57,6 +57,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
   const plan: Plan = {
     epoch: 0,
     node: config.name ?? options.node,
+    zone: null,
     listeners,
     pools,
     routes,

@@ -320,14 +320,17 @@ function readCheckPath(value: string): Read<string> {
 const HASH_ON_EXPECTED =
   'expected one of {client.ip}, {request.path}, {request.uri}, {request.host}, {request.header.NAME}, {request.cookie.NAME} or {request.query.NAME}';
 
+/** All bits of a client's address. */
+const WHOLE = { v4Bits: 32, v6Bits: 128 };
+
 /** `hashOn`: one placeholder. */
 export function readHashOn(value: string): Read<HashOnPlan> {
-  if (value === '{client.ip}') return good({ kind: 'client', name: '' });
+  if (value === '{client.ip}') return good({ kind: 'client', name: '', ...WHOLE });
   const found = /^\{request\.(?:(path|uri|host)|(header|cookie|query)\.([!#$%&'*+.^_`|~0-9A-Za-z-]+))\}$/.exec(value);
   if (found === null) return bad(HASH_ON_EXPECTED);
-  if (found[1] !== undefined) return good({ kind: found[1] as HashOnPlan['kind'], name: '' });
+  if (found[1] !== undefined) return good({ kind: found[1] as HashOnPlan['kind'], name: '', ...WHOLE });
   const kind = found[2] as 'header' | 'cookie' | 'query';
-  return good({ kind, name: kind === 'header' ? found[3]!.toLowerCase() : found[3]! });
+  return good({ kind, name: kind === 'header' ? found[3]!.toLowerCase() : found[3]!, ...WHOLE });
 }
 
 /** Words for ways to choose an endpoint, with what other programs call them. */

@@ -84,7 +84,7 @@ function candidateOf(endpoint: EndpointPlan, table: TableReader, why: (slot: num
   const reason = isFull ? 'full' : weight === 0 ? 'weight 0' : null;
   return {
     ...base,
-    state: endpointStateNames[stateOf(table.health(slot), table.admin(slot))]!,
+    state: endpointStateNames[stateOf(table.health(slot), table.admin(slot), table.isEjected(slot))]!,
     why: reason ?? why(slot) ?? (table.health(slot) === health.unknown ? 'not checked yet' : null),
     isUsable: table.isReady(slot) && reason === null,
     weight,

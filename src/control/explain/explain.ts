@@ -286,6 +286,7 @@ function filterStep(route: RoutePlan, filter: FilterPlan, head: Head, client: Cl
     return { ...step, effect: [`${client.text} ${failed === 0 ? 'may pass' : 'may not pass'}: allows ${allow}, denies ${deny}`] };
   }
   if (failed !== 0) return { ...step, effect: [faults[failed]!.text] };
+  if (filter.kind !== 'headers') return { ...step, effect: [] };
   const { set, add, remove } = filter.response;
   const response = [
     ...remove.map((name) => `response loses ${name}`),

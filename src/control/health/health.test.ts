@@ -87,7 +87,17 @@ class VirtualTime {
   }
 }
 
-const check: ActiveHealthPlan = { type: 'tcp', intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0.1, port: 0 };
+const check: ActiveHealthPlan = {
+  type: 'tcp',
+  intervalMs: 2000,
+  fastMs: 2000,
+  idleMs: 2000,
+  timeoutMs: 1000,
+  rise: 2,
+  fall: 3,
+  jitter: 0.1,
+  port: 0,
+};
 
 function planOf(pools: Record<string, { active: ActiveHealthPlan | null; ports: number[] }>): Plan {
   let slot = 0;
@@ -212,6 +222,7 @@ test('an endpoint whose name has no address is down, and says why', () => {
 
 const http = (more: Partial<ActiveHealthPlan & { type: 'http' }> = {}): ActiveHealthPlan => ({
   ...check,
+  tls: null,
   type: 'http',
   method: 'GET',
   path: '/healthz',

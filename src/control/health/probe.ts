@@ -31,7 +31,7 @@ export function checkedAddress(address: Address, port: number): Address {
 }
 
 export function probe(address: Address, check: ActiveHealthPlan): Promise<CheckResult> {
-  return check.type === 'tcp' ? probeTcp(address, check.timeoutMs) : probeHttp(address, check);
+  return check.type === 'http' ? probeHttp(address, check) : probeTcp(address, check.timeoutMs);
 }
 
 const failed = (error: NodeJS.ErrnoException): [string, string] => {
