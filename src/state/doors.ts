@@ -119,8 +119,8 @@ export interface WorkerWriter extends TableReader {
   rejected(listener: number, rejection: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;
-  /** Requests waiting for a wire in a pool, now; and how long one waited. */
-  queue(pool: number, length: number): void;
+  /** Requests that begin (+) or end (-) to wait in a pool, for an endpoint or for a wire to one; and how long one waited. */
+  queue(pool: number, delta: number): void;
   queued(pool: number, ms: number, timedOut: boolean): void;
   logLinesDropped(count: number): void;
   /** Called about once a second with what this process knows of itself. */

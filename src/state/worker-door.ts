@@ -239,8 +239,8 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     f64[row + listenerField.sent]! += sent;
   }
 
-  queue(pool: number, length: number): void {
-    this.f64[this.poolRow(pool) + poolField.queue] = length;
+  queue(pool: number, delta: number): void {
+    this.f64[this.poolRow(pool) + poolField.queue]! += delta;
   }
   queued(pool: number, ms: number, timedOut: boolean): void {
     const row = this.poolRow(pool);

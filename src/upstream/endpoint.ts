@@ -61,6 +61,12 @@ export class Endpoint implements TimerOwner {
     return this.idle + this.busy + this.dialing.length;
   }
 
+  /** A lease asked for now would have to wait for a wire that another exchange gives back. */
+  get mustQueue(): boolean {
+    const { wiresMax } = this.plan;
+    return wiresMax > 0 && this.newest === null && this.wireCount >= wiresMax;
+  }
+
   /**
    * A stream at once, or null: then the sink hears onLeased or onLeaseFailed later (or onLeaseFailed before this returns, when the queue is full). `isFresh` asks for a
    * new wire (the last one turned out stale).
@@ -83,7 +89,7 @@ export class Endpoint implements TimerOwner {
       if (this.waiting.length >= queueMax) sink.onLeaseFailed(fault.queueFull);
       else {
         this.waiting.push({ sink, sinceMs: this.parts.engine.now });
-        this.parts.table.queue(this.poolId, this.waiting.length);
+        this.parts.table.queue(this.poolId, 1);
         this.armSweep();
       }
       return null;
@@ -98,7 +104,7 @@ export class Endpoint implements TimerOwner {
     const at = this.waiting.findIndex((w) => w.sink === sink);
     if (at >= 0) {
       this.waiting.splice(at, 1);
-      this.parts.table.queue(this.poolId, this.waiting.length);
+      this.parts.table.queue(this.poolId, -1);
     }
   }
 
@@ -195,7 +201,7 @@ export class Endpoint implements TimerOwner {
     }
     while (this.waiting.length > 0 && now - this.waiting[0]!.sinceMs >= queueMs) {
       const { sink, sinceMs } = this.waiting.shift()!;
-      this.parts.table.queue(this.poolId, this.waiting.length);
+      this.parts.table.queue(this.poolId, -1);
       this.parts.table.queued(this.poolId, now - sinceMs, true);
       sink.onLeaseFailed(fault.queueTimeout);
     }
@@ -216,7 +222,7 @@ export class Endpoint implements TimerOwner {
     const next = this.waiting.length === 0 ? undefined : this.waiting.shift();
     if (next !== undefined) {
       const { table, engine } = this.parts;
-      table.queue(this.poolId, this.waiting.length);
+      table.queue(this.poolId, -1);
       table.queued(this.poolId, engine.now - next.sinceMs, false);
       this.busy++;
       wire.lease(next.sink);
@@ -255,7 +261,7 @@ export class Endpoint implements TimerOwner {
     const { wiresMax } = this.plan;
     while (this.waiting.length > 0 && (wiresMax === 0 || this.wireCount < wiresMax)) {
       const { sink, sinceMs } = this.waiting.shift()!;
-      this.parts.table.queue(this.poolId, this.waiting.length);
+      this.parts.table.queue(this.poolId, -1);
       this.parts.table.queued(this.poolId, this.parts.engine.now - sinceMs, false);
       this.dial(sink, this.connectMs);
     }
@@ -264,7 +270,7 @@ export class Endpoint implements TimerOwner {
   private failWaiting(faultId: number): void {
     const waiting = this.waiting.splice(0);
     if (waiting.length === 0) return;
-    this.parts.table.queue(this.poolId, 0);
+    this.parts.table.queue(this.poolId, -waiting.length);
     for (const { sink } of waiting) sink.onLeaseFailed(faultId);
   }
 
