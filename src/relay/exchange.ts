@@ -18,17 +18,18 @@ import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
-import { field, framing, type Head, method } from '../base/head.ts';
+import { framing, type Head, method } from '../base/head.ts';
 import type { ClientStream, EndpointStream, RequestSink, ResponseSink } from '../base/stream.ts';
 import type { TimerOwner } from '../base/wire.ts';
 import { acceptKind, RequestFacts, type RouteAnswer } from '../filter/filter.ts';
-import { acceptFor } from '../protocol/http1/http1.ts';
 import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
-import { retryReason } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
 import { LogRecord } from './access-log.ts';
+import { fillRecord } from './exchange-record.ts';
 import type { Relay } from './relay.ts';
-import { type PoolRuntime, type RouteRuntime, type Runtime, retryOn } from './runtime.ts';
+import { isIdempotent, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
+import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
+import { isGoodSwitch, mayUpgrade } from './upgrade.ts';
 
 /** Room kept behind a request head for what filters append to it and to the response. */
 const APPEND_BYTES = 1536;
@@ -41,10 +42,6 @@ export interface ListenerFacts {
   readonly index: number;
   readonly plan: ListenerPlan;
 }
-
-/** Methods that may be repeated when nothing was answered (RFC 9110 §9.2.2), as bits by method number. */
-const IDEMPOTENT =
-  (1 << method.GET) | (1 << method.HEAD) | (1 << method.PUT) | (1 << method.DELETE) | (1 << method.OPTIONS) | (1 << method.TRACE);
 
 export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   readonly facts = new RequestFacts();
@@ -179,7 +176,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.pool = pool;
     facts.pool = pool.plan.name;
     if (pool.key !== null) this.key = pool.key.of(head, from, relay.random());
-    this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && this.mayUpgradeTo(head, route);
+    this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && mayUpgrade(head, route.plan.upgrade);
     const refused =
       runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
     if (refused !== 0) {
@@ -364,11 +361,11 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     }
     this.headMs = now;
     this.upstreamStatus = head.status;
-    if (head.status === 101 && !this.isGoodSwitch(head)) {
+    if (head.status === 101 && !(this.wantsUpgrade && this.isRequestEnded && isGoodSwitch(this.head!, head))) {
       this.failEndpoint(fault.upgradeFailed, 'the endpoint switched protocols wrongly or unasked');
       return;
     }
-    if (head.status >= 502 && head.status <= 504 && this.mayRetryStatus(head.status)) {
+    if (head.status >= 502 && this.mayRetryStatus(head.status)) {
       const { slot } = this;
       this.dropStream();
       this.settle(0, now - this.leasedMs);
@@ -516,26 +513,21 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Nothing was answered, and asking again does no harm. */
   private isRepeatable(): boolean {
-    return !this.isBodySent && this.bytesIn === 0 && (IDEMPOTENT & (1 << this.head!.method)) !== 0;
+    return !this.isBodySent && this.bytesIn === 0 && isIdempotent(this.head!.method);
   }
 
   private mayRetry(faultId: number): boolean {
     const route = this.route!;
     if (this.attempts >= route.plan.retry.attempts || this.isBodySent) return false;
-    const { retry } = faults[faultId]!;
-    let reason = -1;
-    if (retry === 'always' && (route.retryOn & retryOn.connect) !== 0) reason = retryReason.connect;
-    else if (retry === 'ifReused' && (route.retryOn & retryOn.reset) !== 0 && this.isRepeatable()) reason = retryReason.reset;
-    else if (retry === 'ifUnsent' && (route.retryOn & retryOn.timeout) !== 0 && this.isRepeatable()) reason = retryReason.timeout;
-    return reason >= 0 && this.takeRetry(reason);
+    const reason = reasonOfFault(faultId, route.retryOn, this.isRepeatable());
+    return reason !== NEVER && this.takeRetry(reason);
   }
 
   private mayRetryStatus(status: number): boolean {
     const route = this.route!;
-    const bit = status === 502 ? retryOn['502'] : status === 503 ? retryOn['503'] : retryOn['504'];
-    if ((route.retryOn & bit) === 0 || this.attempts >= route.plan.retry.attempts || !this.isRepeatable() || !this.isRequestEnded)
-      return false;
-    return this.takeRetry(retryReason.status);
+    if (this.attempts >= route.plan.retry.attempts || !this.isRequestEnded) return false;
+    const reason = reasonOfStatus(status, route.retryOn, this.isRepeatable());
+    return reason !== NEVER && this.takeRetry(reason);
   }
 
   /** Takes a retry from the pool's budget and counts it; the request will be sent once more. */
@@ -598,25 +590,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   }
 
   // Upgrade.
-
-  private mayUpgradeTo(head: Head, route: RouteRuntime): boolean {
-    const token = head.text(head.upgradeStart, head.upgradeEnd).toLowerCase();
-    if (!route.plan.upgrade.includes(token)) return false;
-    return token !== 'websocket' || head.isWebSocket;
-  }
-
-  /** 101 is right only when asked for, with the same protocol, and for WebSocket with the proof of RFC 6455 §4.2.2. */
-  private isGoodSwitch(head: Head): boolean {
-    if (!this.wantsUpgrade || !this.isRequestEnded) return false;
-    const request = this.head!;
-    const asked = request.text(request.upgradeStart, request.upgradeEnd).toLowerCase();
-    if (head.text(head.upgradeStart, head.upgradeEnd).toLowerCase() !== asked) return false;
-    if (asked !== 'websocket') return true;
-    const key = request.find(field.secWebsocketKey);
-    const proof = head.find(field.secWebsocketAccept);
-    if (key < 0 || proof < 0) return false;
-    return head.value(proof) === acceptFor(request.value(key));
-  }
 
   private startTunnel(): void {
     this.isTunnel = true;
@@ -689,35 +662,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Fills in what the access log says at the end. */
   fillRecord(wallMs: number): LogRecord {
-    const { record: r, facts, client } = this;
-    r.timeMs = wallMs - (this.endedMs - this.startedMs);
-    r.id = facts.id;
-    r.listener = facts.listener;
-    r.route = facts.route;
-    r.pool = facts.pool;
-    r.endpoint = facts.endpoint;
-    r.client = withPort(facts.client, facts.clientPort);
-    if (facts.peer !== facts.client) r.peer = facts.peer;
-    r.epoch = this.runtime!.plan.epoch;
-    r.protocol = this.protocol;
-    r.status = this.status;
-    r.upstreamStatus = this.upstreamStatus;
-    r.bytesIn = this.bytesIn;
-    r.bytesOut = this.bytesOut;
-    if (client !== null) r.idleMs = client.idleMs;
-    r.headMs = this.beganMs - this.startedMs;
-    r.faultId = this.faultId;
-    r.isReused = this.isReused;
-    r.totalMs = this.endedMs - this.startedMs;
-    if (this.attempts > 0) {
-      r.connectMs = this.waitedMs;
-      r.overheadMs = this.overheadMs;
-    }
-    if (this.headMs > 0) {
-      r.firstMs = this.headMs - this.leasedMs;
-      r.bodyMs = this.endedMs - this.headMs;
-    }
-    return r;
+    return fillRecord(this, wallMs);
   }
 
   /** Time spent in weir: up to the request's leaving, without waiting for a lease; for its own answers, all. */
@@ -818,9 +763,4 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
         false;
     this.lastMs = 0;
   }
-}
-
-function withPort(address: string, port: number): string {
-  if (port === 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

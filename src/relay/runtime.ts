@@ -13,20 +13,10 @@ import {
 } from '../filter/filter.ts';
 import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/route.ts';
 import type { TableReader } from '../state/doors.ts';
-import type { Plan, PoolPlan, RetryOn, RoutePlan } from '../state/plan.ts';
+import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
 import { RetryBudget } from './retry-budget.ts';
-
-/** Conditions of retry as bits. */
-export const retryOn = Object.freeze({
-  connect: 1,
-  reset: 2,
-  'refused-stream': 4,
-  timeout: 8,
-  '502': 16,
-  '503': 32,
-  '504': 64,
-}) satisfies Record<RetryOn, number>;
+import { retryOn } from './retry-rules.ts';
 
 export interface RouteRuntime {
   readonly plan: RoutePlan;
