@@ -8,6 +8,8 @@ import { fieldsOf, type Message, MessageReader } from './message-reader.ts';
 
 /** Failures kept one by one; the rest is only counted. */
 const FAILURES_MAX = 2000;
+/** A good answer that took longer counts as slow. */
+const SLOW_MS = 1000;
 /** After a refused connection, so that a dead port is not hammered. */
 const REDIAL_MS = 5;
 
@@ -21,6 +23,7 @@ const result: LoadResult = {
   connections: 0,
   bytes: 0,
   slowestMs: 0,
+  slow: 0,
   longestGapMs: 0,
 };
 let sent = 0;
@@ -208,6 +211,7 @@ class Connection {
     const now = Date.now();
     result.statuses[message.status] = (result.statuses[message.status] ?? 0) + 1;
     result.slowestMs = Math.max(result.slowestMs, now - asked.at);
+    if (message.status === 200 && now - asked.at > SLOW_MS) result.slow++;
     if (message.status !== 200)
       this.fail('status', `${message.status} ${fieldsOf(message, 'proxy-status').join()}`, asked, message);
     else if (asked.isWrong || asked.seen !== asked.size)

@@ -69,6 +69,8 @@ export interface LoadResult {
   connections: number;
   bytes: number;
   slowestMs: number;
+  /** Good answers that took longer than a second. */
+  slow: number;
   /** The longest time without a good answer. */
   longestGapMs: number;
 }
