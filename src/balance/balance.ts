@@ -29,6 +29,7 @@ import { RingHashPolicy } from './ring-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
 
 export { endpointHash } from './hashed.ts';
+export { isPanicking } from './panic.ts';
 export { type Algorithm, NONE, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
 
 /** The policy of a pool of a plan. */
