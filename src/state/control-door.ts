@@ -183,10 +183,15 @@ export class ControlDoor extends Reader implements ControlWriter {
       }
       from.clear();
     }
-    for (const field of [stripeField.logLinesDropped, stripeField.exchangeRowsDropped, stripeField.countRowsDropped]) {
+    for (const field of [
+      stripeField.logLinesDropped,
+      stripeField.exchangeRowsDropped,
+      stripeField.countRowsDropped,
+      stripeField.limitsForgotten,
+    ]) {
       this.fold(start + 8 * field, dead + 8 * field, 1);
     }
-    this.drop(start, 0, stripeField.complaints + 1);
+    this.drop(start, 0, stripeField.limitsForgotten + 1);
     Atomics.store(i32, header.stripes + stripe, stripeState.free);
     let high = i32[header.stripesHigh]!;
     while (high > 0 && i32[header.stripes + high - 1] === stripeState.free) high--;

@@ -195,6 +195,8 @@ export const stripeField = Object.freeze({
   latencyLandmark: 12,
   /** Ends that spoke against an endpoint: who watches looks closer when it has moved. */
   complaints: 13,
+  /** Keys of rate limits forgotten while they were needed. */
+  limitsForgotten: 14,
 });
 /** Row counts, in 32-bit words from the front of the stripe, behind the floats. */
 export const stripeWord = Object.freeze({ exchangeRows: 64, countRows: 65 });

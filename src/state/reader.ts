@@ -22,6 +22,7 @@ import {
   stripeField,
   word,
 } from './layout.ts';
+import { LimitTable } from './limits.ts';
 
 /** The latency average forgets with this time constant: a sample of 10 s ago weighs 1/e (Finagle's and Envoy's peak-EWMA decay). */
 export const LATENCY_DECAY_MS = 10_000;
@@ -40,6 +41,8 @@ export class Reader implements TableReader {
   readonly slotsMax: number;
   /** Random number of this table, the same for all who attach: the common start of the policies that take turns. */
   readonly seed: number;
+  /** What the rate limits remember: the one part that all workers write. */
+  readonly limits: LimitTable;
   protected readonly layout: Layout;
   protected readonly i32: Int32Array;
   protected readonly f64: Float64Array;
@@ -67,6 +70,7 @@ export class Reader implements TableReader {
     this.f64 = new Float64Array(buffer, 0, layout.bytes / 8);
     this.slotsMax = layout.sizes.slotsMax;
     this.seed = this.i32[header.seed]! >>> 0;
+    this.limits = new LimitTable(this.i32, layout, this.seed);
     this.wordsAt = layout.words / 4;
     this.slotPoolAt = layout.slotPool / 4;
     this.readySinceAt = layout.readySince / 8;

@@ -25,6 +25,7 @@ import {
   slotField,
   slotTimes,
   stripeField,
+  word,
 } from './layout.ts';
 import { Names } from './names.ts';
 import { Reader } from './reader.ts';
@@ -179,6 +180,19 @@ export class Tally extends Reader {
     };
   }
 
+  /** What an endpoint that is to be stopped still has: exchanges in flight, those of them that are tunnels, idle wires. */
+  remaining(slot: number): { requests: number; tunnels: number; wiresIdle: number } {
+    const tunnels = this.sum(this.layout.slots + 8 * slot * SLOT_STRIDE, slotField.tunnels);
+    // Two columns that change one after the other: a tunnel may be counted before or after its exchange.
+    const requests = Math.max(0, this.inFlight(slot) - tunnels);
+    return { requests, tunnels, wiresIdle: this.gauge(this.layout.wiresIdle + 4 * slot) };
+  }
+
+  /** Is the word of this slot marked: while it drains, it keeps requests bound to it by a cookie. */
+  isKeeping(slot: number): boolean {
+    return (this.i32[this.layout.words / 4 + slot]! & word.keeps) !== 0;
+  }
+
   /** Ids as in the plan; -1 is what belongs to no pool. */
   pool(pool: number): PoolTally {
     const { layout } = this;
@@ -242,6 +256,11 @@ export class Tally extends Reader {
   /** Counts that found their stripe's rows full. */
   rowsDropped(): number {
     return this.sum(0, stripeField.exchangeRowsDropped) + this.sum(0, stripeField.countRowsDropped);
+  }
+
+  /** Keys of rate limits that were forgotten while they were needed, because their set of rows was full. */
+  limitsForgotten(): number {
+    return this.sum(0, stripeField.limitsForgotten);
   }
 
   exchanges(): ExchangeTally[] {

@@ -267,6 +267,7 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     f64[myHeader + stripeField.enters] = enters;
     f64[myHeader + stripeField.completions] = completions;
     f64[myHeader + stripeField.overflows] = overflows;
+    f64[myHeader + stripeField.limitsForgotten] = this.limits.evicted;
   }
 
   heartbeat(nowMs: number): void {
