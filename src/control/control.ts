@@ -18,6 +18,7 @@ import type { Tally } from '../state/table.ts';
 import { RLIMIT_NOFILE } from '../sys/constants.generated.ts';
 import { getrlimit, setrlimit } from '../sys/libc.ts';
 import type { Admin, ControlState, EndpointNote, ReadyCheck, ReloadState } from './admin/admin.ts';
+import { Drains } from './admin/drains.ts';
 import { Orders } from './admin/orders.ts';
 import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
@@ -86,6 +87,8 @@ export class Control implements ControlState {
   readonly events: EventLog;
   /** What people say of endpoints. */
   orders!: Orders;
+  /** Endpoints that are being emptied. */
+  drains!: Drains;
   private readonly options: ControlOptions;
   private readonly notifier: Notifier;
   private table!: SharedTable;
@@ -165,6 +168,8 @@ export class Control implements ControlState {
       return this.giveUp(error.message);
     }
     this.orders = new Orders({ door, events: this.events, now: Date.now });
+    const { tally } = this.table;
+    this.drains = new Drains({ door, tally, orders: this.orders, events: this.events, now: Date.now });
     this.health = new HealthChecks({ door, events: this.events, now: Date.now, random: Math.random });
     this.health.apply(plan);
     this.fleet = this.makeFleet(loaded.process.engine);
@@ -179,6 +184,7 @@ export class Control implements ControlState {
       return this.giveUp(result.reason);
     }
     this.inForce = first;
+    this.drains.apply(first);
     this.reloadCounts.lastOkAt = Date.now();
     this.saveInstance();
     const adminNote = await this.openAdmin(first, loaded.process.adminIsDefault);
@@ -429,6 +435,7 @@ export class Control implements ControlState {
     this.configured = configured;
     void this.names.follow(configured);
     this.health.apply(next);
+    this.drains.apply(next);
     const closed = this.sockets.retire(next);
     this.saveInstance();
     if (this.orphans.list().length === 0) for (const slot of slotsLeft(before, next)) this.table.door.releaseSlot(slot);

@@ -1,6 +1,7 @@
 /** What the admin room asks of the control process, and what it may tell it. */
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
+import type { Drains } from './drains.ts';
 import type { Orders } from './orders.ts';
 
 export interface WorkerState {
@@ -47,8 +48,9 @@ export interface ControlState {
   /** ms since 1970. */
   readonly startedAt: number;
   readonly tally: Tally;
-  /** The one thing here that changes something. */
+  /** What people order: the things here that change something. */
   readonly orders: Orders;
+  readonly drains: Drains;
   /** The plan in force, null before the first. */
   plan(): Plan | null;
   workers(): readonly WorkerState[];

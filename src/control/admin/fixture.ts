@@ -5,6 +5,7 @@ import { plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
 import type { ControlState, EndpointNote, ReadyCheck, WorkerState } from './control-state.ts';
+import { Drains } from './drains.ts';
 import { Orders } from './orders.ts';
 
 export class StateFixture implements ControlState {
@@ -14,10 +15,12 @@ export class StateFixture implements ControlState {
   readonly control: ControlDoor;
   readonly worker: WorkerDoor;
   readonly orders: Orders;
-  /** Events that orders left. */
+  readonly drains: Drains;
+  /** Events that orders and drains left. */
   readonly said: string[] = [];
   /** What orders take for now. */
   now = Date.UTC(2026, 0, 4);
+  clock = (): number => this.now;
   readonly notes = new Map<number, EndpointNote>();
   ready: ReadyCheck[] = [
     { name: 'configuration', isOk: true, why: '' },
@@ -35,12 +38,22 @@ export class StateFixture implements ControlState {
     this.orders = new Orders({
       door: this.control,
       events: { info: (event) => void this.said.push(event) },
-      now: () => this.now,
+      now: () => this.clock(),
     });
     const stripe = this.control.claimStripe();
     this.worker = new WorkerDoor(buffer, stripe);
     this.its = this.makePlan(endpointsOf);
     this.tally = new Tally(buffer);
+    this.drains = new Drains({
+      door: this.control,
+      tally: this.tally,
+      orders: this.orders,
+      events: { info: (event) => void this.said.push(event), warn: (event) => void this.said.push(event) },
+      now: () => this.clock(),
+      // Tests look themselves.
+      after: () => {},
+    });
+    this.drains.apply(this.its);
     this.control.setEpoch(7);
     this.crew = [
       { slot: 0, stripe, pid: process.pid, state: 'serving', engine: 'uring', startedAt: this.startedAt, restarts: 2 },

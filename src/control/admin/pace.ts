@@ -1,0 +1,120 @@
+/**
+ * Pace: what the last ten seconds brought, from snapshots of counters: requests a second, how evenly a pool's load is spread, and what went wrong
+ * lately. Counters since the start say nothing of now.
+ */
+import { stickyResult } from '../../state/doors.ts';
+import type { Plan, PoolPlan } from '../../state/plan.ts';
+import type { Tally } from '../../state/table.ts';
+
+/** Time between two snapshots, and how many are kept: the pace is that of the last 7.5 to 10 s. */
+export const PACE_LOOK_MS = 2500;
+const KEPT = 4;
+
+/** Counters of a pool that tell of trouble when they grow. */
+export interface PoolTroubles {
+  retries: number;
+  budgetExhausted: number;
+  queueTimeouts: number;
+  breakerRefused: number;
+  stickyLost: number;
+  fallback: number;
+}
+
+interface Snapshot {
+  /** Shared-clock ms. */
+  readonly at: number;
+  /** Requests begun, by slot. */
+  readonly requests: ReadonlyMap<number, number>;
+  /** By pool id. */
+  readonly pools: ReadonlyMap<number, PoolTroubles>;
+}
+
+export class Pace {
+  private readonly tally: Tally;
+  private readonly plan: () => Plan | null;
+  private readonly snapshots: Snapshot[] = [];
+
+  constructor(tally: Tally, plan: () => Plan | null) {
+    this.tally = tally;
+    this.plan = plan;
+  }
+
+  /** Takes a snapshot. Called every PACE_LOOK_MS. */
+  look(): void {
+    this.snapshots.push(this.take());
+    if (this.snapshots.length > KEPT) this.snapshots.shift();
+  }
+
+  /** Requests a second given to an endpoint; null until there is a snapshot to compare with. */
+  requestsPerSecond(slot: number): number | null {
+    const since = this.snapshots[0];
+    const before = since?.requests.get(slot);
+    if (since === undefined || before === undefined) return null;
+    const seconds = (this.tally.nowMs() - since.at) / 1000;
+    return seconds > 0 ? Math.max(0, this.tally.requests(slot) - before) / seconds : null;
+  }
+
+  /**
+   * Load of the busiest endpoint over the mean, each by its weight: 1 is even. Over the ordinary endpoints that take requests now. 0: they got
+   * no requests.
+   */
+  imbalance(pool: PoolPlan): number {
+    const { tally } = this;
+    const since = this.snapshots[0];
+    if (since === undefined) return 0;
+    let [requests, weights, busiest] = [0, 0, 0];
+    for (const { slot, weight, backup } of pool.endpoints) {
+      const before = since.requests.get(slot);
+      if (backup || before === undefined || !tally.isReady(slot)) continue;
+      const itsWeight = (weight * tally.weightPercent(slot)) / 100;
+      if (itsWeight === 0) continue;
+      const its = Math.max(0, tally.requests(slot) - before);
+      requests += its;
+      weights += itsWeight;
+      busiest = Math.max(busiest, its / itsWeight);
+    }
+    return requests === 0 ? 0 : busiest / (requests / weights);
+  }
+
+  /** By how much each grew lately. */
+  troubles(poolId: number): PoolTroubles {
+    const before = this.snapshots[0]?.pools.get(poolId);
+    const now = troublesOf(this.tally, poolId);
+    // What is new has no before: what it counted so far is not known to be recent.
+    if (before === undefined) return differences(now, now);
+    return differences(now, before);
+  }
+
+  private take(): Snapshot {
+    const requests = new Map<number, number>();
+    const pools = new Map<number, PoolTroubles>();
+    for (const pool of this.plan()?.pools ?? []) {
+      pools.set(pool.id, troublesOf(this.tally, pool.id));
+      for (const { slot } of pool.endpoints) if (slot >= 0) requests.set(slot, this.tally.requests(slot));
+    }
+    return { at: this.tally.nowMs(), requests, pools };
+  }
+}
+
+function troublesOf(tally: Tally, poolId: number): PoolTroubles {
+  const row = tally.pool(poolId);
+  return {
+    retries: row.retries.reduce((sum, count) => sum + count, 0),
+    budgetExhausted: row.budgetExhausted,
+    queueTimeouts: row.queueTimeouts,
+    breakerRefused: row.breakerOpen,
+    stickyLost: row.sticky[stickyResult.lost]!,
+    fallback: row.fallback,
+  };
+}
+
+function differences(now: PoolTroubles, before: PoolTroubles): PoolTroubles {
+  return {
+    retries: now.retries - before.retries,
+    budgetExhausted: now.budgetExhausted - before.budgetExhausted,
+    queueTimeouts: now.queueTimeouts - before.queueTimeouts,
+    breakerRefused: now.breakerRefused - before.breakerRefused,
+    stickyLost: now.stickyLost - before.stickyLost,
+    fallback: now.fallback - before.fallback,
+  };
+}
