@@ -134,9 +134,45 @@ export class ClientAddress {
     return true;
   }
 
+  /** Takes 4 or 16 bytes in network order from bytes[at, ...), and a port. */
+  setBinary(bytes: Uint8Array, at: number, size: number, port: number): void {
+    this.clear();
+    this.port = port;
+    if (size === 4) {
+      this.family = 4;
+      this.word3 = word(bytes, at);
+    } else {
+      this.word0 = word(bytes, at);
+      this.word1 = word(bytes, at + 4);
+      this.word2 = word(bytes, at + 8);
+      this.word3 = word(bytes, at + 12);
+      this.unmap();
+    }
+    this.text = this.family === 4 ? text4(this.word3) : text6(this);
+  }
+
+  /** Writes the address in network order into bytes[at, ...), as 4 bytes (IPv4 only) or 16 (IPv4 as IPv4-mapped). Returns the end. */
+  writeBinary(bytes: Uint8Array, at: number, size: number): number {
+    if (size === 4) return writeWord(bytes, at, this.word3);
+    at = writeWord(bytes, at, this.word0);
+    at = writeWord(bytes, at, this.word1);
+    at = writeWord(bytes, at, this.family === 4 ? 0xffff : this.word2);
+    return writeWord(bytes, at, this.word3);
+  }
+
   private fail(): boolean {
     this.clear();
     return false;
+  }
+
+  /** Rule 1. */
+  private unmap(): void {
+    if (this.word0 === 0 && this.word1 === 0 && this.word2 === 0xffff) {
+      this.family = 4;
+      this.word2 = 0;
+    } else {
+      this.family = 6;
+    }
   }
 
   private parse6(bytes: Uint8Array, start: number, end: number): boolean {
@@ -188,14 +224,22 @@ export class ClientAddress {
     this.word1 = (groups[2]! << 16) | groups[3]!;
     this.word2 = (groups[4]! << 16) | groups[5]!;
     this.word3 = (groups[6]! << 16) | groups[7]!;
-    if (this.word0 === 0 && this.word1 === 0 && this.word2 === 0xffff) {
-      this.family = 4;
-      this.word2 = 0;
-    } else {
-      this.family = 6;
-    }
+    this.unmap();
     return true;
   }
+}
+
+/** 32 bits in network order, signed. */
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+function writeWord(bytes: Uint8Array, at: number, value: number): number {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+  return at + 4;
 }
 
 /** Value of a dotted quad as an unsigned number, or -1. */
