@@ -117,9 +117,9 @@ test('a long detail is cut', () => {
 });
 
 test('Retry-After goes with 429 and 503, Allow with 405', () => {
-  const fieldsOf = (id: number, retryAfter?: number) => {
+  const fieldsOf = (id: number, retryAfterS = 0) => {
     const out = blank();
-    answers.fill(out, id, facts(), '', retryAfter);
+    answers.fill(out, id, facts({ retryAfterS }), '');
     return live(out);
   };
   for (const id of [fault.draining, fault.overload, fault.destinationUnavailable, fault.rateLimited])

@@ -13,6 +13,7 @@ import type { HeadersPlan, RouteActionPlan } from '../state/plan.ts';
 import { acceptKinds } from './accept.ts';
 import type { RequestFacts } from './facts.ts';
 import { safeFieldValue, structuredItem } from './field-text.ts';
+import { appendRateLimit } from './rate-limit.ts';
 import { statusPhrase } from './status-phrases.ts';
 import { type Template, template } from './template.ts';
 
@@ -45,10 +46,10 @@ export class FaultAnswers {
   }
 
   /**
-   * Fills `out` for a fault and returns the body. `facts` says id, method, accepted kind, pool and date. `detail` is one more sentence for the
-   * body (what the codec objected to, the nearest route), or ''. `retryAfterS` is for 429 and 503; 0 takes the default.
+   * Fills `out` for a fault and returns the body. `facts` says id, method, accepted kind, pool, date, and what rate limits said. `detail` is one more
+   * sentence for the body (what the codec objected to, the nearest route), or ''.
    */
-  fill(out: Head, faultId: number, facts: RequestFacts, detail: string, retryAfterS = 0): Uint8Array {
+  fill(out: Head, faultId: number, facts: RequestFacts, detail: string): Uint8Array {
     const row = faults[faultId]!;
     // 0 and 499 are for logs; whoever still asks for an answer to them gets one that says so little.
     const status = row.status === 0 || row.status === 499 ? 400 : row.status;
@@ -63,8 +64,9 @@ export class FaultAnswers {
       const hop = facts.pool === '' ? '' : `; next-hop=${structuredItem(facts.pool)}`;
       out.append(field.proxyStatus, 'proxy-status', this.proxyStatus[faultId]! + hop);
     }
-    if (status === 429 || status === 503) out.append(field.retryAfter, 'retry-after', String(retryAfterS || RETRY_AFTER_S));
+    if (status === 429 || status === 503) out.append(field.retryAfter, 'retry-after', String(facts.retryAfterS || RETRY_AFTER_S));
     if (faultId === fault.methodNotAllowed) out.append(field.other, 'allow', ALLOW);
+    if (facts.rateLimit !== '') appendRateLimit(out, facts);
     return finish(out, body, facts.method);
   }
 }
@@ -102,6 +104,8 @@ export class RouteAnswer {
       const text = value.render(request, facts);
       out.append(id, name, id === field.location ? safeLocation(text, value) : text);
     }
+    // A client that is told to wait might not follow a redirect (draft-ietf-httpapi-ratelimit-headers-11 §6).
+    if (facts.rateLimit !== '' && (this.status < 300 || this.status > 399)) appendRateLimit(out, facts);
     return finish(out, this.body, facts.method);
   }
 

@@ -1,14 +1,16 @@
 /**
- * FilterChain: the filters of one route, compiled, in the order the route names them.
+ * FilterChain: the filters of one route, compiled, in the order the route names them. The first that refuses ends it.
  */
 
 import { assert } from '../base/assert.ts';
 import { CidrSet, type ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import { field, fieldIdOf, type Head } from '../base/head.ts';
+import { filterDecision } from '../state/doors.ts';
 import type { FilterPlan, HeaderEditPlan } from '../state/plan.ts';
 import type { RequestFacts } from './facts.ts';
 import { checkFieldName, checkFieldValue, isAuthority } from './field-text.ts';
+import { appendRateLimit, type FilterParts, RateLimit } from './rate-limit.ts';
 import { type Template, template } from './template.ts';
 
 interface FieldEdit {
@@ -28,11 +30,14 @@ interface AccessRule {
   /** Empty: everybody who is not denied. */
   readonly allow: CidrSet;
   readonly deny: CidrSet;
+  readonly id: number;
+  readonly isShadow: boolean;
 }
 
-/** One filter: exactly one of the two is there. */
+/** One filter: at most one of the three is there. */
 interface Step {
   readonly access: AccessRule | null;
+  readonly limit: RateLimit | null;
   readonly request: HeaderEdit | null;
 }
 
@@ -44,32 +49,56 @@ export class FilterChain {
   /** Parts of response values that need the request head: they are rendered while it is there. */
   private readonly saves: readonly Template[];
 
-  constructor(filters: readonly FilterPlan[]) {
+  private readonly parts: FilterParts | null;
+  /** RateLimit-Policy of all limits that are told; '' for none. */
+  private readonly policy: string;
+
+  /** `parts` null: nothing is counted, and rate limits let everything pass. */
+  constructor(filters: readonly FilterPlan[], parts: FilterParts | null = null) {
     const saves: Template[] = [];
     const responses: HeaderEdit[] = [];
     this.steps = filters.map((plan): Step => {
       if (plan.kind === 'access') {
-        return { access: { allow: new CidrSet(plan.allow), deny: new CidrSet(plan.deny) }, request: null };
+        const { allow, deny, id, isShadow } = plan;
+        return { access: { allow: new CidrSet(allow), deny: new CidrSet(deny), id, isShadow }, limit: null, request: null };
       }
-      if (plan.kind !== 'headers') return { access: null, request: null };
+      if (plan.kind === 'rateLimit') return { access: null, limit: new RateLimit(plan.id, plan.name, plan), request: null };
       const response = compileEdit(plan.response, saves);
       if (response !== null) responses.push(response);
-      return { access: null, request: compileEdit(plan.request, null) };
+      return { access: null, limit: null, request: compileEdit(plan.request, null) };
     });
+    this.parts = parts;
     this.responses = responses;
     this.saves = saves;
+    this.policy = this.steps.flatMap(({ limit }) => (limit === null || limit.policy === '' ? [] : [limit.policy])).join(', ');
     this.isEmpty = this.steps.length === 0;
   }
 
   /** What is done to a request. Returns 0 or a fault number; after a fault the request must not go on. */
   request(head: Head, client: ClientAddress, facts: RequestFacts): number {
-    if (this.isEmpty) return 0;
-    const { steps, saves } = this;
+    return this.isEmpty ? 0 : this.run(head, client, facts, true);
+  }
+
+  /** What {@link request} would do and say, while no limit and no counter takes notice. The head is edited all the same. */
+  peek(head: Head, client: ClientAddress, facts: RequestFacts): number {
+    return this.isEmpty ? 0 : this.run(head, client, facts, false);
+  }
+
+  private run(head: Head, client: ClientAddress, facts: RequestFacts, takes: boolean): number {
+    const { steps, saves, parts } = this;
     for (let i = 0; i < saves.length; i++) facts.saved[i] = saves[i]!.render(head, facts);
+    if (parts !== null) facts.rateLimitPolicy = this.policy;
     for (let i = 0; i < steps.length; i++) {
-      const { access, request } = steps[i]!;
-      if (access !== null) {
-        if (access.deny.has(client) || (access.allow.count > 0 && !access.allow.has(client))) return fault.requestDenied;
+      const { access, limit, request } = steps[i]!;
+      if (limit !== null) {
+        if (parts === null) continue;
+        const limited = limit.decide(head, client, facts, parts, takes);
+        if (limited !== 0) return limited;
+      } else if (access !== null) {
+        if (!access.deny.has(client) && (access.allow.count === 0 || access.allow.has(client))) continue;
+        if (takes && parts !== null)
+          parts.filterDecided(access.id, access.isShadow ? filterDecision.wouldDeny : filterDecision.denied);
+        if (!access.isShadow) return fault.requestDenied;
       } else if (request !== null) {
         const failed = applyEdit(request, head, head, facts, fault.headTooLarge);
         if (failed !== 0) return failed;
@@ -85,6 +114,7 @@ export class FilterChain {
       const failed = applyEdit(responses[i]!, head, null, facts, fault.responseHeadTooLarge);
       if (failed !== 0) return failed;
     }
+    if (facts.rateLimit !== '') appendRateLimit(head, facts);
     return 0;
   }
 }

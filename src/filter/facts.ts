@@ -28,6 +28,17 @@ export class RequestFacts {
   accept = 0;
   /** IMF-fixdate of now, for answers made here; empty: none is sent (RFC 9110 §6.6.1). */
   date = '';
+  /** The shared clock in ms: when rate limits are asked. */
+  nowMs = 0;
+  /** What the rate limits said, for the access log: `api:allowed`; empty: there was none. */
+  limit = '';
+  /** Requests that the last limit asked would still let pass at once; -1: none was asked. */
+  limitRemaining = -1;
+  /** Seconds after which a request that was limited may come again; 0: it was not. */
+  retryAfterS = 0;
+  /** RateLimit-Policy and RateLimit fields; empty: not told. */
+  rateLimitPolicy = '';
+  rateLimit = '';
   /** Values for the response that were taken from the request head while it was there. Owner: the filter chain. */
   readonly saved: string[] = [];
 
@@ -41,8 +52,12 @@ export class RequestFacts {
       this.pool =
       this.endpoint =
       this.date =
+      this.limit =
+      this.rateLimitPolicy =
+      this.rateLimit =
         '';
-    this.clientPort = 0;
+    this.clientPort = this.nowMs = this.retryAfterS = 0;
+    this.limitRemaining = -1;
     this.peerIsTrusted = false;
     this.scheme = 'http';
     this.method = method.OTHER;

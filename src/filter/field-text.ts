@@ -70,6 +70,11 @@ export function tokenOf(name: string): string {
 /** A name as a structured field item: a token where the grammar allows it, else a string (RFC 9651 §3.3.3, §3.3.4). */
 export function structuredItem(name: string): string {
   if (/^[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*$/.test(name)) return name;
+  return structuredString(name);
+}
+
+/** A name as a string of a structured field (RFC 9651 §3.3.3). */
+export function structuredString(name: string): string {
   return `"${name.replace(/[^ -~]/g, '?').replace(/[\\"]/g, '\\$&')}"`;
 }
 

@@ -9,7 +9,7 @@ import { safeFieldValue } from './field-text.ts';
 const placeholder = /\{([a-z]+(?:\.[A-Za-z0-9_-]+)*)\}/g;
 
 /** What a part of a template is replaced by. */
-const part = Object.freeze({
+export const part = Object.freeze({
   literal: 0,
   clientIp: 1,
   clientPort: 2,
@@ -52,7 +52,7 @@ const names: ReadonlyMap<string, number> = new Map([
   ['endpoint', part.endpoint],
 ]);
 
-interface Part {
+export interface Part {
   readonly kind: number;
   /** The literal, or the lower-case name of a header. */
   readonly text: string;
@@ -64,7 +64,7 @@ export class Template {
   readonly isStatic: boolean;
   /** Needs the request head. */
   readonly needsHead: boolean;
-  private readonly parts: readonly Part[];
+  readonly parts: readonly Part[];
 
   constructor(parts: readonly Part[]) {
     this.parts = parts;
@@ -125,7 +125,8 @@ export function template(text: string): Template {
   return compiled;
 }
 
-function partText(p: Part, head: Head | null, facts: RequestFacts): string {
+/** Text of one part; '' when it needs a head that is not there. */
+export function partText(p: Part, head: Head | null, facts: RequestFacts): string {
   switch (p.kind) {
     case part.literal:
       return p.text;
