@@ -75,6 +75,10 @@ export class ProxyLineReader {
     this.reason = reason;
     return BAD;
   }
+  private wrong(reason: string): false {
+    this.reason = reason;
+    return false;
+  }
 
   private readV1(bytes: Uint8Array, start: number, end: number, client: ClientAddress, server: ClientAddress): number {
     const limit = Math.min(end, start + V1_BYTES_MAX);
@@ -138,18 +142,18 @@ export class ProxyLineReader {
 
   private readValues(bytes: Uint8Array, start: number, from: number, stop: number): boolean {
     for (let at = from; at < stop; ) {
-      if (stop - at < 3) return this.bad('a value that is cut off') === 0;
+      if (stop - at < 3) return this.wrong('a value that is cut off');
       const type = bytes[at]!;
       const size = (bytes[at + 1]! << 8) | bytes[at + 2]!;
       at += 3;
-      if (stop - at < size) return this.bad('a value that is longer than its header') === 0;
+      if (stop - at < size) return this.wrong('a value that is longer than its header');
       if (type === tlv.authority) this.authority = latin1(bytes, at, at + size);
       else if (type === tlv.alpn) this.alpn = latin1(bytes, at, at + size);
       else if (type === tlv.ssl) this.isSecure = size > 0 && (bytes[at]! & 1) !== 0;
       else if (type === tlv.crc32c) {
-        if (size !== 4) return this.bad('a checksum that is not four bytes') === 0;
+        if (size !== 4) return this.wrong('a checksum that is not four bytes');
         const told = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
-        if (crc32c(bytes, start, stop, at) !== told) return this.bad('a wrong checksum') === 0;
+        if (crc32c(bytes, start, stop, at) !== told) return this.wrong('a wrong checksum');
       }
       at += size;
     }
