@@ -88,7 +88,7 @@ test('every field has its place', () => {
     totalMs: 7000,
     overheadMs: 0.21,
   });
-  Object.assign(r, { faultId: fault.connectionRefused, isReused: true, queueLength: 0, inFlight: 112 });
+  Object.assign(r, { faultId: fault.connectionRefused, isReused: true, queueLength: 0, inFlight: 112, limit: 'api:allowed' });
   r.addAttempt('10.0.1.12:8080', fault.connectionTimeout, 1.5);
   r.addAttempt('', fault.responseTimeout, 2);
   const line = jsonOf(r);
@@ -126,7 +126,7 @@ test('every field has its place', () => {
       't_total',
       'overhead',
     ],
-    ...['attempts', 'reused', 'fault', 'queue_len', 'in_flight', 'user_agent', 'referer'],
+    ...['attempts', 'reused', 'limit', 'fault', 'queue_len', 'in_flight', 'user_agent', 'referer'],
   ]);
   assert.deepEqual(line['attempts'], [
     { endpoint: '10.0.1.12:8080', reason: 'connection_timeout', t: 0.0015 },
@@ -142,7 +142,7 @@ test('every field has its place', () => {
 test('a reset record gives the line of a new one', () => {
   const r = sample();
   r.addAttempt('x', fault.connectionRefused, 1);
-  Object.assign(r, { faultId: 1, isReused: true, inFlight: 3, protocol: 1, version: 10, idleMs: 5 });
+  Object.assign(r, { faultId: 1, isReused: true, inFlight: 3, limit: 'a:limited', protocol: 1, version: 10, idleMs: 5 });
   withBytes(r, { method: 'X', host: 'h', path: '/p', query: 'q', userAgent: 'u', referer: 'r' });
   r.reset();
   assert.deepEqual(

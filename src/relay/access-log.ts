@@ -33,7 +33,7 @@ export const LINE_BYTES_MAX =
   OWN_BYTES_MAX +
   2 * TARGET_BYTES_MAX +
   4 * FIELD_BYTES_MAX +
-  7 * NAME_BYTES_MAX +
+  8 * NAME_BYTES_MAX +
   ATTEMPTS_MAX * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 /** There was no room for the line. */
 export const NO_ROOM = -1;
@@ -77,6 +77,7 @@ const key = {
   tBody: latin1Bytes(',"t_body":'),
   tTotal: latin1Bytes(',"t_total":'),
   overhead: latin1Bytes(',"overhead":'),
+  limit: latin1Bytes(',"limit":"'),
   queueLen: latin1Bytes(',"queue_len":'),
   inFlight: latin1Bytes(',"in_flight":'),
   userAgent: latin1Bytes(',"user_agent":"'),
@@ -166,6 +167,7 @@ export class LineWriter extends LineBytes {
     this.jsonTime(key.overhead, r.overheadMs);
     if (r.attemptCount > 0) this.attempts(r);
     if (r.isReused) this.put(key.reused);
+    this.jsonName(key.limit, r.limit);
     if (r.faultId !== 0) this.put(faultTexts[r.faultId]!);
     if (r.queueLength >= 0) {
       this.put(key.queueLen);
@@ -363,6 +365,7 @@ function lineBound(r: LogRecord): number {
     textBound(r.route.length, NAME_BYTES_MAX);
   bound += textBound(r.pool.length, NAME_BYTES_MAX) + textBound(r.endpoint.length, NAME_BYTES_MAX);
   bound += textBound(r.client.length, NAME_BYTES_MAX) + textBound(r.peer.length, NAME_BYTES_MAX);
+  bound += textBound(r.limit.length, NAME_BYTES_MAX);
   return bound + r.attemptCount * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 }
 function textBound(length: number, max: number): number {

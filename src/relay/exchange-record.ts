@@ -11,6 +11,7 @@ export function fillRecord(e: Exchange, wallMs: number): LogRecord {
   r.route = facts.route;
   r.pool = facts.pool;
   r.endpoint = facts.endpoint;
+  r.limit = facts.limit;
   r.client = withPort(facts.client, facts.clientPort);
   if (facts.peer !== facts.client) r.peer = facts.peer;
   r.epoch = e.runtime!.plan.epoch;

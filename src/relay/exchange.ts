@@ -133,6 +133,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     facts.scheme = client.secure ? 'https' : 'http';
     facts.listener = listener.plan.name;
     facts.id = relay.nextId();
+    facts.nowMs = table.nowMs();
     if (listener.index < 0) {
       this.answer(fault.draining, '');
       return;

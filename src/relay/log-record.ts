@@ -64,6 +64,8 @@ export class LogRecord {
   /** Number of the fault that ended the exchange; 0: none. */
   faultId = 0;
   isReused = false;
+  /** What the rate limits said: `api:allowed`. */
+  limit = '';
   /** Seen on arrival; -1: not known. */
   queueLength = -1;
   inFlight = -1;
@@ -76,7 +78,7 @@ export class LogRecord {
 
   reset(): void {
     this.timeMs = 0;
-    this.id = this.listener = this.route = this.pool = this.endpoint = this.client = this.peer = '';
+    this.id = this.listener = this.route = this.pool = this.endpoint = this.client = this.peer = this.limit = '';
     this.epoch = this.protocol = 0;
     this.version = 11;
     this.bytes = NONE;

@@ -6,6 +6,7 @@
  *
  * It does not know: sockets, HTTP, policies, how the memory was mapped (it is given an ArrayBuffer).
  */
+import type { LimitTable } from './limits.ts';
 
 /** What the health checks say of an endpoint. A new endpoint is `up` until a check says otherwise when its pool has none, else `unknown`. */
 export const health = Object.freeze({ unknown: 0, up: 1, down: 2 });
@@ -31,6 +32,8 @@ export interface TableReader {
   readonly slotsMax: number;
   /** Random number of this table, the same for all who attach: the common start of policies that take turns. */
   readonly seed: number;
+  /** What the rate limits remember: the one part of the table that all workers write. */
+  readonly limits: LimitTable;
   epoch(): number;
   /** Changes whenever the health, admin or weight of any slot did: what was derived from them has to be derived again. */
   version(): number;
