@@ -12,7 +12,7 @@ import {
   RouteAnswer,
 } from '../filter/filter.ts';
 import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/route.ts';
-import type { TableReader } from '../state/doors.ts';
+import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -54,7 +54,7 @@ export interface Runtime {
 }
 
 /** Throws when the plan cannot be run (a bug of the plan's maker): the worker refuses it then. */
-export function buildRuntime(plan: Plan, table: TableReader): Runtime {
+export function buildRuntime(plan: Plan, table: WorkerWriter): Runtime {
   const endpointTexts: string[] = [];
   for (const pool of plan.pools) for (const e of pool.endpoints) if (e.slot >= 0) endpointTexts[e.slot] = e.address;
   return {
@@ -70,7 +70,7 @@ export function buildRuntime(plan: Plan, table: TableReader): Runtime {
     }),
     routes: plan.routes.map((route) => ({
       plan: route,
-      filters: buildFilters(route),
+      filters: buildFilters(route, table),
       answer: route.action.kind === 'forward' ? null : new RouteAnswer(route.action),
       retryOn: route.retry.on.reduce((bits, on) => bits | retryOn[on], 0),
       mayUpgrade: route.upgrade.length > 0,
