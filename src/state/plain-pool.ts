@@ -1,5 +1,5 @@
-/** A pool that does nothing but choose: where plans are made by hand (simulator, tests) it is spread and changed. */
-import type { PoolPlan } from './plan.ts';
+/** A pool that does nothing but choose, a listener that does nothing but HTTP: where plans are made by hand (simulator, tests) they are spread and changed. */
+import type { ListenerPlan, PoolPlan } from './plan.ts';
 
 export const plainPool: Omit<PoolPlan, 'id' | 'name' | 'source' | 'endpoints' | 'connections'> = {
   balance: {
@@ -10,7 +10,18 @@ export const plainPool: Omit<PoolPlan, 'id' | 'name' | 'source' | 'endpoints' | 
     subset: 0,
   },
   health: { active: null, passive: null, slowStartMs: 0, panicThreshold: 0 },
+  protocol: 'http',
+  proxyProtocol: 0,
+  sourceAddress: null,
   sticky: null,
   breaker: null,
   fallback: null,
+};
+
+export const plainListener: Pick<ListenerPlan, 'protocol' | 'streams' | 'sniffMs' | 'proxyProtocol' | 'udp'> = {
+  protocol: 'http',
+  streams: [],
+  sniffMs: 5000,
+  proxyProtocol: null,
+  udp: null,
 };

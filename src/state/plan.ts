@@ -69,7 +69,18 @@ export interface ListenerPlan {
   id: number;
   name: string;
   addresses: Address[];
-  protocol: 'http';
+  /**
+   * http: requests, by `plan.routes`. tcp: connections, by `streams`. udp: datagrams. auto: what the first bytes are: HTTP as http, TLS by `streams` (passed
+   * through), anything else, and clients that say nothing for `sniffMs`, to the stream that matches all.
+   */
+  protocol: 'http' | 'tcp' | 'udp' | 'auto';
+  /** tcp, auto and udp: the first that matches wins; sorted by precedence. The last one may match everything. */
+  streams: StreamRoutePlan[];
+  /** How long tcp with names to look for, and auto, wait for the first bytes of the client. 5 s. */
+  sniffMs: number;
+  /** PROXY protocol at the front of each connection; null: none is expected. */
+  proxyProtocol: { isRequired: boolean; from: Cidr[] } | null;
+  udp: UdpListenerPlan | null;
   /**
    * Where requests go that no route matches; null: 404. For people: it stands in `plan.routes` too, as the last route of this listener
    * (named `listener/NAME`), so that routes alone decide.
@@ -85,6 +96,51 @@ export interface ListenerPlan {
   };
   limits: ListenerLimitsPlan;
   timeouts: ListenerTimeoutsPlan;
+}
+
+/** Where a connection (or a client's datagrams) goes. */
+export interface StreamRoutePlan {
+  /** Counted with the routes. */
+  id: number;
+  name: string;
+  /** Where it was written. */
+  source: string;
+  match: {
+    /** Name of the TLS client hello, lower-case; as a route's host. null: any, and none. */
+    serverName: { value: string; wildcard: boolean } | null;
+    /** One of these is offered; null: any. */
+    alpn: string[] | null;
+    /** Client address ranges; null: any. */
+    clients: Cidr[] | null;
+  };
+  target: TargetPlan;
+  timeouts: StreamTimeoutsPlan;
+  /** Endpoints tried, the first included, when connecting fails. 2. */
+  attempts: number;
+}
+
+export interface StreamTimeoutsPlan {
+  /** Connecting to one endpoint. 1 s. */
+  connectMs: number;
+  /** No byte in either direction. 1 h; UDP: the listener's idleMs. */
+  idleMs: number;
+  /** The whole connection; 0 = none. */
+  totalMs: number;
+  /** After one side ended, without a byte. 30 s. */
+  halfClosedMs: number;
+}
+
+export interface UdpListenerPlan {
+  /** A client without a datagram in either direction is forgotten after this. 30 s. */
+  idleMs: number;
+  /** Answers after which a client is forgotten at once (DNS: 1); 0 = as many as come. */
+  responses: number;
+  /** Clients remembered per worker. 65536. */
+  sessionsMax: number;
+  /** Of one address, per worker; 0 = no limit. 1024. */
+  sessionsPerIpMax: number;
+  /** When sessionsMax is reached: the one idle longest goes, or the new one is refused. */
+  whenFull: 'oldest' | 'refuse';
 }
 
 export interface ListenerLimitsPlan {
@@ -371,6 +427,11 @@ export interface PoolPlan {
     /** Share of ordinary endpoints that must be ready; with fewer, health and ejections are ignored and all are used. 0 = never. */
     panicThreshold: number;
   };
+  /** What its endpoints speak; a listener sends only to pools of its own kind. */
+  protocol: 'http' | 'tcp' | 'udp';
+  /** PROXY protocol towards the endpoints, and their checks: 0 = none, 1 or 2. */
+  proxyProtocol: 0 | 1 | 2;
+  sourceAddress: SourcePlan | null;
   connections: ConnectionsPlan;
   sticky: StickyPlan | null;
   breaker: BreakerPlan | null;
@@ -446,6 +507,14 @@ export type ActiveHealthPlan = {
   /** Exit code 0 passes. The address is in WEIR_ADDRESS, WEIR_HOST, WEIR_PORT; no shell. */
   | { type: 'exec'; command: string[] }
 );
+
+/** From which address endpoints are connected to. */
+export interface SourcePlan {
+  /** Literal addresses taken in turns: each has ports of its own. Empty: the kernel chooses. */
+  addresses: string[];
+  /** The client's own address (IP_TRANSPARENT): routing has to bring the answers back here. */
+  isTransparent: boolean;
+}
 
 /** TLS of a check. */
 export interface CheckTlsPlan {

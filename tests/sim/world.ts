@@ -22,7 +22,7 @@ import { Clients, Listener } from '../../src/listen/listen.ts';
 import { Http1Decoder, type Http1Limits } from '../../src/protocol/http1/http1.ts';
 import type { MessageSink } from '../../src/protocol/message.ts';
 import { buildRuntime, Relay } from '../../src/relay/relay.ts';
-import { plainPool } from '../../src/state/plain-pool.ts';
+import { plainListener, plainPool } from '../../src/state/plain-pool.ts';
 import type { ListenerLimitsPlan, Plan, RetryPlan } from '../../src/state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../src/state/table.ts';
 import { Upstream } from '../../src/upstream/upstream.ts';
@@ -588,7 +588,7 @@ function planOf(control: ControlDoor, addresses: Address[], options: WorldOption
         id: control.claimId('listener', 'web'),
         name: 'web',
         addresses: [WEB],
-        protocol: 'http',
+        ...plainListener,
         to: null,
         redirectToHttps: false,
         clientIp: { trust: options.trust ?? [], header: 'x-forwarded-for' },

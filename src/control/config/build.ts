@@ -106,6 +106,10 @@ export class Builder {
       name,
       addresses: listOf(listener.listen).map(listenAddress),
       protocol: 'http',
+      streams: [],
+      sniffMs: 5000,
+      proxyProtocol: null,
+      udp: null,
       to:
         listener.to === undefined
           ? null
