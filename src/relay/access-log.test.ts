@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fault, faults } from '../base/faults.ts';
 import { fieldIdOf, Head, method } from '../base/head.ts';
+import { stickyResult } from '../state/doors.ts';
 import type { AccessLogPlan } from '../state/plan.ts';
 import { isSampled, LINE_BYTES_MAX, LineWriter, type LogFormat, LogRecord, NO_ROOM } from './access-log.ts';
 
@@ -88,7 +89,14 @@ test('every field has its place', () => {
     totalMs: 7000,
     overheadMs: 0.21,
   });
-  Object.assign(r, { faultId: fault.connectionRefused, isReused: true, queueLength: 0, inFlight: 112, limit: 'api:allowed' });
+  Object.assign(r, {
+    faultId: fault.connectionRefused,
+    isReused: true,
+    sticky: stickyResult.moved,
+    queueLength: 0,
+    inFlight: 112,
+    limit: 'api:allowed',
+  });
   r.addAttempt('10.0.1.12:8080', fault.connectionTimeout, 1.5);
   r.addAttempt('', fault.responseTimeout, 2);
   const line = jsonOf(r);
@@ -126,7 +134,7 @@ test('every field has its place', () => {
       't_total',
       'overhead',
     ],
-    ...['attempts', 'reused', 'limit', 'fault', 'queue_len', 'in_flight', 'user_agent', 'referer'],
+    ...['attempts', 'reused', 'sticky', 'limit', 'fault', 'queue_len', 'in_flight', 'user_agent', 'referer'],
   ]);
   assert.deepEqual(line['attempts'], [
     { endpoint: '10.0.1.12:8080', reason: 'connection_timeout', t: 0.0015 },
@@ -142,7 +150,16 @@ test('every field has its place', () => {
 test('a reset record gives the line of a new one', () => {
   const r = sample();
   r.addAttempt('x', fault.connectionRefused, 1);
-  Object.assign(r, { faultId: 1, isReused: true, inFlight: 3, limit: 'a:limited', protocol: 1, version: 10, idleMs: 5 });
+  Object.assign(r, {
+    faultId: 1,
+    isReused: true,
+    sticky: 2,
+    inFlight: 3,
+    limit: 'a:limited',
+    protocol: 1,
+    version: 10,
+    idleMs: 5,
+  });
   withBytes(r, { method: 'X', host: 'h', path: '/p', query: 'q', userAgent: 'u', referer: 'r' });
   r.reset();
   assert.deepEqual(
@@ -234,7 +251,7 @@ test('the longest line fits its promise, and is never written where it might not
     upstreamStatus: 503,
     faultId: fault.responseHeadTooLarge,
   });
-  Object.assign(r, { isReused: true, queueLength: 99999, inFlight: 99999 });
+  Object.assign(r, { isReused: true, sticky: stickyResult.moved, queueLength: 99999, inFlight: 99999 });
   assert.ok(LINE_BYTES_MAX <= 16 * 1024);
   for (const format of ['json', 'combined', 'common', 'httplog'] as const) {
     const bytes = new Uint8Array(LINE_BYTES_MAX + 1).fill(1);

@@ -12,7 +12,7 @@
  */
 import { type Fault, faults } from '../base/faults.ts';
 import { methodNames } from '../base/head.ts';
-import { protocolNames } from '../state/doors.ts';
+import { protocolNames, stickyResultNames } from '../state/doors.ts';
 import type { AccessLogPlan } from '../state/plan.ts';
 import { ESCAPE_BYTES, FIELD_BYTES_MAX, LineBytes, latin1Bytes, NAME_BYTES_MAX } from './line-bytes.ts';
 import { ATTEMPTS_MAX, type LogRecord } from './log-record.ts';
@@ -86,6 +86,7 @@ const key = {
   reused: latin1Bytes(',"reused":true'),
 };
 const protocolKeys = protocolNames.map((name) => latin1Bytes(`,"protocol":"${name}"`));
+const stickyKeys = stickyResultNames.map((name) => latin1Bytes(`,"sticky":"${name}"`));
 const methodKeys = methodNames.map((name) => latin1Bytes(`,"method":"${name}"`));
 
 /** Writes lines of one format. One per worker and plan; remembers the text of the current second. */
@@ -167,6 +168,7 @@ export class LineWriter extends LineBytes {
     this.jsonTime(key.overhead, r.overheadMs);
     if (r.attemptCount > 0) this.attempts(r);
     if (r.isReused) this.put(key.reused);
+    if (r.sticky >= 0) this.put(stickyKeys[r.sticky]!);
     this.jsonName(key.limit, r.limit);
     if (r.faultId !== 0) this.put(faultTexts[r.faultId]!);
     if (r.queueLength >= 0) {

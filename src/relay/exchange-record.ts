@@ -25,7 +25,9 @@ export function fillRecord(e: Exchange, wallMs: number): LogRecord {
   r.faultId = e.faultId;
   r.isReused = e.isReused;
   r.totalMs = e.endedMs - e.startedMs;
+  if (e.wasQueued) r.queueMs = e.queuedMs;
   if (e.attempts > 0) {
+    r.sticky = e.sticky;
     r.connectMs = e.waitedMs;
     r.overheadMs = e.overheadMs;
   }

@@ -2,10 +2,12 @@
  * One exchange: read head -> route -> filter -> pick -> lease -> send -> copy back -> settle.
  *
  *     begin --route, filter--> attempt --pick, lease--> waiting --onLeased--> sending --request ended--> awaiting head --head--> answering --end--> over
- *                                 ^                        |                     |                            |                    |
- *                                 '------ may retry -------'---------------------'----------------------------'                    '-- cut: client.abort()
+ *                              ^  |  ^                     |                     |                            |                    |
+ *                      a place |  |  '----- may retry -----'---------------------'----------------------------'                    '-- cut: client.abort()
+ *                              |  '-- all full --> queue                                                      '-- slow: a hedge beside it
+ *                              '----------------------'
  *
- * It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
+ * When no endpoint of a pool can be, and none is only full, the pool's fallback is asked. It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
  *
  * Rules
  * 1. Every pick is followed by one table.begin and one table.end (balance, rule 3).
@@ -13,6 +15,7 @@
  *    and had no body (RFC 9110 §9.2.2).
  * 3. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either.
  * 4. Nothing is called on a side that ended.
+ * 5. It waits for one thing at a time: see {@link waitFor}.
  */
 import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
@@ -23,18 +26,27 @@ import type { ClientStream, EndpointStream, RequestSink, ResponseSink } from '..
 import type { TimerOwner } from '../base/wire.ts';
 import { acceptKind, RequestFacts, type RouteAnswer } from '../filter/filter.ts';
 import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
+import { stickyResult } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
 import { LogRecord } from './access-log.ts';
 import { fillRecord } from './exchange-record.ts';
+import type { Hedge } from './hedge.ts';
+import { isWorthWaiting, type Waiter } from './pool-queue.ts';
 import type { Relay } from './relay.ts';
-import { isIdempotent, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
+import { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
 import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
+import { NO_COOKIE } from './sticky.ts';
 import { isGoodSwitch, mayUpgrade } from './upgrade.ts';
 
 /** Room kept behind a request head for what filters append to it and to the response. */
 const APPEND_BYTES = 1536;
 /** A tunnel of which one side has ended lives on this long without a byte. */
 const HALF_OPEN_MS = 30_000;
+/** Pools asked in the place of the first one; a circle of fallbacks ends here. */
+const FALLBACKS_MAX = 4;
+
+/** What an exchange without a stream waits for: a wire, a place in its pool, the end of a backoff. */
+const waitFor = Object.freeze({ nothing: 0, lease: 1, place: 2, backoff: 3 });
 
 /** What relay/ knows of the listener a request came in on; listen/ implements it. */
 export interface ListenerFacts {
@@ -43,7 +55,7 @@ export interface ListenerFacts {
   readonly plan: ListenerPlan;
 }
 
-export class Exchange implements RequestSink, ResponseSink, TimerOwner {
+export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   readonly facts = new RequestFacts();
   readonly address = new ClientAddress();
   /** What the access log will say; filled only when there is one. */
@@ -63,6 +75,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   faultId = 0;
   detail = '';
   attempts = 0;
+  /** One of `stickyResult`; -1: the pool is not sticky. */
+  sticky = -1;
   isReused = false;
   /** One of `protocol` in state/doors.ts. */
   protocol = 0;
@@ -76,13 +90,39 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   sentMs = 0;
   headMs = 0;
   endedMs = 0;
-  /** Time spent waiting for leases. */
+  /** Time spent waiting for leases; in queues; in tries that failed and between tries. */
   waitedMs = 0;
+  queuedMs = 0;
+  lostMs = 0;
+  wasQueued = false;
+  // Its place in the queue (Waiter).
+  queueUrgency = 0;
+  queueDueMs = 0;
+  queueOlder: Waiter | null = null;
+  queueNewer: Waiter | null = null;
 
   private readonly relay: Relay;
   private block = NO_BLOCK;
   private stream: EndpointStream | null = null;
-  private isWaiting = false;
+  private waitsFor: number = waitFor.nothing;
+  private waitSinceMs = 0;
+  /** Endpoint that just failed. */
+  private avoid = NONE;
+  /** Place of the endpoint the client is bound to, in the pool's Sticky. */
+  private bound = NO_COOKIE;
+  private fallbacks = 0;
+  /** Wait before the next try, and when it ends. */
+  private backoffMs = 0;
+  private resumeMs = 0;
+  /** Counted among the pool's retries under way. */
+  private isRetrying = false;
+  /** A second try beside the first, and when it starts; the one that took the first's place. */
+  private hedge: Hedge | null = null;
+  private promoted: Hedge | null = null;
+  private hedgeMs = Infinity;
+  private wasHedged = false;
+  /** Fault of the first of two tries. */
+  private firstFault = 0;
   private hasBegun = false;
   private isRequestEnded = false;
   private isBodySent = false;
@@ -173,10 +213,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       else this.answerWith(route.answer!);
       return;
     }
-    const pool = runtime.pools[chooseTarget(action, relay.random())]!;
-    this.pool = pool;
-    facts.pool = pool.plan.name;
-    if (pool.key !== null) this.key = pool.key.of(head, from, relay.random());
+    this.usePool(runtime.pools[chooseTarget(action, relay.random())]!, from);
     this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && mayUpgrade(head, route.plan.upgrade);
     const refused =
       runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
@@ -184,10 +221,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.answer(refused, '');
       return;
     }
-    this.hasBegun = true;
-    table.exchangeInFlight(listener.plan.id, pool.plan.id, 1);
-    pool.budget.request(this.beganMs);
-    this.attempt(NONE);
+    this.enterPool();
   }
 
   /** A connection on which no head could be read: answers it. */
@@ -215,45 +249,186 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   // Choosing and leasing.
 
-  /** Picks an endpoint and asks it for a wire. `avoid`: the one that just failed. */
-  private attempt(avoid: number): void {
+  private usePool(pool: PoolRuntime, from: ClientAddress): void {
+    const head = this.head!;
+    this.pool = pool;
+    this.facts.pool = pool.plan.name;
+    if (pool.key !== null) this.key = pool.key.of(head, from, this.relay.random());
+    this.sticky = -1;
+    this.bound = NO_COOKIE;
+    if (pool.sticky === null) return;
+    this.bound = pool.sticky.take(head);
+    this.sticky = this.bound >= 0 ? stickyResult.hit : this.bound === NO_COOKIE ? stickyResult.new : stickyResult.lost;
+  }
+
+  private enterPool(): void {
+    const { table } = this.relay;
     const pool = this.pool!;
+    this.hasBegun = true;
+    table.exchangeInFlight(this.listener!.plan.id, pool.plan.id, 1);
+    pool.budget.request(this.relay.engine.now);
+    if (pool.breaker?.refusesRequest(table)) this.answer(fault.queueFull, pool.breaker.detail);
+    else this.attempt(NONE);
+  }
+
+  /** Picks an endpoint and asks it for a wire, or waits for one. `avoid`: the one that just failed. */
+  private attempt(avoid: number): void {
+    const { relay } = this;
+    this.avoid = avoid;
+    if (relay.waiting > 0) {
+      // Those who wait come first.
+      const queue = relay.queueOf(this.pool!.plan.id);
+      if (queue.length > 0) queue.serve();
+      if (queue.length > 0) {
+        this.queueUp();
+        return;
+      }
+    }
+    const slot = this.choose();
+    if (slot !== NONE) this.lease(slot, false);
+    else if (this.isWorthWaiting()) this.queueUp();
+    else this.giveUp();
+  }
+
+  /** The endpoint the client is bound to if it can be, else the policy's choice; NONE when there is none. */
+  private choose(): number {
+    const pool = this.pool!;
+    const { bound, avoid } = this;
+    if (bound >= 0) {
+      const slot = pool.sticky!.usableAt(bound);
+      if (slot !== NONE && slot !== avoid && !this.isSuspect(slot)) {
+        this.sticky = stickyResult.hit;
+        return slot;
+      }
+    }
     let slot = pool.policy.pick(this.key, this.relay.random(), avoid);
-    if (slot !== NONE && this.runtime!.endpoints[slot]?.isSuspect(this.relay.engine.now)) {
+    if (slot !== NONE && this.isSuspect(slot)) {
       const other = pool.policy.pick(this.key, this.relay.random(), slot);
       if (other !== avoid) slot = other;
     }
-    if (slot === NONE) {
-      this.answer(fault.destinationUnavailable, '');
+    if (bound >= 0) this.sticky = slot === pool.sticky!.slotAt(bound) ? stickyResult.hit : stickyResult.moved;
+    return slot;
+  }
+
+  private isSuspect(slot: number): boolean {
+    return this.runtime!.endpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
+  }
+
+  private isWorthWaiting(): boolean {
+    const { plan, limited } = this.pool!;
+    return limited.length > 0 && isWorthWaiting(limited, plan.health.panicThreshold > 0, this.relay.table);
+  }
+
+  /** Every endpoint is full. Who finds no place in the queue either goes to the fallback pool. */
+  private queueUp(): void {
+    const { relay } = this;
+    const { table } = relay;
+    const { now } = relay.engine;
+    const { plan, breaker } = this.pool!;
+    const { queueMax, queueMs } = plan.connections;
+    const queue = relay.queueOf(plan.id);
+    if (queue.length >= queueMax || queueMs === 0) {
+      if (!this.fallBack()) this.answer(fault.queueFull, '');
       return;
     }
-    this.attempts++;
-    this.lease(slot, false);
+    if (breaker?.refusesWait(table)) {
+      this.answer(fault.queueFull, breaker.detail);
+      return;
+    }
+    const { requestMs } = this.route!.plan.timeouts;
+    const due = requestMs > 0 ? Math.min(now + queueMs, this.beganMs + requestMs) : now + queueMs;
+    this.waitsFor = waitFor.place;
+    this.waitSinceMs = now;
+    this.wasQueued = true;
+    relay.waiting++;
+    table.queue(plan.id, 1);
+    queue.join(this, this.route!.plan.urgency, due);
+    this.pauseClient();
+  }
+
+  onTurn(): boolean {
+    const slot = this.choose();
+    if (slot === NONE && this.isWorthWaiting()) return false;
+    this.relay.queueOf(this.pool!.plan.id).leave(this);
+    this.leaveQueue(false);
+    if (slot === NONE) this.giveUp();
+    else this.lease(slot, false);
+    return true;
+  }
+
+  onQueueTimeout(): void {
+    this.leaveQueue(true);
+    this.answer(fault.queueTimeout, '');
+  }
+
+  private leaveQueue(isTimedOut: boolean): void {
+    const { relay } = this;
+    const poolId = this.pool!.plan.id;
+    const ms = relay.engine.now - this.waitSinceMs;
+    this.waitsFor = waitFor.nothing;
+    this.queuedMs += ms;
+    relay.waiting--;
+    relay.table.queue(poolId, -1);
+    relay.table.queued(poolId, ms, isTimedOut);
+  }
+
+  /** No endpoint of the pool can be, and there is nothing to wait for. */
+  private giveUp(): void {
+    if (!this.fallBack()) this.answer(fault.destinationUnavailable, '');
+  }
+
+  /** Goes to the fallback pool; false when there is none. */
+  private fallBack(): boolean {
+    const { relay, runtime } = this;
+    const { table } = relay;
+    const { plan } = this.pool!;
+    if (plan.fallback === null || this.fallbacks === FALLBACKS_MAX) return false;
+    const pool = runtime!.pools[plan.fallback]!;
+    this.fallbacks++;
+    table.fellBack(plan.id);
+    table.exchangeInFlight(this.listener!.plan.id, plan.id, -1);
+    if (this.isRetrying) {
+      table.retriesInFlight(plan.id, -1);
+      table.retriesInFlight(pool.plan.id, 1);
+    }
+    this.usePool(pool, this.facts.peerIsTrusted ? this.address : this.client!.address);
+    this.enterPool();
+    return true;
   }
 
   private lease(slot: number, isFresh: boolean): void {
     const { relay } = this;
-    const { now } = relay.engine;
+    if (!isFresh) this.attempts++;
+    this.dropPromoted();
     this.slot = slot;
+    this.upstreamStatus = this.firstFault = 0;
+    this.leasedMs = 0;
+    this.hedgeMs = Infinity;
     this.facts.endpoint = this.runtime!.endpointTexts[slot] ?? '';
     relay.table.begin(slot);
-    this.attemptMs = now;
+    this.attemptMs = relay.engine.now;
     const endpoint = this.runtime!.endpoints[slot];
     if (endpoint === undefined) {
       this.onLeaseFailed(fault.destinationUnavailable);
       return;
     }
-    this.isWaiting = true;
+    const { breaker } = this.pool!;
+    if (breaker !== null && endpoint.mustQueue && breaker.refusesWait(relay.table)) {
+      this.settle(0, -1);
+      this.answer(fault.queueFull, breaker.detail);
+      return;
+    }
+    this.waitsFor = waitFor.lease;
     const stream = endpoint.lease(this, this.route!.plan.timeouts.connectMs, isFresh);
     if (stream !== null) this.onLeased(stream);
-    else if (this.isWaiting) this.pauseClient();
+    else if (this.waitsFor === waitFor.lease) this.pauseClient();
   }
 
   onLeased(stream: EndpointStream): void {
     const { relay } = this;
     const { now } = relay.engine;
     const head = this.head!;
-    this.isWaiting = false;
+    this.waitsFor = waitFor.nothing;
     this.stream = stream;
     this.isReused = stream.isReused;
     this.leasedMs = this.lastMs = now;
@@ -275,16 +450,33 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   onLeaseFailed(faultId: number): void {
     const { slot } = this;
-    this.isWaiting = false;
+    this.waitsFor = waitFor.nothing;
     this.waitedMs += this.relay.engine.now - this.attemptMs;
     this.settle(faultId, -1);
-    if (this.mayRetry(faultId)) this.again(faultId, slot);
-    else this.answer(faultId, '');
+    const cause = this.firstFault || faultId;
+    if (this.mayRetry(cause)) this.again(faultId, slot);
+    else this.answer(cause, '');
   }
 
+  /** Tries once more, after the backoff. */
   private again(faultId: number, avoid: number): void {
+    this.noteTry(faultId);
+    const { now } = this.relay.engine;
+    if (this.leasedMs > 0) this.lostMs += now - this.leasedMs;
+    if (this.backoffMs < 1) {
+      this.attempt(avoid);
+      return;
+    }
+    this.avoid = avoid;
+    this.waitsFor = waitFor.backoff;
+    this.resumeMs = now + this.backoffMs;
+    this.lostMs += this.backoffMs;
+    this.pauseClient();
+    this.arm();
+  }
+
+  private noteTry(faultId: number): void {
     if (this.relay.isLogging) this.record.addAttempt(this.facts.endpoint, faultId, this.relay.engine.now - this.attemptMs);
-    this.attempt(avoid);
   }
 
   // The client's side (RequestSink).
@@ -294,7 +486,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.lastMs = this.relay.engine.now;
     const { stream } = this;
     if (stream === null) {
-      if (!this.isWaiting) return;
+      if (this.waitsFor === waitFor.nothing) return;
       this.relay.blocks.retain(block);
       this.pending.push(block, start, end);
       this.pauseClient();
@@ -317,7 +509,11 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   onRequestEnd(): void {
     this.isRequestEnded = true;
-    if (this.stream === null) return;
+    if (this.stream === null) {
+      // Nothing more will come that would have to be kept, and whether the client is still there is heard only while reading.
+      this.resumeClient();
+      return;
+    }
     if (this.isTunnel) {
       this.stream.sendClose();
       this.lastMs = this.relay.engine.now;
@@ -366,6 +562,13 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.failEndpoint(fault.upgradeFailed, 'the endpoint switched protocols wrongly or unasked');
       return;
     }
+    if (head.status >= 502 && this.hedge !== null && this.wouldRetry(head.status)) {
+      this.dropStream();
+      this.settle(0, now - this.leasedMs);
+      this.noteTry(0);
+      this.promoteHedge();
+      return;
+    }
     if (head.status >= 502 && this.mayRetryStatus(head.status)) {
       const { slot } = this;
       this.dropStream();
@@ -374,12 +577,14 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.again(0, slot);
       return;
     }
+    this.dropHedge();
     this.appendBehind(head);
     const broken = this.route!.filters.response(head, this.facts) || this.runtime!.forwarded.response(head, this.facts);
     if (broken !== 0) {
       this.failEndpoint(broken, 'no room for the edited head');
       return;
     }
+    if (this.sticky > stickyResult.hit) this.pool!.sticky!.bind(head, this.slot);
     this.status = head.status;
     this.isHeadAnswered = true;
     client.sendHead(head);
@@ -455,6 +660,12 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.cancelEndpoint(fault.responseTimeout);
       if (this.isHeadAnswered) this.abort(fault.readTimeout, 'request timeout');
       else this.answer(fault.responseTimeout, 'request timeout');
+    } else if (this.waitsFor === waitFor.backoff) {
+      this.waitsFor = waitFor.nothing;
+      this.attempt(this.avoid);
+    } else if (now >= this.hedgeMs) {
+      this.startHedge();
+      if (this.client !== null) this.arm();
     } else if (this.isHeadAnswered) this.failEndpoint(fault.readTimeout, 'idle timeout');
     else this.failEndpoint(this.hasRequestEndSent ? fault.responseTimeout : fault.writeTimeout, 'no answer in time');
   }
@@ -462,16 +673,17 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   /** When the phase under way must have moved on. */
   private dueMs(): number {
     const { timeouts, retry } = this.route!.plan;
+    if (this.waitsFor === waitFor.place) return Infinity;
     let due = timeouts.requestMs > 0 ? this.beganMs + timeouts.requestMs : Infinity;
     if (this.isTunnel) {
       const idle = this.isEndSent || this.isRequestEnded ? Math.min(HALF_OPEN_MS, timeouts.tunnelMs) : timeouts.tunnelMs;
       due = Math.min(due, this.lastMs + idle);
-    } else if (this.stream === null) return due;
+    } else if (this.stream === null) return this.waitsFor === waitFor.backoff ? Math.min(due, this.resumeMs) : due;
     else if (this.isHeadAnswered) {
       // While the client is the slow one, its own minimum rate decides.
       if (!this.isEndpointPaused) due = Math.min(due, this.lastMs + timeouts.idleMs);
     } else if (this.hasRequestEndSent) {
-      due = Math.min(due, this.sentMs + timeouts.responseMs);
+      due = Math.min(due, this.sentMs + timeouts.responseMs, this.hedgeMs);
       if (retry.perTryMs > 0) due = Math.min(due, this.attemptMs + retry.perTryMs);
     } else if (this.isClientPaused) due = Math.min(due, this.lastMs + timeouts.idleMs);
     return due;
@@ -484,15 +696,16 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     const { engine } = this.relay;
     if (this.ticket !== 0) engine.cancelTimer(this.ticket);
     this.ticketMs = due === Infinity ? engine.now + 10_000 : due;
-    this.ticket = engine.setTimer(this.ticketMs - engine.now, this, 0);
+    this.ticket = engine.setTimer(Math.max(0, this.ticketMs - engine.now), this, 0);
   }
 
   // Retry.
 
   private afterEndpointFault(faultId: number, detail: string): void {
-    const wasReused = this.isReused;
     const { slot } = this;
-    this.settle(faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
+    const isStale = !this.isHeadAnswered && !this.wasStaleTried && this.isRepeatable() && isStaleWire(faultId, this.isReused);
+    // A wire that had been closed while it was idle is not a failure of the endpoint.
+    this.settle(isStale ? 0 : faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
     if (this.client === null) {
       this.finish();
       return;
@@ -501,15 +714,22 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.abort(faultId, detail);
       return;
     }
-    if (faults[faultId]!.retry === 'ifReused' && wasReused && !this.wasStaleTried && this.isRepeatable()) {
-      // The wire had been closed while it was idle: not a failure of the endpoint, so it is asked again over a new wire.
+    if (this.hedge !== null) {
+      this.noteTry(faultId);
+      this.promoteHedge();
+      this.firstFault = faultId;
+      return;
+    }
+    if (isStale) {
+      // The same endpoint is asked again, over a new wire.
       this.wasStaleTried = true;
       this.hasRequestEndSent = false;
       this.lease(slot, true);
       return;
     }
-    if (this.mayRetry(faultId)) this.again(faultId, slot);
-    else this.answer(faultId, detail);
+    const cause = this.firstFault || faultId;
+    if (this.mayRetry(cause)) this.again(faultId, slot);
+    else this.answer(cause, detail);
   }
 
   /** Nothing was answered, and asking again does no harm. */
@@ -531,17 +751,111 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     return reason !== NEVER && this.takeRetry(reason);
   }
 
+  /** An answer with this status is worth another try, if there may be one. */
+  wouldRetry(status: number): boolean {
+    return reasonOfStatus(status, this.route!.retryOn, this.isRepeatable()) !== NEVER;
+  }
+
   /** Takes a retry from the pool's budget and counts it; the request will be sent once more. */
   private takeRetry(reason: number): boolean {
-    const { table, engine } = this.relay;
-    const pool = this.pool!;
-    if (!pool.budget.take(engine.now)) {
-      table.retryBudgetExhausted(pool.plan.id);
-      return false;
-    }
-    table.retry(pool.plan.id, reason);
+    const { table, engine, random } = this.relay;
+    const { retry, timeouts } = this.route!.plan;
+    this.backoffMs = this.attempts > 1 ? backoffMs(retry, this.attempts, random()) : 0;
+    if (timeouts.requestMs > 0 && engine.now + this.backoffMs >= this.beganMs + timeouts.requestMs) return false;
+    if (!this.takeFromBudget()) return false;
+    table.retry(this.pool!.plan.id, reason);
     this.hasRequestEndSent = false;
     return true;
+  }
+
+  /** One more request for the endpoints than the client made. */
+  private takeFromBudget(): boolean {
+    const { table, engine } = this.relay;
+    const { plan, breaker, budget } = this.pool!;
+    if (breaker?.refusesRetry(table)) return false;
+    if (!budget.take(engine.now)) {
+      table.retryBudgetExhausted(plan.id);
+      return false;
+    }
+    if (!this.isRetrying) table.retriesInFlight(plan.id, 1);
+    this.isRetrying = true;
+    return true;
+  }
+
+  // Hedging.
+
+  /** The request is out: when would a second try start? A client that is bound to its endpoint is not sent elsewhere. */
+  private planHedge(): void {
+    const { hedgeMs, attempts } = this.route!.plan.retry;
+    if (this.wasHedged || this.attempts >= attempts || this.wantsUpgrade || this.sticky === stickyResult.hit) return;
+    if (this.isRepeatable()) this.hedgeMs = this.sentMs + hedgeMs;
+  }
+
+  private startHedge(): void {
+    const { relay, runtime } = this;
+    const pool = this.pool!;
+    this.hedgeMs = Infinity;
+    this.wasHedged = true;
+    const slot = pool.policy.pick(this.key, relay.random(), this.slot);
+    const endpoint = runtime!.endpoints[slot];
+    if (slot === NONE || slot === this.slot || endpoint === undefined || this.isSuspect(slot)) return;
+    if (endpoint.mustQueue || (relay.waiting > 0 && relay.queueOf(pool.plan.id).length > 0)) return;
+    if (!this.takeFromBudget()) return;
+    this.attempts++;
+    relay.table.hedge(pool.plan.id, false);
+    this.hedge = relay.takeHedge();
+    this.hedge.start(this, slot, endpoint, this.route!.plan.timeouts.connectMs);
+  }
+
+  /** The hedge has a final head and the first try has none: it is the loser. */
+  onHedgeAnswered(head: Head): void {
+    this.noteTry(0);
+    this.dropStream();
+    this.settle(0, -1);
+    this.relay.table.hedge(this.pool!.plan.id, true);
+    this.promoteHedge();
+    this.onResponseHead(head);
+  }
+
+  onHedgeFailed(hedge: Hedge, faultId: number): void {
+    const { relay, runtime } = this;
+    this.hedge = null;
+    const text = runtime!.endpointTexts[hedge.slot] ?? '';
+    if (relay.isLogging) this.record.addAttempt(text, faultId, relay.engine.now - hedge.startedMs);
+  }
+
+  /** The first try is over, and settled: the second takes its place. */
+  private promoteHedge(): void {
+    const hedge = this.hedge!;
+    this.hedge = null;
+    this.dropPromoted();
+    this.promoted = hedge;
+    hedge.promote();
+    this.lostMs += hedge.startedMs - this.sentMs;
+    this.slot = hedge.slot;
+    this.stream = hedge.stream;
+    this.waitsFor = hedge.isWaiting ? waitFor.lease : waitFor.nothing;
+    this.isReused = hedge.stream?.isReused ?? false;
+    this.facts.endpoint = this.runtime!.endpointTexts[hedge.slot] ?? '';
+    this.upstreamStatus = 0;
+    this.headMs = 0;
+    this.attemptMs = hedge.startedMs;
+    this.leasedMs = this.sentMs = hedge.leasedMs;
+    this.hasRequestEndSent = hedge.stream !== null;
+    this.arm();
+  }
+
+  private dropHedge(): void {
+    this.hedgeMs = Infinity;
+    const { hedge } = this;
+    this.hedge = null;
+    hedge?.cancel();
+  }
+
+  private dropPromoted(): void {
+    const { promoted } = this;
+    this.promoted = null;
+    if (promoted !== null) this.relay.giveBackHedge(promoted);
   }
 
   // Moving bytes.
@@ -559,12 +873,14 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     if (this.hasRequestEndSent || this.stream === null) return;
     this.hasRequestEndSent = true;
     this.sentMs = this.relay.engine.now;
+    if (this.route!.plan.retry.hedgeMs > 0) this.planHedge();
     this.stream.sendEnd(trailers);
     if (this.stream !== null) this.arm();
   }
 
   private pauseClient(): void {
     if (this.isClientPaused || this.isRequestEnded || this.client === null) return;
+    if (this.head!.framing === framing.none && !this.isTunnel) return;
     this.isClientPaused = true;
     this.client.pause();
     this.arm();
@@ -594,6 +910,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   private startTunnel(): void {
     this.isTunnel = true;
+    this.relay.table.tunnel(this.slot, 1);
     this.isRequestEnded = false;
     this.stream!.startTunnel();
     this.client!.startTunnel();
@@ -610,10 +927,13 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Takes the endpoint's side down, whatever its state. */
   private cancelEndpoint(faultId: number): void {
-    if (this.isWaiting) {
-      this.isWaiting = false;
-      this.runtime!.endpoints[this.slot]?.cancelLease(this);
+    if (this.waitsFor === waitFor.lease) this.runtime!.endpoints[this.slot]?.cancelLease(this.promoted ?? this);
+    else if (this.waitsFor === waitFor.place) {
+      this.relay.queueOf(this.pool!.plan.id).leave(this);
+      this.leaveQueue(false);
     }
+    this.waitsFor = waitFor.nothing;
+    this.dropHedge();
     this.dropStream();
     this.settle(faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
   }
@@ -625,11 +945,11 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Tells the table that the attempt on the endpoint is over; once per begin(). */
   private settle(faultId: number, responseMs: number): void {
-    if (this.slot === NONE) return;
-    // A client's abort and weir's own limits say nothing about the endpoint.
-    const counts = faultId === 0 || faults[faultId]!.side === 'endpoint' ? faultId : 0;
-    this.relay.table.end(this.slot, counts, this.upstreamStatus, responseMs);
+    const { relay, slot } = this;
+    if (slot === NONE) return;
     this.slot = NONE;
+    if (this.isTunnel) relay.table.tunnel(slot, -1);
+    relay.endTry(slot, this.pool!.plan.id, faultId, this.upstreamStatus, responseMs);
   }
 
   private note(faultId: number, detail: string): void {
@@ -668,7 +988,9 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Time spent in weir: up to the request's leaving, without waiting for a lease; for its own answers, all. */
   get overheadMs(): number {
-    return this.sentMs > 0 ? Math.max(0, this.sentMs - this.beganMs - this.waitedMs) : this.endedMs - this.beganMs;
+    return this.sentMs > 0
+      ? Math.max(0, this.sentMs - this.beganMs - this.waitedMs - this.queuedMs - this.lostMs)
+      : this.endedMs - this.beganMs - this.queuedMs;
   }
 
   private answerWith(answer: RouteAnswer): void {
@@ -727,6 +1049,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.settle(this.faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
     relay.report(this);
     if (this.hasBegun) relay.table.exchangeInFlight(this.listener.plan.id, this.pool!.plan.id, -1);
+    if (this.isRetrying) relay.table.retriesInFlight(this.pool!.plan.id, -1);
+    this.dropPromoted();
     if (client !== null && client.sink === this) client.sink = null;
     if (head !== null) relay.heads.give(head);
     if (this.block !== NO_BLOCK) relay.blocks.release(this.block);
@@ -748,13 +1072,18 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.slot = NONE;
     this.status = this.upstreamStatus = this.faultId = 0;
     this.detail = '';
-    this.attempts = 0;
-    this.isReused = false;
+    this.attempts = this.fallbacks = 0;
+    this.sticky = -1;
+    this.isReused = this.wasQueued = this.isRetrying = this.wasHedged = false;
+    this.hedgeMs = Infinity;
+    this.firstFault = 0;
+    this.queuedMs = this.lostMs = 0;
     this.bytesIn = this.bytesOut = 0;
     this.startedMs = this.beganMs = this.attemptMs = this.leasedMs = this.sentMs = this.headMs = this.endedMs = this.waitedMs = 0;
     this.block = NO_BLOCK;
     this.stream = null;
-    this.isWaiting = this.hasBegun = this.isRequestEnded = this.isBodySent = this.isHeadAnswered = this.isEndSent = false;
+    this.waitsFor = waitFor.nothing;
+    this.hasBegun = this.isRequestEnded = this.isBodySent = this.isHeadAnswered = this.isEndSent = false;
     this.wasStaleTried =
       this.wantsUpgrade =
       this.isTunnel =

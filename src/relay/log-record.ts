@@ -64,6 +64,8 @@ export class LogRecord {
   /** Number of the fault that ended the exchange; 0: none. */
   faultId = 0;
   isReused = false;
+  /** One of `stickyResult` in state/doors.ts; -1: the pool is not sticky. */
+  sticky = -1;
   /** What the rate limits said: `api:allowed`. */
   limit = '';
   /** Seen on arrival; -1: not known. */
@@ -90,6 +92,7 @@ export class LogRecord {
     this.firstMs = this.bodyMs = this.totalMs = this.overheadMs = -1;
     this.faultId = 0;
     this.isReused = false;
+    this.sticky = -1;
     this.queueLength = this.inFlight = -1;
     this.attemptCount = 0;
   }

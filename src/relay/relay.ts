@@ -4,20 +4,24 @@
  * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
  */
 import type { Blocks } from '../base/blocks.ts';
+import { faults } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
 import type { Engine } from '../base/wire.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
+import { Hedge } from './hedge.ts';
+import { PoolQueue } from './pool-queue.ts';
 import type { Runtime } from './runtime.ts';
 
 export { isSampled, LineWriter, type LogRecord } from './access-log.ts';
 export type { Exchange, ListenerFacts } from './exchange.ts';
 export { buildRuntime, type Runtime } from './runtime.ts';
 
-/** Exchanges kept for reuse. */
+/** Exchanges kept for reuse, and hedges. */
 const KEPT_MAX = 4096;
+const HEDGES_KEPT_MAX = 256;
 
 /** What relay/ is given by the worker. */
 export interface RelayParts {
@@ -46,8 +50,13 @@ export class Relay {
   /** There is an access log; it wants User-Agent and Referer too. */
   isLogging = false;
   logsFields = false;
+  /** Exchanges that wait in a pool's queue, over all pools. */
+  waiting = 0;
   private readonly parts: RelayParts;
   private readonly kept: Exchange[] = [];
+  private readonly keptHedges: Hedge[] = [];
+  /** By pool id + 1; made when somebody has to wait for the first time. A queue outlives plans, like the id. */
+  private readonly queues: (PoolQueue | undefined)[] = [];
   private requestCount = 0;
   private dateText = '';
   private dateSecond = -1;
@@ -84,6 +93,33 @@ export class Relay {
     return this.dateText;
   }
 
+  queueOf(poolId: number): PoolQueue {
+    let queue = this.queues[poolId + 1];
+    if (queue === undefined) {
+      queue = new PoolQueue(this.engine);
+      this.queues[poolId + 1] = queue;
+    }
+    return queue;
+  }
+
+  /** Tells the table that a try is over, once per begin(), and whoever waits for its place. */
+  endTry(slot: number, poolId: number, faultId: number, status: number, responseMs: number): void {
+    // A client's abort and weir's own limits say nothing about the endpoint.
+    const counts = faultId === 0 || faults[faultId]!.side === 'endpoint' ? faultId : 0;
+    this.table.end(slot, counts, status, responseMs);
+    if (this.waiting > 0) this.queues[poolId + 1]?.serve();
+  }
+
+  takeHedge(): Hedge {
+    const kept = this.keptHedges.pop();
+    return kept === undefined ? new Hedge(this) : kept;
+  }
+
+  giveBackHedge(hedge: Hedge): void {
+    hedge.reset();
+    if (this.keptHedges.length < HEDGES_KEPT_MAX) this.keptHedges.push(hedge);
+  }
+
   /** Counts a finished exchange and hands it to the log. Called by the exchange. */
   report(exchange: Exchange): void {
     const { table } = this;
@@ -104,6 +140,7 @@ export class Relay {
       exchange.bytesIn,
       exchange.bytesOut,
     );
+    if (exchange.sticky >= 0 && exchange.attempts > 0) table.sticky(poolId, exchange.sticky);
     if (exchange.faultId !== 0) table.fault(exchange.faultId, routeId, poolId);
     if (this.isLogging) this.parts.onExchange(exchange);
   }

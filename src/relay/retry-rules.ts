@@ -28,6 +28,11 @@ export function isIdempotent(itsMethod: number): boolean {
   return (IDEMPOTENT & (1 << itsMethod)) !== 0;
 }
 
+/** A kept wire that ended before it brought an answer had been closed while it was idle, as far as one can know. */
+export function isStaleWire(faultId: number, wasReused: boolean): boolean {
+  return wasReused && faults[faultId]!.retry === 'ifReused';
+}
+
 /** Why a try that ended with this fault is repeated (one of retryReason), or {@link NEVER}. `isRepeatable`: idempotent, and no body came. */
 export function reasonOfFault(faultId: number, on: number, isRepeatable: boolean): number {
   const { retry } = faults[faultId]!;

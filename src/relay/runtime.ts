@@ -15,8 +15,11 @@ import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
+import { Breaker } from './breaker.ts';
+import { limitedSlots } from './pool-queue.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { retryOn } from './retry-rules.ts';
+import { Sticky } from './sticky.ts';
 
 export interface RouteRuntime {
   readonly plan: RoutePlan;
@@ -34,6 +37,10 @@ export interface PoolRuntime {
   readonly budget: RetryBudget;
   /** What a request is placed by; null: the policy asks for no key. */
   readonly key: HashKey | null;
+  readonly sticky: Sticky | null;
+  readonly breaker: Breaker | null;
+  /** Endpoints that can be full: see {@link limitedSlots}. */
+  readonly limited: Int32Array;
 }
 
 export interface Runtime {
@@ -79,9 +86,12 @@ export function buildRuntime(plan: Plan, table: WorkerWriter): Runtime {
       const retry = plan.routes.find((r) => r.action.kind === 'forward' && r.action.pools.some((p) => p.pool === index))?.retry;
       return {
         plan: pool,
-        policy: policyOf(pool, table),
+        policy: policyOf(pool, table, plan),
         key: hashKeyOf(pool),
         budget: new RetryBudget(retry?.budget ?? 0.2, retry?.budgetMin ?? 3),
+        sticky: pool.sticky === null ? null : new Sticky(pool.sticky, pool, table),
+        breaker: pool.breaker === null ? null : new Breaker(pool.breaker, pool),
+        limited: limitedSlots(pool),
       };
     }),
     endpoints: [],

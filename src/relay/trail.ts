@@ -1,0 +1,55 @@
+/**
+ * Trail: the tries of one exchange, as numbers, for the flight recorder.
+ *
+ * Rules
+ * 1. The first three tries and the last one are kept: a chain of retries is told by how it began and how it ended.
+ * 2. Tries may overlap (a hedge beside the first); one that is not ended when the exchange is, was cancelled.
+ * 3. Nothing is allocated after the constructor.
+ */
+
+/** Tries that are kept. */
+export const TRIES_KEPT = 4;
+
+/** How a try came about: the first or a retry; beside another; over a new wire, because the kept one had been closed while it was idle. */
+export const tryKind = Object.freeze({ ordinary: 0, hedge: 1, fresh: 2 });
+
+/** Numbers of one try, by place. Times are monotonic ms; 0 = not yet. */
+export const tryAt = Object.freeze({ slot: 0, faultId: 1, status: 2, beganMs: 3, endedMs: 4, inFlight: 5, kind: 6 });
+export const TRY_STRIDE = 7;
+
+export class Trail {
+  /** Tries begun, those that are not kept included. */
+  count = 0;
+  /** In flight in the whole pool when the first try was picked, this one included; 0: there was no try. */
+  poolInFlight = 0;
+  readonly tries = new Float64Array(TRIES_KEPT * TRY_STRIDE);
+
+  reset(): void {
+    this.count = this.poolInFlight = 0;
+  }
+
+  /** `inFlight`: on the endpoint and in its pool, this try included. `kind`: {@link tryKind}. */
+  begin(slot: number, nowMs: number, inFlight: number, poolInFlight: number, kind: number): void {
+    const { tries } = this;
+    const at = Math.min(this.count, TRIES_KEPT - 1) * TRY_STRIDE;
+    if (this.count++ === 0) this.poolInFlight = poolInFlight;
+    tries[at + tryAt.slot] = slot;
+    tries[at + tryAt.faultId] = tries[at + tryAt.status] = 0;
+    tries[at + tryAt.beganMs] = nowMs;
+    tries[at + tryAt.endedMs] = 0;
+    tries[at + tryAt.inFlight] = inFlight;
+    tries[at + tryAt.kind] = kind;
+  }
+
+  /** The latest try on this endpoint that is under way is over. `status`: its answer's, 0 = none. */
+  end(slot: number, faultId: number, status: number, nowMs: number): void {
+    const { tries } = this;
+    for (let at = (Math.min(this.count, TRIES_KEPT) - 1) * TRY_STRIDE; at >= 0; at -= TRY_STRIDE) {
+      if (tries[at + tryAt.slot] !== slot || tries[at + tryAt.endedMs] !== 0) continue;
+      tries[at + tryAt.faultId] = faultId;
+      tries[at + tryAt.status] = status;
+      tries[at + tryAt.endedMs] = nowMs;
+      return;
+    }
+  }
+}
