@@ -68,6 +68,8 @@ export interface Wire {
   close(how: number): void;
   /** Text of the peer's address, "192.0.2.1:4711", "[::1]:80" or "unix:"; asks the kernel at the first call. */
   peer(): string;
+  /** Text of this end's address, asked of the kernel at each call; "" when there is none any more. */
+  local(): string;
 }
 
 export interface WireOwner {
@@ -125,8 +127,11 @@ export interface Engine {
   accept(fd: number, owner: AcceptOwner): Acceptor;
   /** Takes an open stream socket. */
   adopt(fd: number, owner: WireOwner): Wire;
-  /** Connects. Success is onOpen, failure onClosed; both later, never inside this call. `source` binds the local address. */
-  dial(address: Address, owner: WireOwner, source?: string): Wire;
+  /**
+   * Connects. Success is onOpen, failure onClosed; both later, never inside this call. `source` binds the local address, without a port; with
+   * `isTransparent` it may be one that is not this machine's (IP_TRANSPARENT, IPV6_TRANSPARENT: takes CAP_NET_ADMIN, else EPERM).
+   */
+  dial(address: Address, owner: WireOwner, source?: string, isTransparent?: boolean): Wire;
   /**
    * Appends bytes to a file or pipe without ever blocking the loop. `done` gets the number of bytes written, or a negative errno.
    * The block is retained until then. One write per descriptor at a time is in flight; the caller waits for `done`.

@@ -32,7 +32,7 @@ import {
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
 import { LOW_BYTES, low } from '../sys/memory.ts';
-import { getpeername, getsockopt, recv, shutdown } from '../sys/socket.ts';
+import { getpeername, getsockname, getsockopt, recv, shutdown } from '../sys/socket.ts';
 import type { EpollEngine } from './epoll.ts';
 import { NO_PIECE } from './send-queue.ts';
 
@@ -202,6 +202,9 @@ export class EpollWire implements Wire, TimerOwner {
   peer(): string {
     if (this.address === '' && this.fd >= 0) this.address = getpeername(this.fd);
     return this.address;
+  }
+  local(): string {
+    return this.fd >= 0 ? getsockname(this.fd) : '';
   }
 
   /** What epoll reports. */

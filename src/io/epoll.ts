@@ -47,7 +47,7 @@ import {
 import { close, EPOLL_EVENT_BYTES, EPOLL_EVENT_DATA, epollCreate, epollCtl, epollWait } from '../sys/libc.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
-import { bind, connect, send, sendmsg, setReset, setsockopt, streamSocket } from '../sys/socket.ts';
+import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, streamSocket } from '../sys/socket.ts';
 import { check } from '../sys/system-error.ts';
 import { type Arena, type ArenaOptions, closeArena, openArena } from './arena.ts';
 import { EpollAcceptor } from './epoll-acceptor.ts';
@@ -173,7 +173,7 @@ export class EpollEngine implements Engine {
     return wire;
   }
 
-  dial(address: Address, owner: WireOwner, source?: string): Wire {
+  dial(address: Address, owner: WireOwner, source?: string, isTransparent = false): Wire {
     const fd = streamSocket(address);
     const wire = this.takeWire(owner, fd, state.dialling, addressText(address));
     if (fd < 0) {
@@ -186,7 +186,8 @@ export class EpollEngine implements Engine {
       if (source !== undefined) {
         // The port is chosen at connect, when the other end is known, so that ports are shared between endpoints (Linux 4.2).
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-        result = bind(fd, { kind: 'ip', host: source, port: 0 });
+        if (isTransparent) result = setTransparent(fd, source);
+        if (result === 0) result = bind(fd, { kind: 'ip', host: source, port: 0 });
       }
     }
     if (result === 0) result = connect(fd, address);

@@ -129,6 +129,9 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
   peer(): string {
     return this.address;
   }
+  local(): string {
+    return this.socket?.peer?.peerText ?? '';
+  }
 
   /** The engine gives the object a connection: accepted when `socket` is there, else dialled. */
   begin(owner: WireOwner, socket: MemorySocket | null, address: string): number {

@@ -29,7 +29,7 @@ import {
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
-import { getpeername, getsockopt, setReset, shutdown } from '../sys/socket.ts';
+import { getpeername, getsockname, getsockopt, setReset, shutdown } from '../sys/socket.ts';
 import { NO_PIECE } from './send-queue.ts';
 import type { UringEngine } from './uring.ts';
 import { NO_MESSAGE, SEGMENTS_MAX } from './uring-message.ts';
@@ -225,6 +225,9 @@ export class UringWire implements Wire, TimerOwner {
   peer(): string {
     if (this.peerText === '' && this.fd >= 0) this.peerText = getpeername(this.fd);
     return this.peerText;
+  }
+  local(): string {
+    return this.fd >= 0 ? getsockname(this.fd) : '';
   }
 
   /** The peer had its time: to end its half after ours, or to take some of what is being flushed. */

@@ -54,7 +54,7 @@ import {
 import { close } from '../sys/libc.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
-import { bind, setsockopt, socket, socketpair } from '../sys/socket.ts';
+import { bind, setsockopt, setTransparent, socket, socketpair } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
@@ -232,7 +232,7 @@ export class UringEngine implements Engine {
     return wire;
   }
 
-  dial(address: Address, owner: WireOwner, source?: string): Wire {
+  dial(address: Address, owner: WireOwner, source?: string, isTransparent = false): Wire {
     const wire = this.takeWire();
     const fd = socket(familyOf(address), SOCK_STREAM | SOCK_CLOEXEC);
     wire.begin(fd < 0 ? -1 : fd, owner, phase.connecting);
@@ -244,7 +244,8 @@ export class UringEngine implements Engine {
     if (source !== undefined && address.kind === 'ip') {
       // The port is chosen at connect, when the other end is known, so that ports are shared between endpoints (Linux 4.2).
       setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-      const bound = bind(fd, { kind: 'ip', host: source, port: 0 });
+      const allowed = isTransparent ? setTransparent(fd, source) : 0;
+      const bound = allowed < 0 ? allowed : bind(fd, { kind: 'ip', host: source, port: 0 });
       if (bound < 0) {
         wire.die(-bound);
         return wire;

@@ -11,6 +11,10 @@ import {
   cmsghdr_cmsg_level,
   cmsghdr_cmsg_type,
   EPROTO,
+  IP_TRANSPARENT,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_TRANSPARENT,
   iovec_BYTES,
   iovec_iov_len,
   linger_BYTES,
@@ -134,6 +138,11 @@ export function setReset(fd: number): number {
   lowWords[0] = 1;
   lowWords[1] = 0;
   return setsockoptRaw(fd, SOL_SOCKET, SO_LINGER, low.address, linger_BYTES) < 0 ? -errno[0]! : 0;
+}
+
+/** Lets the socket be bound to an address that is not this machine's. 0 or -errno (EPERM without CAP_NET_ADMIN). `host` tells the family. */
+export function setTransparent(fd: number, host: string): number {
+  return host.includes(':') ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 }
 
 /** The peer's address is not asked for: {@link getpeername} when somebody wants it. */

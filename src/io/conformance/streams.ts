@@ -48,6 +48,9 @@ export function streamSentences(name: string, open: OpenFixture): void {
     await scene.until(() => client.isOpen && scene.served.length === 1, 'a connection');
     assert.equal(client.wire!.peer(), addressText(address));
     assert.match(scene.served[0]!.wire!.peer(), /^127\.0\.0\.1:\d+$/);
+    // Each end's own address is the other's peer.
+    assert.equal(client.wire!.local(), scene.served[0]!.wire!.peer());
+    assert.equal(scene.served[0]!.wire!.local(), client.wire!.peer());
   });
 
   says('a dial leaves from the source address it was given', async (scene) => {
