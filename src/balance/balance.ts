@@ -7,12 +7,12 @@
  * It does not know: sockets, HTTP, retries. relay/ decides whether to ask again.
  *
  * Rules
- * 1. pick() returns only an endpoint that is ready and below its limit, or NONE. Limits are read from the table, so workers that pick at the
+ * 1. pick() returns only an endpoint that is ready (in a panic: any that was not taken out on purpose) and below its limit, or NONE. Limits are read from the table, so workers that pick at the
  *    same moment may overshoot one by as many as they are.
  * 2. pick() allocates nothing.
  * 3. Every pick() that returned a slot is followed at once by exactly one begin(), and later one end(), on the table: that is how it is
  *    settled, and how all workers see it.
- * 4. Backup endpoints are picked only when no other endpoint can be.
+ * 4. Endpoints of the node's zone come first where a zone is preferred, backups when no other endpoint can be picked, last the one to be avoided.
  */
 import type { TableReader } from '../state/doors.ts';
 import type { PoolPlan } from '../state/plan.ts';
@@ -20,22 +20,33 @@ import { FirstPolicy } from './first.ts';
 import { LeastRequestsPolicy } from './least-requests.ts';
 import { LeastTimePolicy } from './least-time.ts';
 import { MaglevPolicy } from './maglev.ts';
-import type { Algorithm, Policy, PolicyOptions, PoolView } from './policy.ts';
+import type { Algorithm, NodePlace, Policy, PolicyOptions, PoolView } from './policy.ts';
 import { viewOf } from './pool-view.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
 import { RendezvousPolicy } from './rendezvous.ts';
 import { RingHashPolicy } from './ring-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
+import { Tiers } from './tiers.ts';
 
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
-export { type Algorithm, NONE, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
+export { type Algorithm, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
+export { rampOf } from './ramp.ts';
+export type { Tier } from './tier.ts';
+export type { Tiers } from './tiers.ts';
 
-/** The policy of a pool of a plan. */
-export function policyOf(pool: PoolPlan, table: TableReader): Policy {
+/** The policy of a pool of a plan, on the node that a plan names. */
+export function policyOf(pool: PoolPlan, table: TableReader, at: NodePlace): Policy {
   const { algorithm, boundedLoad } = pool.balance;
-  return buildPolicy(algorithm, viewOf(pool, table), { boundedLoad });
+  return buildPolicy(algorithm, viewOf(pool, table, at), { boundedLoad });
+}
+
+/** Who may be given work now, as the pool's policy sees it: for people to look at. Call `freshen()` again for a later moment. */
+export function tiersOf(pool: PoolPlan, table: TableReader, at: NodePlace): Tiers {
+  const tiers = new Tiers(viewOf(pool, table, at));
+  tiers.freshen();
+  return tiers;
 }
 
 /** A policy for a pool; off the hot path, tables of hashing policies take milliseconds. A number is short for `{ start }`. */

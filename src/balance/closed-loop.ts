@@ -1,7 +1,7 @@
 /** A closed loop for tests: so many requests in flight at any time, ended in random order whichever endpoint they are on. */
 import { Prng } from '../base/prng.ts';
 import type { Algorithm } from './balance.ts';
-import { Bench } from './conformance.ts';
+import { Bench } from './bench.ts';
 
 /** Share of all requests each endpoint got. */
 export function sharesInClosedLoop(

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { admin, health } from '../state/doors.ts';
-import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
-import { type Algorithm, buildPolicy, endpointHash, NONE, type Policy, type PolicyOptions } from './balance.ts';
+import { type Algorithm, NONE } from './balance.ts';
+import { Bench } from './bench.ts';
 
 export const algorithms: readonly Algorithm[] = [
   'round-robin',
@@ -18,73 +18,6 @@ export const algorithms: readonly Algorithm[] = [
   'maglev',
   'rendezvous',
 ];
-
-export interface EndpointSketch {
-  weight?: number;
-  backup?: boolean;
-  requestsMax?: number;
-}
-
-/** A pool over a table of its own, with some workers. */
-export class Bench {
-  readonly control: ControlDoor;
-  readonly workers: WorkerDoor[] = [];
-  readonly slots: Int32Array;
-  readonly prng = new Prng(42);
-  private readonly sketches: readonly EndpointSketch[];
-
-  constructor(sketches: readonly EndpointSketch[], workers = 1) {
-    const sizes = { slotsMax: 128, stripesMax: 8, exchangeRowsMax: 8, countRowsMax: 8 };
-    const buffer = new ArrayBuffer(tableBytes(sizes));
-    initTable(buffer, sizes, 99);
-    this.control = new ControlDoor(buffer);
-    this.sketches = sketches;
-    this.slots = Int32Array.from(sketches, (_, i) => this.control.claimSlot('pool', `10.0.0.1:${i}`));
-    for (let i = 0; i < workers; i++) this.workers.push(new WorkerDoor(buffer, this.control.claimStripe()));
-  }
-
-  policy(algorithm: Algorithm, worker = 0, options: PolicyOptions = {}): Policy {
-    return buildPolicy(
-      algorithm,
-      {
-        name: 'pool',
-        slots: this.slots,
-        weights: Int32Array.from(this.sketches, (s) => s.weight ?? 1),
-        backup: Uint8Array.from(this.sketches, (s) => (s.backup ? 1 : 0)),
-        requestsMax: Int32Array.from(this.sketches, (s) => s.requestsMax ?? 0),
-        table: this.workers[worker]!,
-        hashes: Int32Array.from(this.sketches, (_, i) => endpointHash(`10.0.0.1:${i}`)),
-      },
-      options,
-    );
-  }
-
-  /** Index of the endpoint picked, NONE for none. Nothing is begun. */
-  pick(policy: Policy, avoid = NONE): number {
-    const slot = policy.pick(this.prng.uint32(), this.prng.uint32(), avoid === NONE ? NONE : this.slots[avoid]!);
-    return slot === NONE ? NONE : this.slots.indexOf(slot);
-  }
-
-  begin(index: number, worker = 0): void {
-    this.workers[worker]!.begin(this.slots[index]!);
-  }
-  end(index: number, worker = 0): void {
-    this.workers[worker]!.end(this.slots[index]!, 0, 200, 1);
-  }
-
-  /** Picks, begins and ends at once, so many times: how often each was picked. */
-  run(policy: Policy, times: number, avoid = NONE): number[] {
-    const counts = this.sketches.map(() => 0);
-    for (let i = 0; i < times; i++) {
-      const index = this.pick(policy, avoid);
-      assert.notEqual(index, NONE, 'an endpoint is picked');
-      counts[index]!++;
-      this.begin(index);
-      this.end(index);
-    }
-    return counts;
-  }
-}
 
 /** Registers the suite. `stray`: how far a share may be from its weight, as a part of all requests. */
 export function conformance(algorithm: Algorithm, stray = 0.01): void {
@@ -130,7 +63,7 @@ export function conformance(algorithm: Algorithm, stray = 0.01): void {
 
   test(named('an endpoint whose health is unknown is picked'), () => {
     const bench = new Bench([{}]);
-    assert.equal(bench.control.health(bench.slots[0]!), health.unknown);
+    bench.control.setHealth(bench.slots[0]!, health.unknown);
     assert.equal(bench.pick(bench.policy(algorithm)), 0);
   });
 

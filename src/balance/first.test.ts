@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { health } from '../state/doors.ts';
-import { Bench, conformance } from './conformance.ts';
+import { Bench } from './bench.ts';
+import { conformance } from './conformance.ts';
 
 conformance('first');
 

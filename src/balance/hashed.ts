@@ -3,7 +3,8 @@
  *
  * Where keys live is laid out once, over all endpoints that weigh something, whether they are ready or not. When the home of a key cannot take it, the
  * key asks on along a sequence of its own, so that the keys of a lost endpoint spread over all others by weight, and no key that lives elsewhere moves;
- * when the endpoint is back, so are its keys. Only a change of weights lays the homes out anew.
+ * when the endpoint is back, so are its keys. Only a change of weights lays the homes out anew. An endpoint in slow start takes those of its keys whose hash is below its ramp, the others ask
+ * on: each comes home once.
  *
  * Two nodes with the same endpoints agree, because homes depend on nothing but addresses, weights and fixed seeds.
  */
@@ -12,7 +13,7 @@ import { xxhash32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
 import { mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 /** Shared by all nodes for good: another one would move every key. */
 const ENDPOINT_SEED = 0x77656972;
@@ -34,25 +35,24 @@ export interface Homes {
 export abstract class HashedPolicy extends TieredPolicy {
   private readonly table: TableReader;
   private readonly boundedLoad: number;
+  private readonly nearHomes: Homes;
   private readonly ordinaryHomes: Homes;
   private readonly backupHomes: Homes;
   private readonly hashes: Int32Array;
-  /** By member: its place in its tier now, or NONE. */
-  private readonly places: Int32Array;
   /** By member: the weight that the homes were laid out with. */
   private readonly weights: Float64Array;
 
   constructor(view: PoolView, options: PolicyOptions, makeHomes: () => Homes) {
-    super(view);
+    super(view, true);
     const { boundedLoad = 0 } = options;
     assert(view.hashes !== undefined, 'a hashing policy is told the hashes of its endpoints');
     assert(boundedLoad === 0 || boundedLoad > 1, 'a bound of the load is above 1');
     this.table = view.table;
     this.boundedLoad = boundedLoad;
     this.hashes = view.hashes;
+    this.nearHomes = makeHomes();
     this.ordinaryHomes = makeHomes();
     this.backupHomes = makeHomes();
-    this.places = new Int32Array(view.slots.length);
     this.weights = new Float64Array(view.slots.length).fill(-1);
     // Here and not at the first pick: it may take milliseconds.
     this.layOut();
@@ -60,21 +60,20 @@ export abstract class HashedPolicy extends TieredPolicy {
 
   protected override onRefresh(): void {
     this.layOut();
-    const { places } = this;
-    places.fill(NONE);
-    for (const tier of [this.ordinary, this.backups])
-      for (let place = 0; place < tier.count; place++) places[tier.members[place]!] = place;
   }
 
   protected choose(tier: Tier, key: number, _random: number, avoid: number): number {
-    const homes = tier === this.ordinary ? this.ordinaryHomes : this.backupHomes;
-    const { places } = this;
+    const { near, ordinary } = this.tiers;
+    const homes = tier === ordinary ? this.ordinaryHomes : tier === near ? this.nearHomes : this.backupHomes;
+    const { places, isLimited, isWarming } = tier;
     const attempts = 2 * tier.count + ATTEMPTS_MORE;
     const bound =
       this.boundedLoad === 0 || tier.count === 1 ? 0 : this.boundedLoad * (this.table.poolInFlight(tier.slots[0]!) + 1);
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const place = places[homes.member(key | 0, attempt)]!;
-      if (place === NONE || place === avoid || (tier.isLimited && tier.isFull(place))) continue;
+      const member = homes.member(key | 0, attempt);
+      const place = member === NONE ? NONE : places[member]!;
+      if (place === NONE || place === avoid || (isLimited && tier.isFull(place))) continue;
+      if (isWarming && !tier.accepts(place, mix(key) ^ this.hashes[member]!)) continue;
       if (bound !== 0 && this.table.inFlight(tier.slots[place]!) >= Math.ceil((bound * tier.weights[place]!) / tier.total))
         continue;
       return place;
@@ -84,7 +83,7 @@ export abstract class HashedPolicy extends TieredPolicy {
   }
 
   private layOut(): void {
-    const { slots, weights, backup, table } = this.view;
+    const { slots, weights, table } = this.view;
     let isSame = true;
     for (let i = 0; i < slots.length; i++) {
       const weight = weights[i]! * table.weightPercent(slots[i]!);
@@ -93,17 +92,20 @@ export abstract class HashedPolicy extends TieredPolicy {
       isSame = false;
     }
     if (isSame) return;
-    for (const isBackup of [0, 1]) {
-      const members = [...slots.keys()].filter((i) => backup[i] === isBackup && this.weights[i]! > 0);
-      const homes = isBackup === 0 ? this.ordinaryHomes : this.backupHomes;
-      if (members.length > 0) {
-        homes.layOut(
-          members,
-          members.map((i) => this.hashes[i]!),
-          members.map((i) => this.weights[i]!),
-        );
-      }
-    }
+    const { backup, near } = this.view;
+    this.layOutIn(this.ordinaryHomes, (i) => backup[i] === 0);
+    this.layOutIn(this.backupHomes, (i) => backup[i] !== 0);
+    if (near) this.layOutIn(this.nearHomes, (i) => near[i] !== 0);
+  }
+
+  private layOutIn(homes: Homes, isIn: (member: number) => boolean): void {
+    const members = [...this.hashes.keys()].filter((i) => this.weights[i]! > 0 && isIn(i));
+    if (members.length === 0) return;
+    homes.layOut(
+      members,
+      members.map((i) => this.hashes[i]!),
+      members.map((i) => this.weights[i]!),
+    );
   }
 }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { admin, health } from '../state/doors.ts';
 import { type Algorithm, buildPolicy, endpointHash, NONE, type PolicyOptions } from './balance.ts';
-import { Bench, type EndpointSketch } from './conformance.ts';
+import { Bench, type EndpointSketch } from './bench.ts';
 
 const KEYS = 20_000;
 

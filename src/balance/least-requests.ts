@@ -8,7 +8,7 @@
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 /** In the scratch: cannot be chosen. Above every load. */
 const UNUSABLE = 2 ** 31 - 1;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bench, conformance } from './conformance.ts';
+import { Bench } from './bench.ts';
+import { conformance } from './conformance.ts';
 
 conformance('least-time');
 
@@ -11,7 +12,7 @@ function serve(bench: Bench, seconds: number, perSecond: number, ms: (index: num
   return Array.from({ length: seconds }, (_, second) => {
     const counts = new Array<number>(bench.slots.length).fill(0);
     for (let i = 0; i < perSecond; i++) {
-      worker.heartbeat(second * 1000 + (i * 1000) / perSecond);
+      bench.advance(1000 / perSecond);
       const index = bench.pick(policy);
       counts[index]!++;
       worker.begin(bench.slots[index]!);

@@ -12,7 +12,7 @@
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 /** Share of picks that go by weight alone, so that each endpoint keeps at least this part of its share. Envoy probes with 3 %. */
 const PROBE_RATIO = 0.03;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { admin, health } from '../state/doors.ts';
 import { isPanicking } from './balance.ts';
-import { Bench, type EndpointSketch } from './conformance.ts';
+import { Bench, type EndpointSketch } from './bench.ts';
 
 const ordinary = (count: number): EndpointSketch[] => Array.from({ length: count }, () => ({}));
 

@@ -18,6 +18,24 @@ export interface PoolView {
   readonly table: TableReader;
   /** What hashing policies know endpoints by: {@link endpointHash} of each address, the same on every node. Only they need it. */
   readonly hashes?: Int32Array;
+  /** 1 = ordinary and in this node's zone, which is preferred. Absent or null: no zone is. */
+  readonly near?: Uint8Array | null;
+  /** `ZonePlan.spillAt`; with `near`, above 0. */
+  readonly spillAt?: number;
+  /** Ms in which an endpoint that became ready grows to its share; 0 or absent: at once. */
+  readonly slowStartMs?: number;
+  /** Share of ordinary endpoints below which health is ignored ({@link isPanicking}); 0 or absent: never. */
+  readonly panicThreshold?: number;
+  /** Of the endpoints in the zone, and of all ordinary ones, only the first so many that are ready are used, in the order of `ranks`. 0 or absent: all. */
+  readonly subset?: number;
+  /** With `subset`: indexes of the ordinary endpoints, the first to be used first. */
+  readonly ranks?: Int32Array | null;
+}
+
+/** Which node chooses, and where it stands; a plan is one. */
+export interface NodePlace {
+  readonly node: string;
+  readonly zone: string | null;
 }
 
 /** `balance:` of a plan. */

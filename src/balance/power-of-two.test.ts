@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Bench } from './bench.ts';
 import { sharesInClosedLoop } from './closed-loop.ts';
-import { Bench, conformance } from './conformance.ts';
+import { conformance } from './conformance.ts';
 
 conformance('power-of-two');
 

@@ -10,7 +10,7 @@
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 export class PowerOfTwoPolicy extends TieredPolicy {
   readonly algorithm = 'power-of-two';

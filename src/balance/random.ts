@@ -1,7 +1,7 @@
 /** random: by weight, whatever is going on. The measure of all others, and right where requests are many and alike. */
 import { NONE } from './policy.ts';
 import { mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 export class RandomPolicy extends TieredPolicy {
   readonly algorithm = 'random';

@@ -2,13 +2,14 @@
  * rendezvous: every endpoint bids for the key, the highest bid wins (Thaler and Ravishankar, 1998). Exact shares, and exactly the keys of a lost endpoint move,
  * without any table; the price is a look at every endpoint, so it is for small pools.
  *
- * The bid is -weight / ln(hash), hash a fraction that depends on key and endpoint (Schindelhauer and Schomaker, 2005): shares then are the weights.
+ * The bid is -weight / ln(hash), hash a fraction that depends on key and endpoint (Schindelhauer and Schomaker, 2005): shares then are the weights. In slow start the
+ * weight grows, and the bids with it: keys come home one by one, and no other key moves.
  */
 import { assert } from '../base/assert.ts';
 import type { TableReader } from '../state/doors.ts';
 import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 export class RendezvousPolicy extends TieredPolicy {
   readonly algorithm = 'rendezvous';
@@ -17,7 +18,7 @@ export class RendezvousPolicy extends TieredPolicy {
   private readonly boundedLoad: number;
 
   constructor(view: PoolView, options: PolicyOptions = {}) {
-    super(view);
+    super(view, true);
     const { boundedLoad = 0 } = options;
     assert(view.hashes !== undefined, 'a hashing policy is told the hashes of its endpoints');
     assert(boundedLoad === 0 || boundedLoad > 1, 'a bound of the load is above 1');

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { health } from '../state/doors.ts';
-import { Bench, conformance } from './conformance.ts';
+import { Bench } from './bench.ts';
+import { conformance } from './conformance.ts';
 
 conformance('round-robin');
 

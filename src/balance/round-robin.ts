@@ -14,7 +14,7 @@
  */
 import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
-import { TieredPolicy } from './tiers.ts';
+import { TieredPolicy } from './tiered-policy.ts';
 
 /** Longest cycle that is written out, in turns. */
 const SEQUENCE_MAX = 4096;
@@ -24,6 +24,7 @@ const GOLDEN = 0x9e3779b9;
 export class RoundRobinPolicy extends TieredPolicy {
   readonly algorithm = 'round-robin';
   private readonly start: number;
+  private readonly nearSequence: Sequence;
   private readonly ordinarySequence: Sequence;
   private readonly backupSequence: Sequence;
   /** The turn last taken here. */
@@ -33,17 +34,21 @@ export class RoundRobinPolicy extends TieredPolicy {
   constructor(view: PoolView, start?: number) {
     super(view);
     this.start = mix((start ?? view.table.seed) ^ (view.slots[0] ?? 0));
+    this.nearSequence = new Sequence(view.slots.length);
     this.ordinarySequence = new Sequence(view.slots.length);
     this.backupSequence = new Sequence(view.slots.length);
   }
 
   protected override onRefresh(): void {
-    this.ordinarySequence.derive(this.ordinary);
-    this.backupSequence.derive(this.backups);
+    const { near, ordinary, backups } = this.tiers;
+    this.nearSequence.derive(near);
+    this.ordinarySequence.derive(ordinary);
+    this.backupSequence.derive(backups);
   }
 
   protected choose(tier: Tier, _key: number, random: number, avoid: number): number {
-    const sequence = tier === this.ordinary ? this.ordinarySequence : this.backupSequence;
+    const { near, ordinary } = this.tiers;
+    const sequence = tier === ordinary ? this.ordinarySequence : tier === near ? this.nearSequence : this.backupSequence;
     let turn = this.view.table.turn(tier.slots[0]!);
     // A pick whose begin() has not come yet took its turn all the same. Turns wrap, their difference does not.
     const ahead = (this.last - turn) | 0;

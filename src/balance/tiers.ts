@@ -1,69 +1,166 @@
 /**
- * Tiers: what every policy does besides choosing. Keeps the tiers fresh, turns to the backups, and to the endpoint to be avoided last.
+ * Tiers: which endpoints of a pool may be given work now, and what each of them weighs.
  *
- * Order: an ordinary endpoint, a backup, and only then the one that just failed: an answer of a backup is worth more than a second failure.
+ *   near      ordinary endpoints in this node's zone, with a share of their limits (only where a zone is preferred)
+ *   ordinary  all that are no backups, those in the zone included
+ *   backups   when no other endpoint can be picked
+ *
+ * Rules
+ * 1. Ready endpoints that weigh more than 0. One that was not checked yet is left out while another of the ordinary ones, or of the backups, is known to be up.
+ * 2. In a panic all ordinary endpoints that nobody took out on purpose, whatever their health: who is fit is not known any more, so zones, subsets and slow start do not count.
+ * 3. In slow start a weight counts for the ramp, relative to the largest ramp of its tier: when all are new, shares are the configured ones.
+ * 4. Of a subset, in each of near and ordinary the first so many that are left by rule 1.
+ *
+ * All this changes seldom and is looked at only when the table's version says so or, while somebody is warming, when a ramp has moved by a hundredth. What is in flight changes all the
+ * time and is read at each pick.
  */
-import { type Algorithm, NONE, type Policy, type PoolView } from './policy.ts';
+import { admin, health } from '../state/doors.ts';
+import { isPanicking } from './panic.ts';
+import type { PoolView } from './policy.ts';
+import { RAMP_PARTS, rampOf } from './ramp.ts';
 import { Tier } from './tier.ts';
 
-export abstract class TieredPolicy implements Policy {
-  abstract readonly algorithm: Algorithm;
-  protected readonly view: PoolView;
-  protected readonly ordinary: Tier;
-  protected readonly backups: Tier;
-  /** Version of the table the tiers were made from. */
+/** Bits of a member's use. */
+const ORDINARY = 1;
+const NEAR = 2;
+const BACKUP = 4;
+
+/** Keeps a limit that is a whole number after the multiplication from being rounded up by what the multiplication lost. */
+const ROUNDING = 1e-9;
+
+export class Tiers {
+  readonly near: Tier;
+  readonly ordinary: Tier;
+  readonly backups: Tier;
+  isPanicking = false;
+  /** A random number below this keeps its request in the zone. 0 to 2^32. */
+  staysBelow = 2 ** 32;
+  private readonly view: PoolView;
+  private readonly slowStartMs: number;
+  /** Version of the table they were made from. */
   private version = 0;
   private isMade = false;
+  /** Some ramp is still growing; then it has moved by one part at this time. */
+  private isWarming = false;
+  private rampsAtMs = Number.POSITIVE_INFINITY;
+  /** By member, filled and used within one refresh. */
+  private readonly uses: Uint8Array;
+  private readonly ramps: Float64Array;
 
   constructor(view: PoolView) {
+    const { slots, table, near = null, slowStartMs = 0 } = view;
     this.view = view;
-    this.ordinary = new Tier(view.table, view.slots.length);
-    this.backups = new Tier(view.table, view.slots.length);
+    this.slowStartMs = slowStartMs;
+    this.near = new Tier(table, near === null ? 0 : slots.length);
+    this.ordinary = new Tier(table, slots.length);
+    this.backups = new Tier(table, slots.length);
+    this.uses = new Uint8Array(slots.length);
+    this.ramps = new Float64Array(slots.length);
   }
 
-  pick(key: number, random: number, avoid: number): number {
+  /** Brings them up to date; true when something may have changed. Allocates nothing. */
+  freshen(): boolean {
     // The version is read before what it announces: a change that comes in between is seen at the next pick.
-    const version = this.view.table.version();
-    if (version !== this.version || !this.isMade) {
-      this.version = version;
-      this.isMade = true;
-      this.refresh();
-    }
-    const { ordinary, backups } = this;
-    if (ordinary.count > 0) {
-      const place = this.choose(ordinary, key, random | 0, avoid === NONE ? NONE : ordinary.placeOf(avoid));
-      if (place !== NONE) return ordinary.slots[place]!;
-    }
-    if (backups.count > 0) {
-      const place = this.choose(backups, key, random | 0, avoid === NONE ? NONE : backups.placeOf(avoid));
-      if (place !== NONE) return backups.slots[place]!;
-    }
-    return avoid === NONE ? NONE : this.lastResort(avoid);
+    const { table } = this.view;
+    const version = table.version();
+    if (version === this.version && this.isMade && !(this.isWarming && table.nowMs() >= this.rampsAtMs)) return false;
+    this.version = version;
+    this.isMade = true;
+    this.refresh();
+    return true;
   }
-
-  /** Place in a tier that is not empty, or NONE. `random` is 32 bits, signed; `avoid` is a place that must not be chosen, or NONE. Allocates nothing. */
-  protected abstract choose(tier: Tier, key: number, random: number, avoid: number): number;
-
-  /** Called after the tiers were made anew, for what a policy derives from them. May take its time, may not allocate. */
-  protected onRefresh(): void {}
 
   private refresh(): void {
-    const { ordinary, backups } = this;
-    const { slots, weights, backup, requestsMax, table } = this.view;
-    ordinary.clear();
-    backups.clear();
-    for (let i = 0; i < slots.length; i++) {
-      const slot = slots[i]!;
-      const weight = weights[i]! * table.weightPercent(slot);
-      if (weight === 0 || !table.isReady(slot)) continue;
-      (backup[i] === 0 ? ordinary : backups).add(i, slot, weight, requestsMax[i]!);
-    }
-    this.onRefresh();
+    const { slots, backup, table, panicThreshold = 0 } = this.view;
+    this.isPanicking = isPanicking(slots, backup, panicThreshold, table);
+    this.findUses();
+    this.findRamps();
+    const { near, spillAt = 0 } = this.view;
+    if (near) this.staysBelow = this.shareStaying(near, spillAt) * 2 ** 32;
+    this.takeSubset(ORDINARY);
+    this.takeSubset(NEAR);
+    this.fill(this.ordinary, ORDINARY, 1);
+    this.fill(this.backups, BACKUP, 1);
+    if (near) this.fill(this.near, NEAR, spillAt);
   }
 
-  private lastResort(avoid: number): number {
-    const tier = this.ordinary.placeOf(avoid) === NONE ? this.backups : this.ordinary;
-    const place = tier.placeOf(avoid);
-    return place !== NONE && !tier.isFull(place) ? avoid : NONE;
+  private findUses(): void {
+    const { slots, weights, backup, table, near = null } = this.view;
+    const { uses, isPanicking } = this;
+    let known = 0;
+    for (let i = 0; i < slots.length; i++) {
+      const slot = slots[i]!;
+      const isSpare = backup[i] !== 0;
+      const isFit = isPanicking && !isSpare ? table.admin(slot) === admin.ready : table.isReady(slot);
+      if (!isFit || weights[i]! * table.weightPercent(slot) === 0) {
+        uses[i] = 0;
+        continue;
+      }
+      uses[i] = isSpare ? BACKUP : near !== null && near[i] !== 0 && !isPanicking ? ORDINARY | NEAR : ORDINARY;
+      if (table.health(slot) === health.up) known |= uses[i]!;
+    }
+    for (let i = 0; i < slots.length; i++) {
+      if ((uses[i]! & known & (ORDINARY | BACKUP)) === 0 || table.health(slots[i]!) !== health.unknown) continue;
+      if (!isPanicking || uses[i] === BACKUP) uses[i] = 0;
+    }
+  }
+
+  /** Takes the use from all but the first few. */
+  private takeSubset(use: number): void {
+    const { subset = 0, ranks = null } = this.view;
+    if (subset === 0 || ranks === null || this.isPanicking) return;
+    const { uses } = this;
+    let left = subset;
+    for (let rank = 0; rank < ranks.length; rank++) {
+      const i = ranks[rank]!;
+      if ((uses[i]! & use) !== 0 && --left < 0) uses[i]! &= ~use;
+    }
+  }
+
+  private findRamps(): void {
+    const { slots, table } = this.view;
+    const { ramps, uses, slowStartMs, isPanicking } = this;
+    this.isWarming = false;
+    for (let i = 0; i < slots.length; i++) {
+      ramps[i] = uses[i] === 0 || (isPanicking && uses[i] !== BACKUP) ? 1 : rampOf(slots[i]!, slowStartMs, table);
+      if (ramps[i]! < 1) this.isWarming = true;
+    }
+    if (this.isWarming) this.rampsAtMs = table.nowMs() + slowStartMs / RAMP_PARTS;
+  }
+
+  /** In proportion to the weight that is ready in the zone, when that is less than `spillAt`. What is warming counts for its ramp, as in a tier of all. */
+  private shareStaying(near: Uint8Array, spillAt: number): number {
+    const { slots, weights, table } = this.view;
+    const { ramps, uses } = this;
+    let configured = 0;
+    let ready = 0;
+    for (let i = 0; i < slots.length; i++) {
+      if (near[i] === 0) continue;
+      configured += weights[i]!;
+      if ((uses[i]! & NEAR) !== 0) ready += (weights[i]! * table.weightPercent(slots[i]!) * ramps[i]!) / 100;
+    }
+    return ready === 0 ? 0 : Math.min(1, ready / this.largestRamp(ORDINARY) / configured / spillAt);
+  }
+
+  /** `limitShare`: of each limit; above 0. */
+  private fill(tier: Tier, use: number, limitShare: number): void {
+    const { slots, weights, requestsMax, table } = this.view;
+    const { ramps, uses } = this;
+    const largest = this.largestRamp(use);
+    tier.clear();
+    for (let i = 0; i < slots.length; i++) {
+      if ((uses[i]! & use) === 0) continue;
+      const slot = slots[i]!;
+      const limit = Math.ceil(requestsMax[i]! * limitShare - ROUNDING);
+      tier.add(i, slot, weights[i]! * table.weightPercent(slot), limit, Math.round((ramps[i]! / largest) * RAMP_PARTS));
+    }
+    tier.close();
+  }
+
+  private largestRamp(use: number): number {
+    const { ramps, uses } = this;
+    let largest = 0;
+    for (let i = 0; i < uses.length; i++) if ((uses[i]! & use) !== 0 && ramps[i]! > largest) largest = ramps[i]!;
+    return largest;
   }
 }

@@ -12,6 +12,9 @@ import type { TableReader } from '../state/doors.ts';
 import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 import type { PolicyChoice } from './scenario.ts';
 
+/** Nodes of a scenario have neither name nor zone. */
+const ANY_NODE = Object.freeze({ node: 'simulator', zone: null });
+
 /** What a run needs of a policy. */
 export interface Picker {
   pick(key: number, random: number, avoid: number): number;
@@ -21,7 +24,7 @@ export interface Picker {
 export function pickerOf(choice: PolicyChoice, pool: PoolPlan, table: TableReader): Picker {
   switch (choice.kind) {
     case 'policy':
-      return policyOf({ ...pool, balance: choice.balance }, table);
+      return policyOf({ ...pool, balance: choice.balance }, table, ANY_NODE);
     case 'modulo-hash':
       return new ModuloHash(pool.endpoints, table);
     case 'lowest-latency':

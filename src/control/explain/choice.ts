@@ -2,7 +2,7 @@
  * Choice: who in a pool could take a request, and whom the pool's policy picks. The policy is the data plane's own, on the same table; only a
  * record is kept of whom it looked at.
  */
-import { NONE, policyOf } from '../../balance/balance.ts';
+import { NONE, type NodePlace, policyOf } from '../../balance/balance.ts';
 import { health, type TableReader } from '../../state/doors.ts';
 import type { BalanceAlgorithm, EndpointPlan, PoolPlan } from '../../state/plan.ts';
 import { endpointStateNames, stateOf } from '../../state/table.ts';
@@ -48,19 +48,20 @@ export interface Choice {
 const comparing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests'];
 const drawing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests', 'least-time', 'random'];
 
-/** `key`: what a hashing policy places by, null when the pool has none. `random`: unsigned 32 bits. `why`: reason of a slot's state. */
+/** `at`: the node that chooses. `key`: what a hashing policy places by, null when the pool has none. `random`: unsigned 32 bits. `why`: reason of a slot's state. */
 export function choose(
   pool: PoolPlan,
   table: TableReader,
+  at: NodePlace,
   key: number | null,
   random: number,
   why: (slot: number) => string | null,
 ): Choice {
   const asked = new Set<number>();
   const { algorithm } = pool.balance;
-  const slot = policyOf(pool, watched(table, asked)).pick(key ?? 0, random | 0, NONE);
+  const slot = policyOf(pool, watched(table, asked), at).pick(key ?? 0, random | 0, NONE);
   const addressOf = (wanted: number): string => pool.endpoints.find((e) => e.slot === wanted)?.address ?? '';
-  const shares = drawing.includes(algorithm) && pool.endpoints.length <= SHARE_ENDPOINTS_MAX ? sharesOf(pool, table) : null;
+  const shares = drawing.includes(algorithm) && pool.endpoints.length <= SHARE_ENDPOINTS_MAX ? sharesOf(pool, table, at) : null;
   const candidates = pool.endpoints.map((endpoint): Candidate => {
     const candidate = candidateOf(endpoint, table, why);
     if (!candidate.isUsable) return { ...candidate, share: shares === null ? null : 0 };
@@ -108,8 +109,8 @@ function watched(table: TableReader, asked: Set<number>): TableReader {
 }
 
 /** How many of SHARE_PICKS picks each slot gets. */
-function sharesOf(pool: PoolPlan, table: TableReader): Map<number, number> {
-  const policy = policyOf(pool, table);
+function sharesOf(pool: PoolPlan, table: TableReader, at: NodePlace): Map<number, number> {
+  const policy = policyOf(pool, table, at);
   const counts = new Map<number, number>();
   for (let i = 0; i < SHARE_PICKS; i++) {
     const slot = policy.pick(0, Math.imul(i, GOLDEN), NONE);

@@ -222,7 +222,7 @@ function forward(inquiry: Inquiry, route: RoutePlan, action: Extract<Action, { k
     host: textOf(head, head.authorityStart, head.authorityEnd),
     headers: liveFields(head),
   };
-  const choice = choose(pool, table, key, draw(), why);
+  const choice = choose(pool, table, plan, key, draw(), why);
   const of = action.pools.length === 1 ? null : actionText(action, plan);
   explanation.pool = {
     name: pool.name,
