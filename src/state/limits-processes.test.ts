@@ -1,0 +1,92 @@
+/** Rate limits as they are used: processes that decide on the same keys at the same time, and one that is killed in between. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { test } from 'node:test';
+import { sharedClockMs } from '../base/shared-clock.ts';
+import { mapShared, memfd } from '../sys/libc.ts';
+import { filterDecision } from './doors.ts';
+import { LimitRule } from './limits.ts';
+import { ControlDoor, initTable, Tally, tableBytes } from './table.ts';
+
+const WORKERS = 3;
+const TABLE_FD = 3;
+const RUN_MS = 600;
+const plans = {
+  bucket: { algorithm: 'token-bucket', requests: 5000, windowMs: 1000, burst: 1000 },
+  window: { algorithm: 'sliding-window', requests: 2000, windowMs: 100, burst: 1 },
+} as const;
+
+/** Runs in a child: asks as fast as it can until its time is over, and says when it began and ended. */
+const work = `
+import { WorkerDoor, tableBytes } from ${JSON.stringify(new URL('./table.ts', import.meta.url).href)};
+import { LimitRule } from ${JSON.stringify(new URL('./limits.ts', import.meta.url).href)};
+import { mapShared } from ${JSON.stringify(new URL('../sys/libc.ts', import.meta.url).href)};
+import { sharedClockMs } from ${JSON.stringify(new URL('../base/shared-clock.ts', import.meta.url).href)};
+const stripe = Number(process.argv[1]);
+const rules = Object.values(${JSON.stringify(plans)}).map((plan) => new LimitRule(plan));
+const door = new WorkerDoor(mapShared(${TABLE_FD}, tableBytes()).buffer, stripe);
+const { limits } = door;
+let now = sharedClockMs();
+console.log(now);
+for (const end = now + ${RUN_MS}; now < end; now = sharedClockMs()) {
+  for (let i = 0; i < 50; i++) {
+    for (let filter = 0; filter < 2; filter++) door.filterDecided(filter, limits.take(rules[filter], 5, filter + 1, now) ? ${filterDecision.allowed} : ${filterDecision.limited});
+    // Other keys come and go in the same set, two every 500 ms: its rows change hands, and none in use is taken.
+    limits.take(rules[0], 5, 2 * Math.floor(now / 500) + (i & 1), now);
+  }
+}
+console.log(now);
+`;
+
+function start(stripe: number, fd: number): { child: ChildProcess; said: Promise<number[]>; began: Promise<void> } {
+  const args = ['--input-type=module-typescript', '--no-warnings', '-e', work, String(stripe)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit', fd] });
+  let out = '';
+  const began = Promise.withResolvers<void>();
+  child.stdout!.setEncoding('utf8').on('data', (chunk) => {
+    out += chunk;
+    began.resolve();
+  });
+  const said = new Promise<number[]>((resolve) => child.once('close', () => resolve(out.trim().split('\n').map(Number))));
+  return { child, said, began: began.promise };
+}
+
+test('processes keep a limit together, and one that is killed resets and locks nothing', async () => {
+  const fd = memfd('weir-limits-test', tableBytes());
+  const { buffer } = mapShared(fd, tableBytes());
+  initTable(buffer);
+  const control = new ControlDoor(buffer);
+  for (const name of ['bucket', 'window']) control.claimId('filter', name);
+  const tally = new Tally(buffer);
+  const running = Array.from({ length: WORKERS }, () => start(control.claimStripe(), fd));
+  await Promise.all(running.map(({ began }) => began));
+  running[0]!.child.kill('SIGKILL');
+  const said = await Promise.all(running.map((r) => r.said));
+  assert.equal(said[0]!.length, 1, 'it was killed in the middle');
+  const firstMs = Math.min(...said.map((times) => times[0]!));
+  const lastMs = Math.max(...said.map((times) => times.at(-1)!));
+
+  const [bucketPassed, bucketLimited] = tally.filter(0);
+  const bucketMost = plans.bucket.burst + ((lastMs - firstMs) * plans.bucket.requests) / plans.bucket.windowMs;
+  // Each process may lose one race, a killed one a count.
+  assert.ok(bucketPassed! <= bucketMost + WORKERS, `${bucketPassed} of ${bucketMost}`);
+  assert.ok(bucketPassed! >= 0.6 * bucketMost, `${bucketPassed} of ${bucketMost}`);
+  assert.ok(bucketLimited! > bucketPassed!, 'they asked for more than was allowed');
+
+  const [windowPassed] = tally.filter(1);
+  const windows = (lastMs - firstMs) / plans.window.windowMs;
+  assert.ok(windowPassed! <= plans.window.requests * (1 + windows) + WORKERS, `${windowPassed} in ${windows} windows`);
+  assert.ok(windowPassed! >= 0.6 * plans.window.requests * (windows - 1), `${windowPassed} in ${windows} windows`);
+
+  // What all of them left is as good as new: it decides, and is full after its time.
+  const { limits } = control;
+  for (const [filter, plan] of Object.values(plans).entries()) {
+    const rule = new LimitRule(plan);
+    const nowMs = sharedClockMs() + 1000;
+    let passed = 0;
+    while (passed <= 5000 && limits.take(rule, 5, filter + 1, nowMs)) passed++;
+    assert.equal(passed, plan.algorithm === 'token-bucket' ? plan.burst : plan.requests);
+  }
+  closeSync(fd);
+});
