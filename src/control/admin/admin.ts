@@ -1,8 +1,8 @@
 /**
  * admin: weir's own HTTP listener: health of the process, metrics, and what is in force.
  *
- * It reads the state table and asks a {@link ControlState}. What it changes is said in writes.ts: states and weights of endpoints, by POST and
- * PATCH; every other path answers GET and HEAD only.
+ * It reads the state table and asks a {@link ControlState}. What it changes is said in writes.ts: states and weights of endpoints, by POST, PATCH
+ * and DELETE; every other path answers GET and HEAD only.
  *
  * It does not know: how workers are run, how health is found out, what a configuration file looks like.
  *
@@ -16,11 +16,12 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type Address, addressText } from '../../base/wire.ts';
-import { endpointOf, poolOf, statusOf, workersOf } from './api.ts';
+import { endpointOf, poolOf, statusOf, type View, workersOf } from './api.ts';
 import type { ControlState } from './control-state.ts';
 import { refusal } from './guard.ts';
-import { configOf, drainsOf, endpointsOf, listenersOf, routesOf } from './listings.ts';
+import { configOf, endpointsOf, listenersOf, routesOf } from './listings.ts';
 import { Metrics } from './metrics.ts';
+import { PACE_LOOK_MS, Pace } from './pace.ts';
 import { problem } from './problem.ts';
 import { addWrites, findEndpoint, writeRefusal } from './writes.ts';
 
@@ -56,15 +57,20 @@ export interface Admin {
 
 /** Listens on all addresses; rejects, listening on none, when one cannot be had. */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
-  const metrics = new Metrics(options.state, options.seriesMax);
+  const { state } = options;
+  const pace = new Pace(state.tally, () => state.plan());
+  pace.look();
+  const looking = setInterval(() => pace.look(), PACE_LOOK_MS).unref();
+  const metrics = new Metrics(state, options.seriesMax, pace);
   const apps: FastifyInstance[] = [];
   const close = async () => {
+    clearInterval(looking);
     await Promise.all(apps.map((app) => app.close()));
   };
   try {
     const addresses: Address[] = [];
     for (const address of options.addresses) {
-      const app = build(options, metrics, address.kind === 'unix');
+      const app = build(options, { state, pace }, metrics, address.kind === 'unix');
       apps.push(app);
       addresses.push(await listen(app, address));
     }
@@ -110,7 +116,7 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-function build(options: AdminOptions, metrics: Metrics, isUnix: boolean): FastifyInstance {
+function build(options: AdminOptions, view: View, metrics: Metrics, isUnix: boolean): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
@@ -138,8 +144,8 @@ function build(options: AdminOptions, metrics: Metrics, isUnix: boolean): Fastif
     return problem(reply, status, status < 500 ? (error as Error).message : 'the admin listener failed');
   });
   addProbes(app, options.state);
-  addApi(app, options.state);
-  addWrites(app, options.state);
+  addApi(app, view);
+  addWrites(app, view);
   app.get('/metrics', async (request, reply) => {
     const { contentType, text } = await metrics.scrape(request.headers.accept ?? '');
     return reply.type(contentType).send(text);
@@ -171,31 +177,36 @@ function addProbes(app: FastifyInstance, state: ControlState): void {
   });
 }
 
-function addApi(app: FastifyInstance, state: ControlState): void {
+function addApi(app: FastifyInstance, view: View): void {
+  const { state } = view;
   // By weir-api a client knows that it is weir that answers, and not whoever took the port.
   app.addHook('onSend', async (request, reply) => {
     if (request.url.startsWith('/api/')) reply.header('etag', `"${state.tally.epoch()}"`).header('weir-api', 'v1');
   });
-  app.get('/api/v1/status', async () => statusOf(state));
+  app.get('/api/v1/status', async () => statusOf(view));
   app.get('/api/v1/workers', async () => ({ items: workersOf(state) }));
-  app.get('/api/v1/pools', async () => ({ items: (state.plan()?.pools ?? []).map((pool) => poolOf(state, pool)) }));
+  app.get('/api/v1/pools', async () => ({ items: (state.plan()?.pools ?? []).map((pool) => poolOf(view, pool)) }));
   app.get<{ Params: { pool: string } }>('/api/v1/pools/:pool', async (request, reply) => {
     const pool = state.plan()?.pools.find(({ name }) => name === request.params.pool);
-    return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : poolOf(state, pool);
+    return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : poolOf(view, pool);
   });
-  app.get('/api/v1/endpoints', async () => ({ items: endpointsOf(state, state.plan()?.pools ?? []) }));
+  app.get('/api/v1/endpoints', async () => ({ items: endpointsOf(view, state.plan()?.pools ?? []) }));
   app.get<{ Params: { pool: string } }>('/api/v1/pools/:pool/endpoints', async (request, reply) => {
     const pool = state.plan()?.pools.find(({ name }) => name === request.params.pool);
-    return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : { items: endpointsOf(state, [pool]) };
+    return pool === undefined ? problem(reply, 404, 'there is no pool of this name') : { items: endpointsOf(view, [pool]) };
   });
   app.get<{ Params: { pool: string; endpoint: string } }>('/api/v1/pools/:pool/endpoints/:endpoint', async (request, reply) => {
     const found = findEndpoint(state.plan()?.pools ?? [], request.params);
     if (typeof found === 'string') return problem(reply, 404, found);
-    return { pool: found.pool.name, ...endpointOf(state, found.pool, found.endpoint) };
+    return { pool: found.pool.name, ...endpointOf(view, found.pool, found.endpoint) };
   });
   app.get('/api/v1/listeners', async () => ({ items: listenersOf(state) }));
   app.get('/api/v1/routes', async () => ({ items: routesOf(state) }));
-  app.get('/api/v1/drains', async () => ({ items: drainsOf(state) }));
+  app.get('/api/v1/drains', async () => ({ items: state.drains.list() }));
+  app.get<{ Params: { id: string } }>('/api/v1/drains/:id', async (request, reply) => {
+    const { id } = request.params;
+    return state.drains.find(id) ?? problem(reply, 404, `there is no drain ${id}`);
+  });
   app.get('/api/v1/config', async (_request, reply) => {
     const plan = state.plan();
     return plan === null ? problem(reply, 404, 'no configuration is in force yet') : configOf(plan);

@@ -24,6 +24,18 @@ export interface EndpointNote {
   why: string;
   /** ms since 1970. */
   since: number;
+  /** Short facts behind it, the most telling first: "last check: connection_refused after 0.3 ms". */
+  evidence?: readonly string[];
+  /** Of an endpoint that live traffic has spoken against. */
+  ejection?: EjectionNote | null;
+}
+
+/** What live traffic did to an endpoint. */
+export interface EjectionNote {
+  /** Ejections in a row: each makes the next one longer. */
+  count: number;
+  /** ms since 1970 when it gets requests again; null: it is not ejected now. */
+  returnsAt: number | null;
 }
 
 /** One condition of being ready for traffic. */

@@ -19,6 +19,7 @@ import { admin } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import type { ControlDoor, Tally } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
+import { leftText } from './counts.ts';
 import type { Order, Orders } from './orders.ts';
 
 /** Deadline of a drain that names none. */
@@ -202,7 +203,7 @@ export class Drains {
       events.info('drain_done', `endpoint ${pool}/${endpoint} has drained: nothing is left on it, it is safe to stop`, fields);
     } else if (drain.state === 'draining' && now >= drain.deadline) {
       drain.state = 'overdue';
-      const text = `endpoint ${pool}/${endpoint} has not drained in time: stopping it cuts ${leftText(requests, tunnels)}`;
+      const text = `endpoint ${pool}/${endpoint} has not drained in time: stopping it cuts ${leftText({ requests, tunnels })}`;
       events.warn('drain_overdue', text, { ...fields, requests, tunnels });
     }
   }
@@ -317,11 +318,4 @@ function etaOf({ pace, keepsBound, isSticky }: Drain, left: number, now: number)
   // While bound requests come, what is left does not tell when they will have stopped.
   if (first === undefined || (keepsBound && isSticky) || now - first.at < LOOK_MS || left >= first.left) return null;
   return Math.ceil((left * (now - first.at)) / (first.left - left) / 1000);
-}
-
-/** "3 requests and 1 tunnel". */
-function leftText(requests: number, tunnels: number): string {
-  const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
-  if (tunnels === 0) return count(requests, 'request');
-  return requests === 0 ? count(tunnels, 'tunnel') : `${count(requests, 'request')} and ${count(tunnels, 'tunnel')}`;
 }

@@ -5,6 +5,7 @@
 import type { EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import { endpointState, endpointStateNames, stateNow, type Tally } from '../../state/table.ts';
 import { connectResultNames, type Histogram, type SlotTally } from '../../state/tally.ts';
+import type { DrainRow, Drains } from './drains.ts';
 import { emptyHistogram, type Families, HISTOGRAM_SERIES } from './families.ts';
 import { className } from './traffic-metrics.ts';
 
@@ -30,7 +31,7 @@ export class EndpointMetrics {
     return this.withoutSeries.size * ENDPOINT_SERIES;
   }
 
-  add(families: Families, plan: Plan | null, tally: Tally): void {
+  add(families: Families, plan: Plan | null, tally: Tally, drains: Drains): void {
     const print = new Printer(families);
     let left = this.endpointsMax;
     for (const pool of plan?.pools ?? []) {
@@ -44,6 +45,8 @@ export class EndpointMetrics {
       for (const { slot } of rest) this.withoutSeries.add(slot);
       if (rest.length > 0) print.other(pool.name, rest, tally);
     }
+    // Few endpoints drain at one time, so these are made for those alone, cap or no cap.
+    for (const drain of drains.list()) print.drain(drain);
   }
 }
 
@@ -60,6 +63,7 @@ class Printer {
   private readonly responseTimes;
   private readonly checks;
   private readonly transitions;
+  private readonly drainRemaining;
 
   constructor(families: Families) {
     this.poolEndpoints = families.gauge('weir_pool_endpoints', 'Endpoints of a pool by state.');
@@ -80,6 +84,7 @@ class Printer {
       'weir_endpoint_transitions_total',
       'Changes of state of an endpoint by the state entered.',
     );
+    this.drainRemaining = families.gauge('weir_drain_remaining', 'What an endpoint that drains still has.');
   }
 
   states(pool: PoolPlan, tally: Tally): void {
@@ -107,6 +112,13 @@ class Printer {
       inFlight += tally.inFlight(slot);
     }
     this.numbers({ pool, endpoint: OTHER }, sum, inFlight);
+  }
+
+  drain({ pool, endpoint, remaining }: DrainRow): void {
+    const { requests, tunnels, idleConnections } = remaining;
+    this.drainRemaining({ pool, endpoint, kind: 'requests' }, requests);
+    this.drainRemaining({ pool, endpoint, kind: 'tunnels' }, tunnels);
+    this.drainRemaining({ pool, endpoint, kind: 'idle' }, idleConnections);
   }
 
   private numbers(labels: { pool: string; endpoint: string }, row: SlotTally, inFlight: number): void {

@@ -4,7 +4,7 @@ import type { Address } from '../../base/wire.ts';
 import { plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
-import type { ControlState, EndpointNote, ReadyCheck, WorkerState } from './control-state.ts';
+import type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 import { Drains } from './drains.ts';
 import { Orders } from './orders.ts';
 
@@ -26,6 +26,7 @@ export class StateFixture implements ControlState {
     { name: 'configuration', isOk: true, why: '' },
     { name: 'drain', isOk: true, why: '' },
   ];
+  loads: ReloadState = { succeeded: 3, failed: 1, isLastOk: false, lastOkAt: Date.UTC(2026, 0, 3) };
   its: Plan | null;
   crew: WorkerState[];
 
@@ -76,8 +77,8 @@ export class StateFixture implements ControlState {
   readyChecks(): readonly ReadyCheck[] {
     return this.ready;
   }
-  reloads() {
-    return { succeeded: 3, failed: 1, isLastOk: false, lastOkAt: Date.UTC(2026, 0, 3) };
+  reloads(): ReloadState {
+    return this.loads;
   }
 
   private makePlan(endpointsOf: Record<string, number>): Plan {
@@ -104,6 +105,7 @@ export class StateFixture implements ControlState {
       id: control.claimId('route', 'shop'),
       name: 'shop',
       listeners: null,
+      filters: [],
       action: { kind: 'forward', pools: pools.map((_, pool) => ({ pool, weight: 1 })) },
     } as unknown as RoutePlan;
     // Only what the room reads.

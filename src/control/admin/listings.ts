@@ -1,9 +1,8 @@
-/** Listings of /api/v1: listeners, routes, endpoints over all pools, drains, and the plan in force. */
+/** Listings of /api/v1: listeners, routes, endpoints over all pools, and the plan in force. */
 import { addressText } from '../../base/wire.ts';
-import { admin } from '../../state/doors.ts';
 import type { Plan, PoolPlan } from '../../state/plan.ts';
 import { actionText, filterNames, matchText } from '../explain/words.ts';
-import { endpointOf } from './api.ts';
+import { endpointOf, type View } from './api.ts';
 import type { ControlState } from './control-state.ts';
 
 /** Names of values that are not for every reader of the plan. */
@@ -45,34 +44,14 @@ export function routesOf(state: ControlState) {
   }));
 }
 
-export function endpointsOf(state: ControlState, pools: readonly PoolPlan[]) {
-  return pools.flatMap((pool) => pool.endpoints.map((endpoint) => ({ pool: pool.name, ...endpointOf(state, pool, endpoint) })));
+export function endpointsOf(view: View, pools: readonly PoolPlan[]) {
+  return pools.flatMap((pool) => pool.endpoints.map((endpoint) => ({ pool: pool.name, ...endpointOf(view, pool, endpoint) })));
 }
 
-/** Endpoints that take no new requests because somebody said so, and what is left on each. */
-export function drainsOf(state: ControlState) {
-  const { tally } = state;
-  return (state.plan()?.pools ?? []).flatMap((pool) =>
-    pool.endpoints
-      .filter(({ slot }) => slot >= 0 && tally.admin(slot) !== admin.ready)
-      .map((endpoint) => {
-        const { status, inFlight } = endpointOf(state, pool, endpoint);
-        const { wiresIdle, wiresBusy } = tally.slot(endpoint.slot);
-        return {
-          pool: pool.name,
-          endpoint: endpoint.address,
-          ...status,
-          inFlight,
-          connections: { idle: wiresIdle, busy: wiresBusy },
-          isSafeToStop: inFlight === 0,
-        };
-      }),
-  );
-}
-
-/** The plan in force. Values of header fields whose names sound like secrets are hidden. */
+/** The plan in force. Keys of cookies and the values of header fields whose names sound like secrets are hidden. */
 export function configOf(plan: Plan): unknown {
-  return JSON.parse(JSON.stringify(plan), (_key, value) => {
+  return JSON.parse(JSON.stringify(plan), (key, value) => {
+    if (key === 'sticky' && value !== null) return { ...value, key: '(hidden)' };
     const isField =
       typeof value === 'object' && value !== null && typeof value.name === 'string' && typeof value.value === 'string';
     return isField && SECRET_NAME.test(value.name) ? { ...value, value: '(hidden)' } : value;

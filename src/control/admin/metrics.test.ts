@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fault } from '../../base/faults.ts';
 import { method } from '../../base/head.ts';
-import { health, protocol, rejection, retryReason } from '../../state/doors.ts';
+import { admin, filterDecision, health, protocol, rejection, retryReason, stickyResult } from '../../state/doors.ts';
+import type { FilterPlan, RateLimitPlan } from '../../state/plan.ts';
 import { ENDPOINT_SERIES } from './endpoint-metrics.ts';
 import { StateFixture } from './fixture.ts';
 import { Metrics } from './metrics.ts';
+import { Pace } from './pace.ts';
 
 /** Samples by series, of a text that is checked line by line against the format. */
 function parse(text: string): Map<string, number> {
@@ -33,8 +35,37 @@ async function scrape(state: StateFixture, seriesMax?: number): Promise<Map<stri
   return parse((await new Metrics(state, seriesMax).scrape('')).text);
 }
 
+/** Gives the route a rule for clients and a rate limit, and the pool a circuit breaker. */
+function addGuards(state: StateFixture): void {
+  const { control, its, web } = state;
+  const filters: FilterPlan[] = [
+    { name: 'inside', id: control.claimId('filter', 'inside'), kind: 'access', allow: [], deny: [], isShadow: false },
+    { name: 'per-client', id: control.claimId('filter', 'per-client'), kind: 'rateLimit', ...limit },
+    // Of one name and id with the limit, as a filter that does both comes out of the configuration.
+    {
+      name: 'per-client',
+      id: control.claimId('filter', 'per-client'),
+      kind: 'headers',
+      request: { set: [], add: [], remove: [] },
+      response: { set: [], add: [], remove: [] },
+    },
+  ];
+  const breaker = { requestsMax: 9, pendingMax: 0, retriesMax: 0, isShadow: false };
+  state.its = { ...its!, pools: [{ ...web, breaker }], routes: [{ ...its!.routes[0]!, filters }] };
+}
+const limit: RateLimitPlan = {
+  algorithm: 'token-bucket',
+  requests: 1,
+  windowMs: 1000,
+  burst: 1,
+  key: '{client.ip}',
+  isShadow: false,
+  headers: false,
+};
+
 /** Some of everything a worker counts. */
 function traffic(state: StateFixture): void {
+  addGuards(state);
   const { worker, web, its } = state;
   const listener = its!.listeners[0]!.id;
   const route = its!.routes[0]!.id;
@@ -63,6 +94,17 @@ function traffic(state: StateFixture): void {
   worker.wireBytes(listener, 1000, 2000);
   worker.queue(web.id, 4);
   worker.queued(web.id, 7, true);
+  worker.retriesInFlight(web.id, 2);
+  for (const result of [stickyResult.hit, stickyResult.hit, stickyResult.lost]) worker.sticky(web.id, result);
+  for (const won of [false, false, false, true]) worker.hedge(web.id, won);
+  worker.fellBack(web.id);
+  worker.breaker(web.id, false);
+  worker.breaker(web.id, true);
+  const [inside, perClient] = its!.routes[0]!.filters;
+  worker.filterDecided(inside!.id, filterDecision.denied);
+  worker.filterDecided(inside!.id, filterDecision.wouldDeny);
+  for (const decision of [filterDecision.allowed, filterDecision.allowed, filterDecision.limited, filterDecision.wouldLimit])
+    worker.filterDecided(perClient!.id, decision);
   worker.logLinesDropped(6);
   worker.process(0.25, 5e6, 77, 10, 20, 1);
   state.control.checked(slot, true, 3);
@@ -106,7 +148,23 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_pool_queue{pool="web"}': 4,
     'weir_pool_queue_seconds_count{pool="web"}': 1,
     'weir_pool_queue_timeouts_total{pool="web"}': 1,
+    'weir_retries_in_flight{pool="web"}': 2,
+    'weir_hedges_total{pool="web",won="true"}': 1,
+    'weir_hedges_total{pool="web",won="false"}': 2,
+    'weir_pool_sticky_total{pool="web",result="hit"}': 2,
+    'weir_pool_sticky_total{pool="web",result="new"}': 0,
+    'weir_pool_sticky_total{pool="web",result="lost"}': 1,
+    'weir_pool_fallback_total{pool="web"}': 1,
+    'weir_pool_panic{pool="web"}': 0,
+    'weir_limit_decisions_total{filter="per-client",decision="allowed"}': 2,
+    'weir_limit_decisions_total{filter="per-client",decision="limited"}': 1,
+    'weir_limit_decisions_total{filter="per-client",decision="would-limit"}': 1,
+    'weir_filter_decisions_total{filter="inside",decision="denied"}': 1,
+    'weir_filter_decisions_total{filter="inside",decision="would-deny"}': 1,
+    'weir_filter_decisions_total{filter="breaker/web",decision="denied"}': 1,
+    'weir_filter_decisions_total{filter="breaker/web",decision="would-deny"}': 1,
     'weir_pool_endpoints{pool="web",state="ready"}': 1,
+    'weir_pool_endpoints{pool="web",state="ejected"}': 0,
     'weir_pool_endpoints{pool="web",state="down"}': 1,
     'weir_check_seconds_count{pool="web"}': 2,
     'weir_endpoint_up{pool="web",endpoint="10.0.0.1:8000"}': 0,
@@ -148,8 +206,9 @@ test('every count of a worker comes out as the series that is named for it', asy
 });
 
 test('the series that can be foreseen are there with 0 before the first request', async () => {
-  const before = await scrape(new StateFixture());
   const state = new StateFixture();
+  addGuards(state);
+  const before = await scrape(state);
   traffic(state);
   const after = await scrape(state);
   // Codes, methods and combinations without a route come when they come.
@@ -163,6 +222,94 @@ test('the series that can be foreseen are there with 0 before the first request'
     before.get('weir_requests_total{listener="web",route="shop",pool="web",method="GET",code="200",protocol="http/1.1"}'),
     0,
   );
+});
+
+test('an endpoint is up while it is ready or starts slowly, and not when it is ejected, down, drained or in maintenance', async () => {
+  const state = new StateFixture({ web: 6 });
+  const { control, web } = state;
+  state.its = { ...state.its!, pools: [{ ...web, health: { ...web.health, slowStartMs: 60_000 } }] };
+  const [, warming, ejected, down, drained, maint] = web.endpoints.map(({ slot }) => slot);
+  control.setHealth(warming!, health.up);
+  control.setEjected(ejected!, true);
+  control.setHealth(down!, health.down);
+  control.setAdmin(drained!, admin.drain);
+  control.setAdmin(maint!, admin.maint);
+  const samples = await scrape(state);
+  const up = web.endpoints.map(({ address }) => samples.get(`weir_endpoint_up{pool="web",endpoint="${address}"}`));
+  assert.deepEqual(up, [1, 1, 0, 0, 0, 0]);
+  for (const its of ['ready', 'slow-start', 'ejected', 'down', 'drain', 'maint'])
+    assert.equal(samples.get(`weir_pool_endpoints{pool="web",state="${its}"}`), 1, its);
+});
+
+test('panic is 1 while fewer endpoints are fit than the threshold wants', async () => {
+  const state = new StateFixture({ web: 4 });
+  const { web, control } = state;
+  const panicking = async (threshold: number) => {
+    state.its = { ...state.its!, pools: [{ ...web, health: { ...web.health, panicThreshold: threshold } }] };
+    return (await scrape(state)).get('weir_pool_panic{pool="web"}');
+  };
+  for (const { slot } of web.endpoints.slice(0, 3)) control.setHealth(slot, health.down);
+  assert.deepEqual([await panicking(0.5), await panicking(0.25), await panicking(0)], [1, 0, 0]);
+});
+
+test('what a drain still has is told by kind, while it drains', async () => {
+  const state = new StateFixture();
+  const { slot, address } = state.web.endpoints[0]!;
+  for (let i = 0; i < 3; i++) state.worker.begin(slot);
+  state.worker.tunnel(slot, 1);
+  state.worker.wires(slot, 5, 3);
+  const left = async () => {
+    const samples = await scrape(state);
+    return ['requests', 'tunnels', 'idle'].map((kind) =>
+      samples.get(`weir_drain_remaining{pool="web",endpoint="${address}",kind="${kind}"}`),
+    );
+  };
+  assert.deepEqual(await left(), [undefined, undefined, undefined]);
+  state.drains.begin({ pool: 'web', endpoint: address, slot, reason: null, by: 'me' }, {});
+  assert.deepEqual(await left(), [2, 1, 5]);
+  state.control.setAdmin(slot, admin.ready);
+  assert.deepEqual(await left(), [undefined, undefined, undefined]);
+});
+
+test('imbalance is the busiest by weight over the mean, of what came since the oldest snapshot', async () => {
+  const state = new StateFixture({ web: 3 });
+  const { web, worker } = state;
+  const endpoints = web.endpoints.map((endpoint, i) => ({ ...endpoint, weight: i === 0 ? 2 : 1 }));
+  state.its = { ...state.its!, pools: [{ ...web, endpoints }] };
+  const pace = new Pace(state.tally, () => state.its);
+  const imbalance = async () =>
+    parse((await new Metrics(state, undefined, pace).scrape('')).text).get('weir_pool_imbalance_ratio{pool="web"}');
+  const give = (counts: readonly number[]) =>
+    counts.forEach((count, i) => {
+      for (let n = 0; n < count; n++) worker.begin(endpoints[i]!.slot);
+    });
+  give([0, 0, 70]);
+  assert.equal(await imbalance(), 0, 'nothing to compare with');
+  pace.look();
+  assert.equal(await imbalance(), 0, 'nothing since');
+  give([20, 10, 10]);
+  assert.equal(await imbalance(), 1, 'two for the one that weighs two is even');
+  give([0, 0, 20]);
+  assert.equal(await imbalance(), 2, '30 where 15 is its share');
+  state.control.setHealth(endpoints[2]!.slot, health.down);
+  assert.equal(await imbalance(), 1, 'one that takes nothing is not compared');
+});
+
+test('a hedge that wins does not make the counter of lost ones fall', async () => {
+  const state = new StateFixture();
+  const metrics = new Metrics(state);
+  const hedges = async () => {
+    (metrics as unknown as { takenAt: number }).takenAt = Number.NEGATIVE_INFINITY;
+    const samples = parse((await metrics.scrape('')).text);
+    return ['true', 'false'].map((won) => samples.get(`weir_hedges_total{pool="web",won="${won}"}`));
+  };
+  assert.deepEqual(await hedges(), [0, 0]);
+  state.worker.hedge(state.web.id, false);
+  assert.deepEqual(await hedges(), [0, 1]);
+  state.worker.hedge(state.web.id, true);
+  assert.deepEqual(await hedges(), [1, 1]);
+  for (let i = 0; i < 2; i++) state.worker.hedge(state.web.id, false);
+  assert.deepEqual(await hedges(), [1, 2]);
 });
 
 test('endpoints beyond the cap of series are added up as _other and counted', async () => {

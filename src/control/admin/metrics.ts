@@ -6,6 +6,8 @@ import type { ControlState } from './control-state.ts';
 import { EndpointMetrics } from './endpoint-metrics.ts';
 import { Families, type Family, type Sample } from './families.ts';
 import { PlanNames } from './names.ts';
+import { Pace } from './pace.ts';
+import { PoolMetrics } from './pool-metrics.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { addTraffic } from './traffic-metrics.ts';
 
@@ -23,13 +25,16 @@ interface Printable {
 export class Metrics {
   private readonly state: ControlState;
   private readonly endpoints: EndpointMetrics;
+  private readonly pace: Pace;
+  private readonly pools = new PoolMetrics();
   private readonly processes = new ProcessMetrics();
   private readonly texts = new Map<boolean, Promise<string>>();
   private families: Family[] = [];
   private takenAt = Number.NEGATIVE_INFINITY;
 
-  constructor(state: ControlState, seriesMax: number = SERIES_MAX) {
+  constructor(state: ControlState, seriesMax: number = SERIES_MAX, pace: Pace = new Pace(state.tally, () => state.plan())) {
     this.state = state;
+    this.pace = pace;
     this.endpoints = new EndpointMetrics(seriesMax);
   }
 
@@ -56,7 +61,8 @@ export class Metrics {
     const { tally } = state;
     const families = new Families();
     addTraffic(families, plan, tally, new PlanNames(plan, tally));
-    this.endpoints.add(families, plan, tally);
+    this.pools.add(families, plan, tally, this.pace);
+    this.endpoints.add(families, plan, tally, state.drains);
     this.processes.add(families, state);
     families.counter('weir_metric_series_dropped_total', 'Series that were not made because of a limit.')(
       {},

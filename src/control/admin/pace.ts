@@ -9,9 +9,11 @@ import type { Tally } from '../../state/table.ts';
 /** Time between two snapshots, and how many are kept: the pace is that of the last 7.5 to 10 s. */
 export const PACE_LOOK_MS = 2500;
 const KEPT = 4;
+/** Over less than this a pace is chance. */
+const PACE_MS_MIN = 1000;
 
-/** Counters of a pool that tell of trouble when they grow. */
-export interface PoolTroubles {
+/** Counters of a pool that tell something when they grow. */
+export interface PoolGrowth {
   retries: number;
   budgetExhausted: number;
   queueTimeouts: number;
@@ -26,7 +28,7 @@ interface Snapshot {
   /** Requests begun, by slot. */
   readonly requests: ReadonlyMap<number, number>;
   /** By pool id. */
-  readonly pools: ReadonlyMap<number, PoolTroubles>;
+  readonly pools: ReadonlyMap<number, PoolGrowth>;
 }
 
 export class Pace {
@@ -45,13 +47,13 @@ export class Pace {
     if (this.snapshots.length > KEPT) this.snapshots.shift();
   }
 
-  /** Requests a second given to an endpoint; null until there is a snapshot to compare with. */
+  /** Requests a second given to an endpoint; null until it can be told. */
   requestsPerSecond(slot: number): number | null {
     const since = this.snapshots[0];
     const before = since?.requests.get(slot);
     if (since === undefined || before === undefined) return null;
-    const seconds = (this.tally.nowMs() - since.at) / 1000;
-    return seconds > 0 ? Math.max(0, this.tally.requests(slot) - before) / seconds : null;
+    const ms = this.tally.nowMs() - since.at;
+    return ms >= PACE_MS_MIN ? Math.max(0, this.tally.requests(slot) - before) / (ms / 1000) : null;
   }
 
   /**
@@ -77,9 +79,9 @@ export class Pace {
   }
 
   /** By how much each grew lately. */
-  troubles(poolId: number): PoolTroubles {
+  lately(poolId: number): PoolGrowth {
     const before = this.snapshots[0]?.pools.get(poolId);
-    const now = troublesOf(this.tally, poolId);
+    const now = countsOf(this.tally, poolId);
     // What is new has no before: what it counted so far is not known to be recent.
     if (before === undefined) return differences(now, now);
     return differences(now, before);
@@ -87,16 +89,16 @@ export class Pace {
 
   private take(): Snapshot {
     const requests = new Map<number, number>();
-    const pools = new Map<number, PoolTroubles>();
+    const pools = new Map<number, PoolGrowth>();
     for (const pool of this.plan()?.pools ?? []) {
-      pools.set(pool.id, troublesOf(this.tally, pool.id));
+      pools.set(pool.id, countsOf(this.tally, pool.id));
       for (const { slot } of pool.endpoints) if (slot >= 0) requests.set(slot, this.tally.requests(slot));
     }
     return { at: this.tally.nowMs(), requests, pools };
   }
 }
 
-function troublesOf(tally: Tally, poolId: number): PoolTroubles {
+function countsOf(tally: Tally, poolId: number): PoolGrowth {
   const row = tally.pool(poolId);
   return {
     retries: row.retries.reduce((sum, count) => sum + count, 0),
@@ -108,7 +110,7 @@ function troublesOf(tally: Tally, poolId: number): PoolTroubles {
   };
 }
 
-function differences(now: PoolTroubles, before: PoolTroubles): PoolTroubles {
+function differences(now: PoolGrowth, before: PoolGrowth): PoolGrowth {
   return {
     retries: now.retries - before.retries,
     budgetExhausted: now.budgetExhausted - before.budgetExhausted,

@@ -6,6 +6,7 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not found',
   405: 'Method not allowed',
+  409: 'Conflict',
   412: 'Precondition failed',
   415: 'Unsupported media type',
   500: 'Internal error',

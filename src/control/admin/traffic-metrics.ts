@@ -1,11 +1,15 @@
-/** Metrics of listeners, routes and pools: what clients asked and what they got. */
+/** Metrics of listeners, routes and filters: what clients asked and what they got. */
 import { faults } from '../../base/faults.ts';
 import { methodNames } from '../../base/head.ts';
-import { protocolNames, rejectionNames, retryReasonNames } from '../../state/doors.ts';
-import type { Plan } from '../../state/plan.ts';
+import { filterDecisionNames, protocolNames, rejectionNames } from '../../state/doors.ts';
+import type { FilterPlan, Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import { emptyHistogram, type Families, histogramSums, numberSums } from './families.ts';
 import { type PlanNames, possibleExchanges } from './names.ts';
+
+/** What rate limits and client rules can decide, of `filterDecisionNames`. */
+const limitDecisions: readonly string[] = ['allowed', 'limited', 'would-limit'];
+const accessDecisions: readonly string[] = ['denied', 'would-deny'];
 
 /** Label value of a status class. */
 const classNames: readonly string[] = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'];
@@ -18,7 +22,7 @@ export function addTraffic(families: Families, plan: Plan | null, tally: Tally, 
   addExchanges(families, plan, tally, names);
   addCounts(families, plan, tally, names);
   addListeners(families, plan, tally);
-  addPools(families, plan, tally);
+  addFilters(families, plan, tally);
 }
 
 /** Series that could come are there from the start, with 0: `rate()` sees the first request only as a step from a zero. */
@@ -114,23 +118,25 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   }
 }
 
-function addPools(families: Families, plan: Plan | null, tally: Tally): void {
-  const retries = families.counter('weir_retries_total', 'Tries after the first, by what made them needed.');
-  const exhausted = families.counter('weir_retry_budget_exhausted_total', 'Retries that the budget forbade.');
-  const queue = families.gauge('weir_pool_queue', 'Requests waiting for a connection to an endpoint.');
-  const queueTimes = families.histogram('weir_pool_queue_seconds', 'How long requests waited for a connection to an endpoint.');
-  const timeouts = families.counter(
-    'weir_pool_queue_timeouts_total',
-    'Requests that waited too long for a connection to an endpoint.',
-  );
-  for (const { id, name: pool } of plan?.pools ?? []) {
-    const row = tally.pool(id);
-    retryReasonNames.forEach((reason, i) => {
-      retries({ pool, reason }, row.retries[i]!);
-    });
-    exhausted({ pool }, row.budgetExhausted);
-    queue({ pool }, row.queue);
-    queueTimes({ pool }, row.queueTimes);
-    timeouts({ pool }, row.queueTimeouts);
+/** Filters by name, and the circuit breaker of each pool as the filter it is to a request. */
+function addFilters(families: Families, plan: Plan | null, tally: Tally): void {
+  const limits = families.counter('weir_limit_decisions_total', 'Decisions of rate limits.');
+  const decisions = families.counter('weir_filter_decisions_total', 'Decisions of client rules and circuit breakers.');
+  // A filter that edits, denies and limits is three in the plan, of one name and id.
+  const filters = new Map<string, FilterPlan>();
+  for (const route of plan?.routes ?? []) for (const filter of route.filters) filters.set(`${filter.id} ${filter.kind}`, filter);
+  for (const { id, name: filter, kind } of filters.values()) {
+    if (id < 0 || kind === 'headers') continue;
+    const row = tally.filter(id);
+    for (const decision of kind === 'rateLimit' ? limitDecisions : accessDecisions) {
+      const count = row[filterDecisionNames.indexOf(decision)]!;
+      (kind === 'rateLimit' ? limits : decisions)({ filter, decision }, count);
+    }
+  }
+  for (const { id, name, breaker } of plan?.pools ?? []) {
+    if (breaker === null) continue;
+    const { breakerOpen, breakerWould } = tally.pool(id);
+    decisions({ filter: `breaker/${name}`, decision: 'denied' }, breakerOpen);
+    decisions({ filter: `breaker/${name}`, decision: 'would-deny' }, breakerWould);
   }
 }

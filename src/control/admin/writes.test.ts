@@ -34,6 +34,7 @@ beforeEach(() => {
     state.control.setAdmin(slot, adminState.ready);
     state.control.setWeightPercent(slot, 100);
   }
+  state.drains.look();
 });
 
 interface Answer {
@@ -68,16 +69,58 @@ function ask(method: string, to: string, { body, headers = {}, at }: Ask = {}): 
   });
 }
 
-test('drain, maint and ready set the state, with the reason, and answer the endpoint as it is now', async () => {
-  const drained = await ask('POST', `${path}/drain`, { body: { reason: 'deploy' } });
-  assert.equal(drained.status, 200);
-  assert.deepEqual(drained.json.status, { state: 'drain', since: '2026-01-04T00:00:00.000Z', reason: 'deploy' });
-  assert.equal(drained.json.readyInPool, 1);
-  assert.equal(state.tally.admin(first!.slot), adminState.drain);
-  assert.deepEqual((await ask('GET', path)).json.status, drained.json.status);
-  assert.equal((await ask('POST', `${path}/maint`)).json.status.state, 'maint');
+test('maint and ready set the state, with the reason, and answer the endpoint as it is now', async () => {
+  const changed = await ask('POST', `${path}/maint`, { body: { reason: 'disk' } });
+  assert.equal(changed.status, 200);
+  const { state: its, since, reason } = changed.json.status;
+  assert.deepEqual([its, since, reason], ['maint', '2026-01-04T00:00:00.000Z', 'disk']);
+  assert.equal(changed.json.readyInPool, 1);
+  assert.equal(state.tally.admin(first!.slot), adminState.maint);
+  assert.deepEqual((await ask('GET', path)).json.status, changed.json.status);
   assert.equal((await ask('POST', `${path}/ready`, { body: {} })).json.status.state, 'ready');
   assert.equal(state.tally.isReady(first!.slot), true);
+});
+
+test('drain makes a drain, which is answered, listed, found by its id and taken back by DELETE', async () => {
+  const body = { reason: 'deploy', timeout: '1m30s', keepBound: false };
+  const { status, json } = await ask('POST', `${path}/drain`, { body });
+  assert.equal(status, 200);
+  const { readyInPool, ...drain } = json;
+  assert.equal(readyInPool, 1);
+  assert.deepEqual(
+    [drain.pool, drain.endpoint, drain.state, drain.reason, drain.by, drain.keepsBound],
+    ['web', first!.address, 'draining', 'deploy', '127.0.0.1', false],
+  );
+  assert.equal(Date.parse(drain.deadline), state.now + 90_000);
+  assert.equal(state.tally.admin(first!.slot), adminState.drain);
+  assert.deepEqual((await ask('GET', '/api/v1/drains')).json.items, [drain]);
+  assert.deepEqual((await ask('GET', `/api/v1/drains/${drain.id}`)).json, drain);
+  const endpoint = (await ask('GET', path)).json;
+  assert.deepEqual([endpoint.status.state, endpoint.status.reason, endpoint.drain], ['drain', 'deploy', drain.id]);
+  assert.equal((await ask('DELETE', `/api/v1/drains/${drain.id}`, { headers: { origin: 'http://evil.example' } })).status, 403);
+  assert.equal((await ask('DELETE', `/api/v1/drains/${drain.id}`, { headers: { 'if-match': '"6"' } })).status, 412);
+  assert.equal(state.tally.admin(first!.slot), adminState.drain);
+  assert.equal((await ask('DELETE', `/api/v1/drains/${drain.id}`)).json.state, 'cancelled');
+  assert.equal(state.tally.isReady(first!.slot), true);
+  assert.equal((await ask('GET', `/api/v1/drains/${drain.id}`)).json.state, 'cancelled');
+  const again = await ask('DELETE', `/api/v1/drains/${drain.id}`);
+  assert.deepEqual([again.status, again.json.detail], [409, `drain ${drain.id} of web/10.0.0.1:8000 is over: cancelled`]);
+  for (const method of ['GET', 'DELETE']) assert.equal((await ask(method, '/api/v1/drains/nope')).status, 404, method);
+});
+
+test('a drain that is not understood is refused and drains nothing', async () => {
+  for (const body of [
+    { timeout: 30 },
+    { timeout: '30' },
+    { timeout: '25h' },
+    { keepBound: 'no' },
+    { reason: 5 },
+    { wait: true },
+    { state: 'drain' },
+  ]) {
+    assert.equal((await ask('POST', `${path}/drain`, { body })).status, 400, JSON.stringify(body));
+  }
+  assert.equal(state.tally.admin(first!.slot), adminState.ready);
 });
 
 test('PATCH changes state and weight together', async () => {
@@ -128,8 +171,10 @@ test('what is no change is refused and changes nothing', async () => {
 });
 
 test('a reason cannot bring control characters into the log', async () => {
-  const { json } = await ask('POST', `${path}/drain`, { body: { reason: ' a\u001b[31m\nb ' } });
-  assert.equal(json.status.reason, 'a [31m b');
+  for (const to of ['drain', 'maint']) {
+    const { json } = await ask('POST', `${path}/${to}`, { body: { reason: ' a\u001b[31m\nb ' } });
+    assert.equal(json.status?.reason ?? json.reason, 'a [31m b', to);
+  }
 });
 
 test('what is not there is 404, with the name that was not found', async () => {
@@ -201,26 +246,12 @@ test('loopback addresses are told from others', () => {
     assert.ok(!isLoopback(address), address);
 });
 
-test('listings: endpoints over all pools, drains, listeners, the plan', async () => {
-  state.orders.setState({ pool: 'web', endpoint: first!.address, slot: first!.slot, reason: 'deploy', by: 'me' }, 'drain');
-  state.worker.begin(first!.slot);
+test('listings: endpoints over all pools, listeners, the plan', async () => {
   const { items } = (await ask('GET', '/api/v1/endpoints')).json;
   assert.deepEqual(
     items.map(({ pool, address }: { pool: string; address: string }) => `${pool}/${address}`),
     ['web/10.0.0.1:8000', 'web/10.0.0.1:8001', 'listener/web/10.0.0.1:8000'],
   );
-  const drains = (await ask('GET', '/api/v1/drains')).json.items;
-  assert.deepEqual(
-    drains.map(({ endpoint, inFlight, isSafeToStop, reason }: Record<string, unknown>) => [
-      endpoint,
-      inFlight,
-      isSafeToStop,
-      reason,
-    ]),
-    [['10.0.0.1:8000', 1, false, 'deploy']],
-  );
-  state.worker.end(first!.slot, 0, 200, 1);
-  assert.equal((await ask('GET', '/api/v1/drains')).json.items[0].isSafeToStop, true);
   assert.equal((await ask('GET', '/api/v1/listeners')).json.items[0].addresses[0], '127.0.0.1:8080');
   const config = await ask('GET', '/api/v1/config');
   assert.equal(config.headers['weir-api'], 'v1');

@@ -10,10 +10,12 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { EndpointPlan, PoolPlan } from '../../state/plan.ts';
+import { readDuration } from '../config/units.ts';
 import { explain, explainRequest } from '../explain/explain.ts';
-import { endpointOf } from './api.ts';
+import { endpointOf, type View } from './api.ts';
 import type { ControlState } from './control-state.ts';
-import { type OrderState, orderStates, REASON_CHARS_MAX, WEIGHT_PERCENT_MAX } from './orders.ts';
+import { DRAIN_MS_MAX } from './drains.ts';
+import { type Order, type OrderState, orderStates, REASON_CHARS_MAX, WEIGHT_PERCENT_MAX } from './orders.ts';
 import { problem } from './problem.ts';
 
 /** Fields by which a request shows that it came through a proxy. */
@@ -41,16 +43,31 @@ export function isLoopback(address: string): boolean {
   return address === '::1' || /^(?:::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/i.test(address);
 }
 
-export function addWrites(app: FastifyInstance, state: ControlState): void {
+export function addWrites(app: FastifyInstance, view: View): void {
+  const { state } = view;
   // Rule 2: what an HTML form can send is not read.
   app.removeContentTypeParser('text/plain');
-  for (const to of orderStates) {
+  for (const to of ['ready', 'maint']) {
     app.post<{ Params: EndpointParams }>(`/api/v1/pools/:pool/endpoints/:endpoint/${to}`, async (request, reply) =>
-      change(state, request, reply, { ...fieldsOf(request.body), state: to }),
+      change(view, request, reply, { ...fieldsOf(request.body), state: to }),
     );
   }
+  app.post<{ Params: EndpointParams }>('/api/v1/pools/:pool/endpoints/:endpoint/drain', async (request, reply) =>
+    drain(state, request, reply),
+  );
+  app.delete<{ Params: { id: string } }>('/api/v1/drains/:id', async (request, reply) => {
+    const { id } = request.params;
+    const why = conditionRefusal(state, request);
+    if (why !== null) return problem(reply, why.status, why.detail);
+    const cancelled = state.drains.cancel(id, callerOf(request));
+    if (cancelled !== null) return cancelled;
+    const ended = state.drains.find(id);
+    return ended === null
+      ? problem(reply, 404, `there is no drain ${id}`)
+      : problem(reply, 409, `drain ${id} of ${ended.pool}/${ended.endpoint} is over: ${ended.state}`);
+  });
   app.patch<{ Params: EndpointParams }>('/api/v1/pools/:pool/endpoints/:endpoint', async (request, reply) =>
-    change(state, request, reply, fieldsOf(request.body)),
+    change(view, request, reply, fieldsOf(request.body)),
   );
   app.post('/api/v1/explain', async (request, reply) => {
     const plan = state.plan();
@@ -89,34 +106,107 @@ export function findEndpoint(
   return { pool, endpoint };
 }
 
-function change(
+interface Refused {
+  status: number;
+  detail: string;
+}
+
+/** Why the conditions of a change do not hold. */
+function conditionRefusal(state: ControlState, request: FastifyRequest): Refused | null {
+  const epoch = request.headers['if-match'];
+  if (epoch !== undefined && epoch !== '*' && epoch !== `"${state.tally.epoch()}"`)
+    return { status: 412, detail: `epoch ${state.tally.epoch()} is in force` };
+  // A parameter that is not understood might be the one that says "do not really do it".
+  const [unknownParameter] = Object.keys(request.query as object);
+  return unknownParameter === undefined ? null : { status: 400, detail: `there is no parameter ${unknownParameter}` };
+}
+
+/** Who asked. */
+function callerOf(request: FastifyRequest): string {
+  return request.socket.remoteAddress ?? 'unix socket';
+}
+
+/** The endpoint that is to be changed, or why nothing is. */
+function target(
   state: ControlState,
+  request: FastifyRequest<{ Params: EndpointParams }>,
+): { pool: PoolPlan; endpoint: EndpointPlan } | Refused {
+  const why = conditionRefusal(state, request);
+  if (why !== null) return why;
+  const found = findEndpoint(state.plan()?.pools ?? [], request.params);
+  if (typeof found === 'string') return { status: 404, detail: found };
+  return found.endpoint.slot < 0 ? { status: 404, detail: 'it has no slot in the state table' } : found;
+}
+
+/** Endpoints of a pool that take new requests. */
+function readyIn({ tally }: ControlState, pool: PoolPlan): number {
+  const takes = pool.endpoints.filter(
+    ({ slot, weight }) => slot >= 0 && tally.isReady(slot) && weight * tally.weightPercent(slot) > 0,
+  );
+  return new Set(takes.map(({ slot }) => slot)).size;
+}
+
+function orderOf(request: FastifyRequest, { name }: PoolPlan, { address, slot }: EndpointPlan, reason: string | null): Order {
+  return { pool: name, endpoint: address, slot, reason, by: callerOf(request) };
+}
+
+function change(
+  view: View,
   request: FastifyRequest<{ Params: EndpointParams }>,
   reply: FastifyReply,
   body: Record<string, unknown>,
 ): unknown {
-  const epoch = request.headers['if-match'];
-  if (epoch !== undefined && epoch !== '*' && epoch !== `"${state.tally.epoch()}"`)
-    return problem(reply, 412, `epoch ${state.tally.epoch()} is in force`);
-  // A parameter that is not understood might be the one that says "do not really do it".
-  const [unknownParameter] = Object.keys(request.query as object);
-  if (unknownParameter !== undefined) return problem(reply, 400, `there is no parameter ${unknownParameter}`);
-  const found = findEndpoint(state.plan()?.pools ?? [], request.params);
-  if (typeof found === 'string') return problem(reply, 404, found);
+  const { state } = view;
+  const found = target(state, request);
+  if ('status' in found) return problem(reply, found.status, found.detail);
   const { pool, endpoint } = found;
-  if (endpoint.slot < 0) return problem(reply, 404, 'it has no slot in the state table');
   const checked = checkChange(body);
   if (typeof checked === 'string') return problem(reply, 400, checked);
-  const by = request.socket.remoteAddress ?? 'unix socket';
-  const order = { pool: pool.name, endpoint: endpoint.address, slot: endpoint.slot, reason: checked.reason, by };
+  const order = orderOf(request, pool, endpoint, checked.reason);
   if (checked.percent !== null) state.orders.setWeight(order, checked.percent);
-  if (checked.state !== null) state.orders.setState(order, checked.state);
-  const { tally } = state;
-  const takes = pool.endpoints.filter(
-    ({ slot, weight }) => slot >= 0 && tally.isReady(slot) && weight * tally.weightPercent(slot) > 0,
-  );
-  const ready = new Set(takes.map(({ slot }) => slot)).size;
-  return { pool: pool.name, ...endpointOf(state, pool, endpoint), readyInPool: ready };
+  if (checked.state === 'drain') state.drains.begin(order, {});
+  else if (checked.state !== null) state.orders.setState(order, checked.state);
+  state.drains.look();
+  return { pool: pool.name, ...endpointOf(view, pool, endpoint), readyInPool: readyIn(state, pool) };
+}
+
+function drain(state: ControlState, request: FastifyRequest<{ Params: EndpointParams }>, reply: FastifyReply): unknown {
+  const found = target(state, request);
+  if ('status' in found) return problem(reply, found.status, found.detail);
+  const { pool, endpoint } = found;
+  const wish = checkDrain(fieldsOf(request.body));
+  if (typeof wish === 'string') return problem(reply, 400, wish);
+  const row = state.drains.begin(orderOf(request, pool, endpoint, wish.reason), wish);
+  return { ...row, readyInPool: readyIn(state, pool) };
+}
+
+const drainKeys: readonly string[] = ['timeout', 'reason', 'keepBound'];
+
+/** What is wished of a drain, or what is wrong with it. */
+function checkDrain(
+  body: Record<string, unknown>,
+): { timeoutMs: number | undefined; keepBound: boolean | undefined; reason: string | null } | string {
+  const unknownKey = Object.keys(body).find((key) => !drainKeys.includes(key));
+  if (unknownKey !== undefined) return `unknown key ${unknownKey}; known are ${drainKeys.join(', ')}`;
+  const { timeout, keepBound } = body;
+  let timeoutMs: number | undefined;
+  if (timeout !== undefined) {
+    const read = typeof timeout === 'string' ? readDuration(timeout) : null;
+    if (read === null || !read.ok || read.value > DRAIN_MS_MAX)
+      return 'timeout is a duration with a unit, for example "30s" or "5m", at most "24h"';
+    timeoutMs = read.value;
+  }
+  if (keepBound !== undefined && typeof keepBound !== 'boolean') return 'keepBound is true or false';
+  const reason = checkReason(body['reason']);
+  return typeof reason === 'string' ? reason : { timeoutMs, keepBound, reason: reason.text };
+}
+
+/** A reason fit for a log, or what is wrong with it. */
+function checkReason(reason: unknown): { text: string | null } | string {
+  if (reason !== undefined && reason !== null && typeof reason !== 'string') return 'reason is a text';
+  const text = (reason ?? '').replace(/\p{Cc}/gu, ' ').trim();
+  if (text.length > REASON_CHARS_MAX) return `reason has more than ${REASON_CHARS_MAX} characters`;
+  return { text: text === '' ? null : text };
 }
 
 /** A change in numbers, or what is wrong with it. */
@@ -135,8 +225,6 @@ function checkChange(
     if (!(percent <= WEIGHT_PERCENT_MAX))
       return `weight is a whole share of the configured one from "0%" to "${WEIGHT_PERCENT_MAX}%"`;
   }
-  if (reason !== undefined && reason !== null && typeof reason !== 'string') return 'reason is a text';
-  const text = (reason ?? '').replace(/\p{Cc}/gu, ' ').trim();
-  if (text.length > REASON_CHARS_MAX) return `reason has more than ${REASON_CHARS_MAX} characters`;
-  return { state: (state as OrderState | undefined) ?? null, percent, reason: text === '' ? null : text };
+  const why = checkReason(reason);
+  return typeof why === 'string' ? why : { state: (state as OrderState | undefined) ?? null, percent, reason: why.text };
 }

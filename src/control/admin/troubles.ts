@@ -1,0 +1,175 @@
+/**
+ * Troubles: what is wrong now, the worst first, each with what to do about it. Made of the rows that the API shows, so that nobody has to
+ * look at two places that say different things.
+ */
+import type { EndpointRow, PoolRow } from './api.ts';
+import type { ControlState } from './control-state.ts';
+import { countOf, leftText } from './counts.ts';
+
+export interface Trouble {
+  /** error: requests fail or soon will. warning: less is left than there should be. info: somebody wanted it so. */
+  severity: 'error' | 'warning' | 'info';
+  /** null: it is not about one pool, or not about one endpoint of it. */
+  pool: string | null;
+  endpoint: string | null;
+  /** State of an endpoint, or one word for what is wrong. */
+  state: string;
+  /** RFC 3339; null: not known. */
+  since: string | null;
+  reason: string | null;
+  evidence: readonly string[];
+  /** What to do. */
+  advice: string;
+}
+
+/** 0..100: how much of the traffic suffers, roughly; only good for sorting. */
+type Ranked = Trouble & { impact: number };
+
+export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trouble[] {
+  const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state)];
+  for (const pool of pools) {
+    ranked.push(...ofPool(pool));
+    for (const endpoint of pool.endpoints) ranked.push(...ofEndpoint(state, pool, endpoint));
+  }
+  return ranked.sort((a, b) => b.impact - a.impact).map(({ impact: _impact, ...trouble }) => trouble);
+}
+
+const nothing = { pool: null, endpoint: null, since: null, reason: null, evidence: [] } as const;
+
+function ofWorkers(state: ControlState): Ranked[] {
+  const workers = state.workers();
+  const serving = workers.filter((worker) => worker.state === 'serving').length;
+  if (serving === workers.length) return [];
+  const advice =
+    serving === 0
+      ? 'see the log for worker_died'
+      : 'it is started again by itself; if it keeps dying, see the log for worker_died';
+  const reason = `${serving} of ${workers.length} workers serve`;
+  return serving === 0
+    ? [{ ...nothing, severity: 'error', state: 'no-workers', reason, advice, impact: 100 }]
+    : [{ ...nothing, severity: 'warning', state: 'workers', reason, advice, impact: 40 }];
+}
+
+function ofReloads(state: ControlState): Ranked[] {
+  const { isLastOk, lastOkAt } = state.reloads();
+  if (isLastOk) return [];
+  const since = lastOkAt > 0 ? `; what is in force is of ${new Date(lastOkAt).toISOString()}` : '';
+  const reason = `the configuration that was last loaded is not in force${since}`;
+  const advice = 'weir check tells what is wrong with it; then reload';
+  return [{ ...nothing, severity: 'warning', state: 'reload', reason, advice, impact: 50 }];
+}
+
+function ofPool(pool: PoolRow): Ranked[] {
+  const found: Ranked[] = [];
+  const add = (impact: number, severity: Trouble['severity'], word: string, reason: string, advice: string): void => {
+    found.push({ ...nothing, severity, pool: pool.name, state: word, reason, advice, impact });
+  };
+  const { lately, fallback, queue, endpoints } = pool;
+  const lately10 = 'in the last 10 s';
+  if (pool.isPanicking)
+    add(
+      95,
+      'error',
+      'panic',
+      `only ${pool.takesRequests} of ${endpoints.length} endpoints are fit, so all get requests whatever their health`,
+      'bring endpoints back, or lower panicThreshold if failing at once is better than trying',
+    );
+  else if (pool.takesRequests === 0 && endpoints.length > 0) {
+    if (fallback === null)
+      add(
+        100,
+        'error',
+        'no-endpoint',
+        'no endpoint takes requests: they are answered 503',
+        'bring one back: the reasons are below',
+      );
+    else
+      add(
+        60,
+        'warning',
+        'no-endpoint',
+        `no endpoint takes requests: ${fallback.pool} answers them`,
+        'bring one back: the reasons are below',
+      );
+  }
+  if (lately.breakerRefused > 0)
+    add(
+      85,
+      'error',
+      'breaker',
+      `the circuit breaker refused ${countOf(lately.breakerRefused, 'request')} ${lately10}`,
+      `weir get pools ${pool.name} -o wide shows which limit; add endpoints, or raise it if they can take more`,
+    );
+  if (lately.queueTimeouts > 0)
+    add(
+      80,
+      'error',
+      'queue',
+      `${countOf(lately.queueTimeouts, 'request')} waited too long for an endpoint ${lately10}`,
+      'its endpoints are at their limits: add some, or raise maxConnections if they can take more',
+    );
+  if (lately.budgetExhausted > 0)
+    add(
+      70,
+      'error',
+      'retries',
+      `the budget forbade ${lately.budgetExhausted} retries ${lately10}`,
+      'too many tries fail: look for the endpoint behind it in weir_endpoint_requests_total',
+    );
+  if (lately.stickyLost > 0)
+    add(
+      30,
+      'warning',
+      'sticky',
+      `${countOf(lately.stickyLost, 'request')} came with a cookie of an endpoint that is gone ${lately10}`,
+      'nothing, if endpoints were removed; else compare the secret of sticky on all nodes',
+    );
+  if (queue.length > 0 && lately.queueTimeouts === 0)
+    add(
+      25,
+      'warning',
+      'queue',
+      `${countOf(queue.length, 'request')} waiting for an endpoint`,
+      'its endpoints are at their limits: add some if it lasts',
+    );
+  return found;
+}
+
+function ofEndpoint(state: ControlState, pool: PoolRow, endpoint: EndpointRow): Ranked[] {
+  const { status, address, drain } = endpoint;
+  const its = { pool: pool.name, endpoint: address, ...status };
+  const share = shareOf(pool, endpoint);
+  const name = `${pool.name}/${address}`;
+  switch (status.state) {
+    case 'down': {
+      const advice = `look at the endpoint itself; weir maint ${name} says that it is known`;
+      return [{ ...its, severity: 'warning', advice, impact: 30 + 30 * share }];
+    }
+    case 'ejected': {
+      const returnsAt = endpoint.ejection?.returnsAt ?? null;
+      const when = returnsAt === null ? 'it is tried again by itself' : `it is tried again at ${returnsAt}`;
+      return [
+        { ...its, severity: 'warning', advice: `${when}; look at the endpoint's own log meanwhile`, impact: 30 + 30 * share },
+      ];
+    }
+    case 'drain': {
+      const row = drain === null ? null : state.drains.find(drain);
+      if (row?.state !== 'overdue')
+        return [{ ...its, severity: 'info', advice: `weir ready ${name} takes it back`, impact: 10 * share }];
+      const advice = `stopping it cuts ${leftText(row.remaining)}; weir drain ${name} --timeout gives it more time`;
+      return [{ ...its, severity: 'warning', state: 'overdue', advice, impact: 25 }];
+    }
+    case 'maint':
+      return [{ ...its, severity: 'info', advice: `weir ready ${name} takes it back`, impact: 10 * share }];
+    default:
+      return [];
+  }
+}
+
+/** 0..1: share of its pool's configured weight. Backups count little: they get nothing while others can. */
+function shareOf(pool: PoolRow, { weight, isBackup }: EndpointRow): number {
+  if (isBackup) return 0;
+  let whole = 0;
+  for (const endpoint of pool.endpoints) if (!endpoint.isBackup) whole += endpoint.weight;
+  return whole === 0 ? 0 : weight / whole;
+}
