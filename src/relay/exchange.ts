@@ -2,12 +2,10 @@
  * One exchange: read head -> route -> filter -> pick -> lease -> send -> copy back -> settle.
  *
  *     begin --route, filter--> attempt --pick, lease--> waiting --onLeased--> sending --request ended--> awaiting head --head--> answering --end--> over
- *                              ^  |  ^                     |                     |                            |                    |
- *                      a place |  |  '----- may retry -----'---------------------'----------------------------'                    '-- cut: client.abort()
- *                              |  '-- all full --> queue                                                      '-- slow: a hedge beside it
- *                              '----------------------'
+ *                                 ^                        |                     |                            |                    |
+ *                                 '------ may retry -------'---------------------'----------------------------'                    '-- cut: client.abort()
  *
- * When no endpoint of a pool can be, and none is only full, the pool's fallback is asked. It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
+ * Pools, queues and fallbacks are placement.ts; the second try beside a slow first one is hedge.ts. It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
  *
  * Rules
  * 1. Every pick is followed by one table.begin and one table.end (balance, rule 3).
@@ -15,7 +13,7 @@
  *    and had no body (RFC 9110 §9.2.2).
  * 3. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either.
  * 4. Nothing is called on a side that ended.
- * 5. It waits for one thing at a time: see {@link waitFor}.
+ * 5. It waits for one thing at a time: for a place (placement.ts), for a wire, or for the end of a backoff.
  */
 import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
@@ -31,22 +29,19 @@ import type { ListenerPlan } from '../state/plan.ts';
 import { LogRecord } from './access-log.ts';
 import { fillRecord } from './exchange-record.ts';
 import type { Hedge } from './hedge.ts';
-import { isWorthWaiting, type Waiter } from './pool-queue.ts';
+import { Placement } from './placement.ts';
 import type { Relay } from './relay.ts';
 import { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
 import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
-import { NO_COOKIE } from './sticky.ts';
 import { isGoodSwitch, mayUpgrade } from './upgrade.ts';
 
 /** Room kept behind a request head for what filters append to it and to the response. */
 const APPEND_BYTES = 1536;
 /** A tunnel of which one side has ended lives on this long without a byte. */
 const HALF_OPEN_MS = 30_000;
-/** Pools asked in the place of the first one; a circle of fallbacks ends here. */
-const FALLBACKS_MAX = 4;
 
-/** What an exchange without a stream waits for: a wire, a place in its pool, the end of a backoff. */
-const waitFor = Object.freeze({ nothing: 0, lease: 1, place: 2, backoff: 3 });
+/** What an exchange without a stream waits for besides its placement: a wire, the end of a backoff. */
+const waitFor = Object.freeze({ nothing: 0, lease: 1, backoff: 2 });
 
 /** What relay/ knows of the listener a request came in on; listen/ implements it. */
 export interface ListenerFacts {
@@ -55,7 +50,7 @@ export interface ListenerFacts {
   readonly plan: ListenerPlan;
 }
 
-export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
+export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   readonly facts = new RequestFacts();
   readonly address = new ClientAddress();
   /** What the access log will say; filled only when there is one. */
@@ -66,18 +61,14 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   /** Head of the request; its bytes stand in `block`. */
   head: Head | null = null;
   route: RouteRuntime | null = null;
-  pool: PoolRuntime | null = null;
   slot = NONE;
-  /** Where a hashing policy places the request. */
-  key = 0;
   status = 0;
   upstreamStatus = 0;
   faultId = 0;
   detail = '';
   attempts = 0;
-  /** One of `stickyResult`; -1: the pool is not sticky. */
-  sticky = -1;
   isReused = false;
+  isTunnel = false;
   /** One of `protocol` in state/doors.ts. */
   protocol = 0;
   bytesIn = 0;
@@ -90,32 +81,19 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   sentMs = 0;
   headMs = 0;
   endedMs = 0;
-  /** Time spent waiting for leases; in queues; in tries that failed and between tries. */
+  /** Time spent waiting for leases; in tries that failed and between tries. */
   waitedMs = 0;
-  queuedMs = 0;
   lostMs = 0;
-  wasQueued = false;
-  // Its place in the queue (Waiter).
-  queueUrgency = 0;
-  queueDueMs = 0;
-  queueOlder: Waiter | null = null;
-  queueNewer: Waiter | null = null;
+  readonly placement: Placement;
 
   private readonly relay: Relay;
   private block = NO_BLOCK;
   private stream: EndpointStream | null = null;
   private waitsFor: number = waitFor.nothing;
-  private waitSinceMs = 0;
-  /** Endpoint that just failed. */
-  private avoid = NONE;
-  /** Place of the endpoint the client is bound to, in the pool's Sticky. */
-  private bound = NO_COOKIE;
-  private fallbacks = 0;
-  /** Wait before the next try, and when it ends. */
+  /** Wait before the next try, when it ends, and who is avoided then. */
   private backoffMs = 0;
   private resumeMs = 0;
-  /** Counted among the pool's retries under way. */
-  private isRetrying = false;
+  private avoid = NONE;
   /** A second try beside the first, and when it starts; the one that took the first's place. */
   private hedge: Hedge | null = null;
   private promoted: Hedge | null = null;
@@ -123,14 +101,12 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   private wasHedged = false;
   /** Fault of the first of two tries. */
   private firstFault = 0;
-  private hasBegun = false;
   private isRequestEnded = false;
   private isBodySent = false;
   private isHeadAnswered = false;
   private isEndSent = false;
   private wasStaleTried = false;
   private wantsUpgrade = false;
-  private isTunnel = false;
   private isClientPaused = false;
   private isEndpointPaused = false;
   private hasRequestEndSent = false;
@@ -142,6 +118,27 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
 
   constructor(relay: Relay) {
     this.relay = relay;
+    this.placement = new Placement(relay, this);
+  }
+
+  get pool(): PoolRuntime | null {
+    return this.placement.pool;
+  }
+  get key(): number {
+    return this.placement.key;
+  }
+  /** One of `stickyResult`; -1: the pool is not sticky. */
+  get sticky(): number {
+    return this.placement.sticky;
+  }
+  get wasQueued(): boolean {
+    return this.placement.wasQueued;
+  }
+  get queuedMs(): number {
+    return this.placement.queuedMs;
+  }
+  get fallbacks(): number {
+    return this.placement.fallbacks;
   }
 
   /** Takes a request. The head belongs to the exchange from here; its bytes are lent for the call. */
@@ -213,7 +210,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
       else this.answerWith(route.answer!);
       return;
     }
-    this.usePool(runtime.pools[chooseTarget(action, relay.random())]!, from);
+    this.placement.use(runtime.pools[chooseTarget(action, relay.random())]!, head, from);
     this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && mayUpgrade(head, route.plan.upgrade);
     const refused =
       runtime.forwarded.request(head, facts) || this.rewrite(route, head) || route.filters.request(head, from, facts);
@@ -221,7 +218,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
       this.answer(refused, '');
       return;
     }
-    this.enterPool();
+    this.placement.enter();
   }
 
   /** A connection on which no head could be read: answers it. */
@@ -249,156 +246,24 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
 
   // Choosing and leasing.
 
-  private usePool(pool: PoolRuntime, from: ClientAddress): void {
-    const head = this.head!;
-    this.pool = pool;
-    this.facts.pool = pool.plan.name;
-    if (pool.key !== null) this.key = pool.key.of(head, from, this.relay.random());
-    this.sticky = -1;
-    this.bound = NO_COOKIE;
-    if (pool.sticky === null) return;
-    this.bound = pool.sticky.take(head);
-    this.sticky = this.bound >= 0 ? stickyResult.hit : this.bound === NO_COOKIE ? stickyResult.new : stickyResult.lost;
+  /** The request goes to this endpoint. */
+  onPlaced(slot: number): void {
+    this.attempts++;
+    this.lease(slot, false);
   }
 
-  private enterPool(): void {
-    const { table } = this.relay;
-    const pool = this.pool!;
-    this.hasBegun = true;
-    table.exchangeInFlight(this.listener!.plan.id, pool.plan.id, 1);
-    pool.budget.request(this.relay.engine.now);
-    if (pool.breaker?.refusesRequest(table)) this.answer(fault.queueFull, pool.breaker.detail);
-    else this.attempt(NONE);
-  }
-
-  /** Picks an endpoint and asks it for a wire, or waits for one. `avoid`: the one that just failed. */
-  private attempt(avoid: number): void {
-    const { relay } = this;
-    this.avoid = avoid;
-    if (relay.waiting > 0) {
-      // Those who wait come first.
-      const queue = relay.queueOf(this.pool!.plan.id);
-      if (queue.length > 0) queue.serve();
-      if (queue.length > 0) {
-        this.queueUp();
-        return;
-      }
-    }
-    const slot = this.choose();
-    if (slot !== NONE) this.lease(slot, false);
-    else if (this.isWorthWaiting()) this.queueUp();
-    else this.giveUp();
-  }
-
-  /** The endpoint the client is bound to if it can be, else the policy's choice; NONE when there is none. */
-  private choose(): number {
-    const pool = this.pool!;
-    const { bound, avoid } = this;
-    if (bound >= 0) {
-      const slot = pool.sticky!.usableAt(bound);
-      if (slot !== NONE && slot !== avoid && !this.isSuspect(slot)) {
-        this.sticky = stickyResult.hit;
-        return slot;
-      }
-    }
-    let slot = pool.policy.pick(this.key, this.relay.random(), avoid);
-    if (slot !== NONE && this.isSuspect(slot)) {
-      const other = pool.policy.pick(this.key, this.relay.random(), slot);
-      if (other !== avoid) slot = other;
-    }
-    if (bound >= 0) this.sticky = slot === pool.sticky!.slotAt(bound) ? stickyResult.hit : stickyResult.moved;
-    return slot;
-  }
-
-  private isSuspect(slot: number): boolean {
-    return this.runtime!.endpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
-  }
-
-  private isWorthWaiting(): boolean {
-    const { plan, limited } = this.pool!;
-    return limited.length > 0 && isWorthWaiting(limited, plan.health.panicThreshold > 0, this.relay.table);
-  }
-
-  /** Every endpoint is full. Who finds no place in the queue either goes to the fallback pool. */
-  private queueUp(): void {
-    const { relay } = this;
-    const { table } = relay;
-    const { now } = relay.engine;
-    const { plan, breaker } = this.pool!;
-    const { queueMax, queueMs } = plan.connections;
-    const queue = relay.queueOf(plan.id);
-    if (queue.length >= queueMax || queueMs === 0) {
-      if (!this.fallBack()) this.answer(fault.queueFull, '');
-      return;
-    }
-    if (breaker?.refusesWait(table)) {
-      this.answer(fault.queueFull, breaker.detail);
-      return;
-    }
-    const { requestMs } = this.route!.plan.timeouts;
-    const due = requestMs > 0 ? Math.min(now + queueMs, this.beganMs + requestMs) : now + queueMs;
-    this.waitsFor = waitFor.place;
-    this.waitSinceMs = now;
-    this.wasQueued = true;
-    relay.waiting++;
-    table.queue(plan.id, 1);
-    queue.join(this, this.route!.plan.urgency, due);
+  /** It waits for a place. */
+  onQueued(): void {
     this.pauseClient();
   }
 
-  onTurn(): boolean {
-    const slot = this.choose();
-    if (slot === NONE && this.isWorthWaiting()) return false;
-    this.relay.queueOf(this.pool!.plan.id).leave(this);
-    this.leaveQueue(false);
-    if (slot === NONE) this.giveUp();
-    else this.lease(slot, false);
-    return true;
-  }
-
-  onQueueTimeout(): void {
-    this.leaveQueue(true);
-    this.answer(fault.queueTimeout, '');
-  }
-
-  private leaveQueue(isTimedOut: boolean): void {
-    const { relay } = this;
-    const poolId = this.pool!.plan.id;
-    const ms = relay.engine.now - this.waitSinceMs;
-    this.waitsFor = waitFor.nothing;
-    this.queuedMs += ms;
-    relay.waiting--;
-    relay.table.queue(poolId, -1);
-    relay.table.queued(poolId, ms, isTimedOut);
-  }
-
-  /** No endpoint of the pool can be, and there is nothing to wait for. */
-  private giveUp(): void {
-    if (!this.fallBack()) this.answer(fault.destinationUnavailable, '');
-  }
-
-  /** Goes to the fallback pool; false when there is none. */
-  private fallBack(): boolean {
-    const { relay, runtime } = this;
-    const { table } = relay;
-    const { plan } = this.pool!;
-    if (plan.fallback === null || this.fallbacks === FALLBACKS_MAX) return false;
-    const pool = runtime!.pools[plan.fallback]!;
-    this.fallbacks++;
-    table.fellBack(plan.id);
-    table.exchangeInFlight(this.listener!.plan.id, plan.id, -1);
-    if (this.isRetrying) {
-      table.retriesInFlight(plan.id, -1);
-      table.retriesInFlight(pool.plan.id, 1);
-    }
-    this.usePool(pool, this.facts.peerIsTrusted ? this.address : this.client!.address);
-    this.enterPool();
-    return true;
+  /** There is no endpoint for it. */
+  onUnplaced(faultId: number, detail: string): void {
+    this.answer(faultId, detail);
   }
 
   private lease(slot: number, isFresh: boolean): void {
     const { relay } = this;
-    if (!isFresh) this.attempts++;
     this.dropPromoted();
     this.slot = slot;
     this.upstreamStatus = this.firstFault = 0;
@@ -464,7 +329,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
     const { now } = this.relay.engine;
     if (this.leasedMs > 0) this.lostMs += now - this.leasedMs;
     if (this.backoffMs < 1) {
-      this.attempt(avoid);
+      this.placement.place(avoid);
       return;
     }
     this.avoid = avoid;
@@ -486,7 +351,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
     this.lastMs = this.relay.engine.now;
     const { stream } = this;
     if (stream === null) {
-      if (this.waitsFor === waitFor.nothing) return;
+      if (this.waitsFor === waitFor.nothing && !this.placement.isWaiting) return;
       this.relay.blocks.retain(block);
       this.pending.push(block, start, end);
       this.pauseClient();
@@ -584,7 +449,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
       this.failEndpoint(broken, 'no room for the edited head');
       return;
     }
-    if (this.sticky > stickyResult.hit) this.pool!.sticky!.bind(head, this.slot);
+    this.placement.bind(head, this.slot);
     this.status = head.status;
     this.isHeadAnswered = true;
     client.sendHead(head);
@@ -662,7 +527,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
       else this.answer(fault.responseTimeout, 'request timeout');
     } else if (this.waitsFor === waitFor.backoff) {
       this.waitsFor = waitFor.nothing;
-      this.attempt(this.avoid);
+      this.placement.place(this.avoid);
     } else if (now >= this.hedgeMs) {
       this.startHedge();
       if (this.client !== null) this.arm();
@@ -673,7 +538,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   /** When the phase under way must have moved on. */
   private dueMs(): number {
     const { timeouts, retry } = this.route!.plan;
-    if (this.waitsFor === waitFor.place) return Infinity;
+    if (this.placement.isWaiting) return Infinity;
     let due = timeouts.requestMs > 0 ? this.beganMs + timeouts.requestMs : Infinity;
     if (this.isTunnel) {
       const idle = this.isEndSent || this.isRequestEnded ? Math.min(HALF_OPEN_MS, timeouts.tunnelMs) : timeouts.tunnelMs;
@@ -762,23 +627,9 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
     const { retry, timeouts } = this.route!.plan;
     this.backoffMs = this.attempts > 1 ? backoffMs(retry, this.attempts, random()) : 0;
     if (timeouts.requestMs > 0 && engine.now + this.backoffMs >= this.beganMs + timeouts.requestMs) return false;
-    if (!this.takeFromBudget()) return false;
+    if (!this.placement.takeRetry()) return false;
     table.retry(this.pool!.plan.id, reason);
     this.hasRequestEndSent = false;
-    return true;
-  }
-
-  /** One more request for the endpoints than the client made. */
-  private takeFromBudget(): boolean {
-    const { table, engine } = this.relay;
-    const { plan, breaker, budget } = this.pool!;
-    if (breaker?.refusesRetry(table)) return false;
-    if (!budget.take(engine.now)) {
-      table.retryBudgetExhausted(plan.id);
-      return false;
-    }
-    if (!this.isRetrying) table.retriesInFlight(plan.id, 1);
-    this.isRetrying = true;
     return true;
   }
 
@@ -792,17 +643,14 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   }
 
   private startHedge(): void {
-    const { relay, runtime } = this;
-    const pool = this.pool!;
+    const { relay, placement } = this;
     this.hedgeMs = Infinity;
     this.wasHedged = true;
-    const slot = pool.policy.pick(this.key, relay.random(), this.slot);
-    const endpoint = runtime!.endpoints[slot];
-    if (slot === NONE || slot === this.slot || endpoint === undefined || this.isSuspect(slot)) return;
-    if (endpoint.mustQueue || (relay.waiting > 0 && relay.queueOf(pool.plan.id).length > 0)) return;
-    if (!this.takeFromBudget()) return;
+    const slot = placement.another(this.slot);
+    const endpoint = this.runtime!.endpoints[slot];
+    if (endpoint === undefined || endpoint.mustQueue || !placement.takeRetry()) return;
     this.attempts++;
-    relay.table.hedge(pool.plan.id, false);
+    relay.table.hedge(placement.pool!.plan.id, false);
     this.hedge = relay.takeHedge();
     this.hedge.start(this, slot, endpoint, this.route!.plan.timeouts.connectMs);
   }
@@ -928,10 +776,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
   /** Takes the endpoint's side down, whatever its state. */
   private cancelEndpoint(faultId: number): void {
     if (this.waitsFor === waitFor.lease) this.runtime!.endpoints[this.slot]?.cancelLease(this.promoted ?? this);
-    else if (this.waitsFor === waitFor.place) {
-      this.relay.queueOf(this.pool!.plan.id).leave(this);
-      this.leaveQueue(false);
-    }
+    else this.placement.stopWaiting();
     this.waitsFor = waitFor.nothing;
     this.dropHedge();
     this.dropStream();
@@ -1048,8 +893,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
     this.endedMs = relay.engine.now;
     this.settle(this.faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
     relay.report(this);
-    if (this.hasBegun) relay.table.exchangeInFlight(this.listener.plan.id, this.pool!.plan.id, -1);
-    if (this.isRetrying) relay.table.retriesInFlight(this.pool!.plan.id, -1);
+    this.placement.clear();
     this.dropPromoted();
     if (client !== null && client.sink === this) client.sink = null;
     if (head !== null) relay.heads.give(head);
@@ -1068,22 +912,20 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner, Waiter {
     this.listener = null;
     this.head = null;
     this.route = null;
-    this.pool = null;
     this.slot = NONE;
     this.status = this.upstreamStatus = this.faultId = 0;
     this.detail = '';
-    this.attempts = this.fallbacks = 0;
-    this.sticky = -1;
-    this.isReused = this.wasQueued = this.isRetrying = this.wasHedged = false;
+    this.attempts = 0;
+    this.isReused = this.wasHedged = false;
     this.hedgeMs = Infinity;
     this.firstFault = 0;
-    this.queuedMs = this.lostMs = 0;
+    this.lostMs = 0;
     this.bytesIn = this.bytesOut = 0;
     this.startedMs = this.beganMs = this.attemptMs = this.leasedMs = this.sentMs = this.headMs = this.endedMs = this.waitedMs = 0;
     this.block = NO_BLOCK;
     this.stream = null;
     this.waitsFor = waitFor.nothing;
-    this.hasBegun = this.isRequestEnded = this.isBodySent = this.isHeadAnswered = this.isEndSent = false;
+    this.isRequestEnded = this.isBodySent = this.isHeadAnswered = this.isEndSent = false;
     this.wasStaleTried =
       this.wantsUpgrade =
       this.isTunnel =
