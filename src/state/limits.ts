@@ -9,8 +9,8 @@
  * 1. Nothing is locked. What a limit knows of a key is one word that changes by one compareExchange, so a process may be killed between any two
  *    instructions: the worst it leaves is one request of one key not counted.
  * 2. Loops are bounded: after TRIES_MAX lost races a request is counted by an addition, which cannot lose.
- * 3. A row changes its key by compareExchange of its tag, and is marked expired before, so a new key begins with nothing spent. Who still held the old
- *    row may write into it once: one new key then begins with some of its allowance spent, never with more than all of it.
+ * 3. A row changes its key by compareExchange of its tag, and is marked expired before, so a new key begins with nothing spent. Whoever still held the row for the old
+ *    key may write into it once more: that new key may be refused until the old one would have expired. It takes two workers on one row within some 50 ns.
  * 4. A table that is full forgets: of the rows of a set the one that is expired, else the one that expires first. Forgetting lets requests through, it never refuses one.
  * 5. A decision allocates nothing.
  *
@@ -89,7 +89,7 @@ export class LimitTable {
   readonly tagSeed: number;
   /** Of the last decision: requests that would pass at once after it. */
   remaining = 0;
-  /** Of the last decision: whole ms until one more than that would pass; at least 1. */
+  /** Of the last decision: whole ms, at least 1, until one more passes when those are spent at once. */
   nextMs = 1;
   /** Rows in use that this process took from their key because their set was full. */
   evicted = 0;
@@ -235,7 +235,7 @@ export class LimitTable {
       count = isOurs ? word & COUNT_MASK : 0;
       if (before + count + 1 > requests) {
         this.remaining = 0;
-        this.nextMs = nextMs(rule, previous, count, leftMs, 0);
+        this.nextMs = nextMs(rule, previous, count, leftMs);
         return false;
       }
       if (!takes) break;
@@ -249,7 +249,7 @@ export class LimitTable {
     count++;
     if (takes) this.keep(at, tick, leftMs + windowMs);
     this.remaining = Math.floor(requests - before - count);
-    this.nextMs = nextMs(rule, previous, count, leftMs, this.remaining);
+    this.nextMs = nextMs(rule, previous, count + this.remaining, leftMs);
     return true;
   }
 
@@ -264,10 +264,10 @@ export class LimitTable {
   }
 }
 
-/** When a sliding window will let through `remaining` + 1. */
-function nextMs(rule: LimitRule, previous: number, count: number, leftMs: number, remaining: number): number {
+/** When a sliding window that is used up lets one more through. */
+function nextMs(rule: LimitRule, previous: number, count: number, leftMs: number): number {
   const { requests, windowMs } = rule;
-  const room = requests - remaining - 1;
+  const room = requests - 1;
   // The previous window fades to nothing until this one ends; then this one fades.
   if (count <= room) return Math.max(1, Math.ceil(leftMs - ((room - count) / previous) * windowMs));
   return Math.max(1, Math.ceil(leftMs + (1 - room / count) * windowMs));
