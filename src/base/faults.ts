@@ -116,6 +116,10 @@ const rows = [
   ['responseHeaderTooLarge', 'http_response_header_size', 'endpoint', 'head', 'never', 502, 'A header field of the answer is too large.'],
   ['responseBodyTooLarge', 'http_response_body_size', 'endpoint', 'body', 'never', 502, 'The body of the answer is too large.'],
   ['upgradeFailed', 'http_upgrade_failed', 'endpoint', 'upgrade', 'never', 502, 'The endpoint did not switch protocols correctly.'],
+  // Connections carried as they are. Nobody is to blame.
+  ['streamIdle', 'idle_timeout', 'balancer', 'any', 'never', 0, 'The connection was idle for too long.', 'connection_read_timeout'],
+  ['streamTotal', 'total_timeout', 'balancer', 'any', 'never', 0, 'The connection was open for too long.', 'connection_read_timeout'],
+  ['badPreface', 'bad_preface', 'client', 'accept', 'never', 0, 'The connection did not begin as this listener requires.', 'http_request_error'],
 ] as const satisfies readonly Row[];
 
 /** The names the code uses: `fault.badRequest`. */

@@ -29,12 +29,17 @@ export class HashKey {
     this.id = plan.kind === 'header' ? fieldIdOf(plan.name) : field.other;
   }
 
+  /** The key of a connection that is carried as it is: by its client, whatever else the plan names. */
+  ofClient(client: ClientAddress, random: number): number {
+    return client.family === 0 ? random : fmix32(client.hash() ^ SEED) >>> 0;
+  }
+
   /** The key of a request as received; `random` where it lacks what the key is made of, so that such requests spread. */
   of(head: Head, client: ClientAddress, random: number): number {
     const { kind, name } = this.plan;
     switch (kind) {
       case 'client':
-        return client.family === 0 ? random : fmix32(client.hash() ^ SEED) >>> 0;
+        return this.ofClient(client, random);
       case 'path':
         return this.range(head, head.pathStart, head.pathEnd);
       case 'uri':
