@@ -50,7 +50,7 @@ export const exceptions: readonly { file: string; says: string; because: string 
   },
 ];
 
-const besideTheCode = /(?:\.(?:test|fuzz|bench)|\/(?:conformance|hashing|kernel-fixture|closed-loop))\.ts$/;
+const besideTheCode = /(?:\.(?:test|fuzz|bench)|\/(?:conformance(?:-[a-z]+)?|hashing|kernel-fixture|closed-loop))\.ts$/;
 
 /** The text with comments blanked, and strings as well when `withStrings` is false. Lengths and line ends stay. */
 export function blank(text: string, withStrings: boolean): string {

@@ -5,6 +5,8 @@ import { Prng } from '../base/prng.ts';
 import { admin, health } from '../state/doors.ts';
 import { type Algorithm, NONE } from './balance.ts';
 import { Bench } from './bench.ts';
+import { assertNoAllocation, assertSharesWithin } from './conformance-measures.ts';
+import { tiersConformance } from './conformance-tiers.ts';
 
 export const algorithms: readonly Algorithm[] = [
   'round-robin',
@@ -164,8 +166,8 @@ export function conformance(algorithm: Algorithm, stray = 0.01): void {
     const policy = bench.policy(algorithm);
     const { slots } = bench;
     const worker = bench.workers[0]!;
-    const run = (times: number) => {
-      let random = 12345;
+    let random = 12345;
+    assertNoAllocation((times) => {
       for (let i = 0; i < times; i++) {
         random = (Math.imul(random, 1664525) + 1013904223) | 0;
         const slot = policy.pick(random, random, (i & 7) === 0 ? slots[3]! : NONE);
@@ -173,18 +175,10 @@ export function conformance(algorithm: Algorithm, stray = 0.01): void {
         worker.begin(slot);
         worker.end(slot, 0, 200, 1);
       }
-    };
-    // The optimising compiler comes on its own time and allocates for itself, and now and then the collector runs: the median round is free of both.
-    run(100_000);
-    const rounds = Array.from({ length: 31 }, () => {
-      const before = process.memoryUsage().heapUsed;
-      run(5000);
-      return process.memoryUsage().heapUsed - before;
-    });
-    const median = rounds.sort((a, b) => a - b)[15]!;
-    // One boxed number a pick would be 60,000; the measurement itself takes some hundreds.
-    assert.ok(median < 2000, `${median} bytes in 5,000 picks`);
+    }, '');
   });
+
+  tiersConformance(algorithm, stray);
 
   if (!isWeighted) return;
 
@@ -242,16 +236,5 @@ export function conformance(algorithm: Algorithm, stray = 0.01): void {
     }
     // Five standard deviations of a fair draw.
     for (const count of counts) assert.ok(Math.abs(count - mean) < 5 * Math.sqrt(0.75 * mean) + 4 * mean * stray, `${counts}`);
-  });
-}
-
-/** Each share is within `stray` (of all) of its weight's. */
-function assertSharesWithin(stray: number, counts: readonly number[], weights: readonly number[]): void {
-  const total = counts.reduce((a, b) => a + b, 0);
-  const weight = weights.reduce((a, b) => a + b, 0);
-  counts.forEach((count, i) => {
-    const off = Math.abs(count / total - weights[i]! / weight);
-    assert.ok(off <= stray, `endpoint ${i}: ${count} of ${total}, weights ${weights}`);
-    if (weights[i] === 0) assert.equal(count, 0);
   });
 }

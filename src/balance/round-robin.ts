@@ -89,8 +89,16 @@ class Sequence {
     this.isWritten = false;
     this.length = Math.max(1, count);
     if (count === 0 || tier.isEven) return;
+    // Not a function of its own: what it returned would be boxed, and this is not only done when weights are changed.
     let divisor = weights[0]!;
-    for (let i = 1; i < count; i++) divisor = gcd(divisor, weights[i]!);
+    for (let i = 1; i < count; i++) {
+      let rest = weights[i]!;
+      while (rest !== 0) {
+        const next = divisor % rest;
+        divisor = rest;
+        rest = next;
+      }
+    }
     const length = tier.total / divisor;
     this.length = Math.min(length, SEQUENCE_MAX);
     if (length > SEQUENCE_MAX) return;
@@ -121,13 +129,4 @@ class Sequence {
 function wanted(i: number, j: number, weight: number, length: number): number {
   const shift = (Math.imul(i + 1, GOLDEN) >>> 0) * FRACTION;
   return Math.min(length - 1, Math.floor(((j + shift) * length) / weight));
-}
-
-function gcd(a: number, b: number): number {
-  while (b !== 0) {
-    const rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a;
 }

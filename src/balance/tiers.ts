@@ -76,12 +76,13 @@ export class Tiers {
     this.findUses();
     this.findRamps();
     const { near, spillAt = 0 } = this.view;
-    if (near) this.staysBelow = this.shareStaying(near, spillAt) * 2 ** 32;
+    const staying = near ? this.shareStaying(near, spillAt) : 1;
     this.takeSubset(ORDINARY);
     this.takeSubset(NEAR);
     this.fill(this.ordinary, ORDINARY, 1);
     this.fill(this.backups, BACKUP, 1);
     if (near) this.fill(this.near, NEAR, spillAt);
+    if (near) this.staysBelow = this.withoutReturning(staying) * 2 ** 32;
   }
 
   private findUses(): void {
@@ -128,7 +129,7 @@ export class Tiers {
     if (this.isWarming) this.rampsAtMs = table.nowMs() + slowStartMs / RAMP_PARTS;
   }
 
-  /** In proportion to the weight that is ready in the zone, when that is less than `spillAt`. What is warming counts for its ramp, as in a tier of all. */
+  /** Share of requests for the zone: less than all when less than `spillAt` of its weight is ready. What is warming counts for its ramp, as in a tier of all. */
   private shareStaying(near: Uint8Array, spillAt: number): number {
     const { slots, weights, table } = this.view;
     const { ramps, uses } = this;
@@ -140,6 +141,17 @@ export class Tiers {
       if ((uses[i]! & NEAR) !== 0) ready += (weights[i]! * table.weightPercent(slots[i]!) * ramps[i]!) / 100;
     }
     return ready === 0 ? 0 : Math.min(1, ready / this.largestRamp(ORDINARY) / configured / spillAt);
+  }
+
+  /** What leaves goes to all ordinary endpoints, and thus in part back into the zone: that part has to be sent away as well. */
+  private withoutReturning(staying: number): number {
+    const { ordinary, uses } = this;
+    let back = 0;
+    for (let place = 0; place < ordinary.count; place++) {
+      if ((uses[ordinary.members[place]!]! & NEAR) !== 0) back += ordinary.weights[place]!;
+    }
+    const returning = back / ordinary.total;
+    return returning < 1 ? Math.max(0, (staying - returning) / (1 - returning)) : 1;
   }
 
   /** `limitShare`: of each limit; above 0. */
