@@ -33,6 +33,7 @@ import { Placement } from './placement.ts';
 import type { Relay } from './relay.ts';
 import { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
 import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
+import { Trail, tryKind } from './trail.ts';
 import { isGoodSwitch, mayUpgrade } from './upgrade.ts';
 
 /** Room kept behind a request head for what filters append to it and to the response. */
@@ -53,14 +54,17 @@ export interface ListenerFacts {
 export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   readonly facts = new RequestFacts();
   readonly address = new ClientAddress();
-  /** What the access log will say; filled only when there is one. */
+  /** What the access log will say; without one, only where the client's host and path stand. */
   readonly record = new LogRecord();
+  readonly trail = new Trail();
   client: ClientStream | null = null;
   runtime: Runtime | null = null;
   listener: ListenerFacts | null = null;
   /** Head of the request; its bytes stand in `block`. */
   head: Head | null = null;
   route: RouteRuntime | null = null;
+  /** Its place among the requests of this process. */
+  number = 0;
   slot = NONE;
   status = 0;
   upstreamStatus = 0;
@@ -161,7 +165,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     }
     this.block = block;
     head.moveTo(blocks.start(block), blocks.size(block));
-    if (relay.isLogging) this.record.setHead(head, relay.logsFields);
+    this.record.setHead(head, relay.logsFields);
     const { facts } = this;
     facts.method = head.method;
     facts.peer = client.address.text;
@@ -169,7 +173,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     facts.clientPort = client.address.port;
     facts.scheme = client.secure ? 'https' : 'http';
     facts.listener = listener.plan.name;
-    facts.id = relay.nextId();
+    this.number = relay.nextNumber();
+    facts.id = relay.idOf(this.number);
     facts.nowMs = table.nowMs();
     if (listener.index < 0) {
       this.answer(fault.draining, '');
@@ -240,7 +245,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     facts.peer = facts.client = client.address.text;
     facts.clientPort = client.address.port;
     facts.listener = listener.plan.name;
-    facts.id = relay.nextId();
+    this.number = relay.nextNumber();
+    facts.id = relay.idOf(this.number);
     this.answer(faultId, detail);
   }
 
@@ -271,6 +277,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.hedgeMs = Infinity;
     this.facts.endpoint = this.runtime!.endpointTexts[slot] ?? '';
     relay.table.begin(slot);
+    this.noteBegin(slot, isFresh ? tryKind.fresh : tryKind.ordinary);
     this.attemptMs = relay.engine.now;
     const endpoint = this.runtime!.endpoints[slot];
     if (endpoint === undefined) {
@@ -338,6 +345,12 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.lostMs += this.backoffMs;
     this.pauseClient();
     this.arm();
+  }
+
+  /** A try has begun on the table. */
+  noteBegin(slot: number, kind: number): void {
+    const { table, engine } = this.relay;
+    this.trail.begin(slot, engine.now, table.inFlight(slot), table.poolInFlight(slot), kind);
   }
 
   private noteTry(faultId: number): void {
@@ -794,6 +807,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     if (slot === NONE) return;
     this.slot = NONE;
     if (this.isTunnel) relay.table.tunnel(slot, -1);
+    this.trail.end(slot, faultId, this.upstreamStatus, relay.engine.now);
     relay.endTry(slot, this.pool!.plan.id, faultId, this.upstreamStatus, responseMs);
   }
 
@@ -883,6 +897,8 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   /** Not even an answer can be made: the connection is cut. */
   private shedWithoutMemory(): void {
+    this.record.reset();
+    this.number = this.relay.nextNumber();
     this.abort(fault.overload, 'no block free');
   }
 
@@ -907,6 +923,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
   private clear(): void {
     this.facts.reset();
     if (this.relay.isLogging) this.record.reset();
+    this.trail.reset();
     this.client = null;
     this.runtime = null;
     this.listener = null;

@@ -17,6 +17,7 @@ import type { Endpoint } from '../upstream/upstream.ts';
 import type { Exchange } from './exchange.ts';
 import type { Relay } from './relay.ts';
 import { isStaleWire } from './retry-rules.ts';
+import { tryKind } from './trail.ts';
 
 export class Hedge implements ResponseSink {
   slot = NONE;
@@ -41,6 +42,7 @@ export class Hedge implements ResponseSink {
     this.slot = slot;
     this.startedMs = relay.engine.now;
     relay.table.begin(slot);
+    exchange.noteBegin(slot, tryKind.hedge);
     this.isWaiting = true;
     const stream = endpoint.lease(this, connectMs, false);
     if (stream !== null) this.onLeased(stream);
@@ -127,6 +129,7 @@ export class Hedge implements ResponseSink {
     const exchange = this.exchange!;
     const { now } = this.relay.engine;
     exchange.onHedgeFailed(this, faultId);
+    exchange.trail.end(this.slot, faultId, status, now);
     this.stream?.cancel();
     this.end(faultId, status, status === 0 ? -1 : now - this.leasedMs);
   }

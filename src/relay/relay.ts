@@ -13,6 +13,7 @@ import type { WorkerWriter } from '../state/doors.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
 import { PoolQueue } from './pool-queue.ts';
+import { Recorder } from './recorder.ts';
 import type { Runtime } from './runtime.ts';
 
 export { isSampled, LineWriter, type LogRecord } from './access-log.ts';
@@ -52,6 +53,7 @@ export class Relay {
   logsFields = false;
   /** Exchanges that wait in a pool's queue, over all pools. */
   waiting = 0;
+  readonly recorder: Recorder;
   private readonly parts: RelayParts;
   private readonly kept: Exchange[] = [];
   private readonly keptHedges: Hedge[] = [];
@@ -68,6 +70,7 @@ export class Relay {
     this.heads = parts.heads;
     this.table = parts.table;
     this.random = parts.random;
+    this.recorder = new Recorder(parts.idPrefix, parts.engine.now);
   }
 
   onRequest(client: ClientStream, listener: ListenerFacts, head: Head): void {
@@ -78,9 +81,21 @@ export class Relay {
     this.take().beginBad(client, listener, faultId, detail);
   }
 
-  /** A request id: unique per process by its prefix, in order by its count. */
-  nextId(): string {
-    return this.parts.idPrefix + (this.requestCount++).toString(36);
+  /** Number of one more request. */
+  nextNumber(): number {
+    return this.requestCount++;
+  }
+
+  /** The id of a request: unique per process by its prefix, in order by its number. */
+  idOf(number: number): string {
+    return this.parts.idPrefix + number.toString(36);
+  }
+
+  /** Was this id given out here? */
+  isOwnId(id: string): boolean {
+    const { idPrefix } = this.parts;
+    const number = id.startsWith(idPrefix) ? Number.parseInt(id.slice(idPrefix.length), 36) : Number.NaN;
+    return number < this.requestCount && id === this.idOf(number);
   }
 
   /** IMF-fixdate of now, made once a second. */
@@ -142,6 +157,7 @@ export class Relay {
     );
     if (exchange.sticky >= 0 && exchange.attempts > 0) table.sticky(poolId, exchange.sticky);
     if (exchange.faultId !== 0) table.fault(exchange.faultId, routeId, poolId);
+    this.recorder.add(exchange);
     if (this.isLogging) this.parts.onExchange(exchange);
   }
 

@@ -62,7 +62,10 @@ export type DownMessage =
   /** Leave at once. */
   | { type: 'stop' }
   /** Reopen log files. */
-  | { type: 'reopen' };
+  | { type: 'reopen' }
+  /** Look into the flight recorder, and answer found: for the requests with this id, or for the latest ones. `ask` is given back. */
+  | { type: 'find'; ask: number; id: string }
+  | { type: 'recent'; ask: number; limit: number; filter: RecordFilter };
 
 /** Descriptors in one datagram on fdPass; the kernel takes 253. */
 export const DESCRIPTORS_PER_DATAGRAM = 128;
@@ -75,5 +78,98 @@ export type UpMessage =
   | { type: 'refused'; epoch: number; reason: string }
   /** All is finished; `cut` connections with a request under way were closed by hardStop. */
   | { type: 'drained'; cut: number }
+  | FoundMessage
   /** Something people should read; goes to the system log with these fields. */
   | { type: 'event'; level: 'info' | 'warn' | 'error'; msg: string; fields: Record<string, string | number | boolean> };
+
+/** `fault`: answered 5xx, not at all, or by weir because something was wrong. `slow`: the head of the answer took over a second. */
+export type RecordFilter = 'all' | 'fault' | 'slow';
+
+/** Why a request is remembered, each kind for itself: served, turned away (4xx by weir, or broken off by the client), failed or slow. */
+export type RecordKind = 'served' | 'refused' | 'failed';
+export const recordKinds: readonly RecordKind[] = ['served', 'refused', 'failed'];
+
+/** What one worker remembers of what was asked, the latest first. */
+export interface FoundMessage {
+  type: 'found';
+  ask: number;
+  records: RequestRecord[];
+  /** The id that was asked for is one of this worker's: it is remembered, forgotten, or of a request under way. */
+  isOwn: boolean;
+  /** Ms since 1970 from which on every request of a kind is remembered. */
+  reach: Record<RecordKind, number>;
+}
+
+/** One request as the flight recorder has it. Ids and slots are those of the plan of `epoch`, -1 = none; times in ms from `startedAt`. */
+export interface RequestRecord {
+  kind: RecordKind;
+  /** Cut after 64 characters; `idLength` is the whole. */
+  id: string;
+  idLength: number;
+  /** First byte of the request, ms since 1970. */
+  startedAt: number;
+  epoch: number;
+  listener: number;
+  route: number;
+  pool: number;
+  protocol: string;
+  /** "_OTHER": none of the nine. '' with no path: no request could be read. */
+  method: string;
+  /** Cut after 64 characters; host and path together after 128. No query. */
+  host: string;
+  path: string;
+  isCut: boolean;
+  client: string;
+  /** 0 = not known. */
+  clientPort: number;
+  isPeerTrusted: boolean;
+  isSecure: boolean;
+  /** To the client; 0 = no answer. `upstreamStatus`: the last endpoint's. */
+  status: number;
+  upstreamStatus: number;
+  faultId: number;
+  detail: string;
+  /** What a hashing policy placed it by, unsigned 32 bits. */
+  key: number;
+  /** hit, new, moved, lost; null: the pool is not sticky. */
+  sticky: string | null;
+  /** "name:decision" of the rate limit that counted; ''. */
+  limit: string;
+  isReused: boolean;
+  isTunnel: boolean;
+  wasQueued: boolean;
+  /** It went to a fallback pool; `pool` is that one. */
+  fellBack: boolean;
+  /** In flight in the pool at the first pick, this request included. */
+  poolInFlight: number;
+  /** All tries; `tries` has the first three and the last one. */
+  triesCount: number;
+  tries: TryRecord[];
+  /** The head of the request was complete. */
+  headMs: number;
+  /** In pools' queues; waiting for wires; in tries that failed and between tries. */
+  queuedMs: number;
+  waitedMs: number;
+  lostMs: number;
+  /** The request had left; the head of the answer came; all was over. -1 = never. */
+  sentMs: number;
+  answeredMs: number;
+  endedMs: number;
+  /** Of bodies. */
+  bytesIn: number;
+  bytesOut: number;
+}
+
+export interface TryRecord {
+  slot: number;
+  /** How it came about: `fresh` asks the same endpoint again, because the kept wire had been closed while it was idle. */
+  kind: 'ordinary' | 'hedge' | 'fresh';
+  beganMs: number;
+  /** -1: it was given up because it was not needed any more. */
+  endedMs: number;
+  faultId: number;
+  /** 0 = no answer. */
+  status: number;
+  /** On the endpoint when it was picked, this request included. */
+  inFlight: number;
+}
