@@ -15,6 +15,7 @@ type Shell = import('./cli/shell.ts').Shell;
 type ExplainOptions = import('./cli/explain.ts').ExplainOptions;
 type GetOptions = import('./cli/get.ts').GetOptions;
 type DrainOptions = import('./cli/drain.ts').DrainOptions;
+type OrderOptions = import('./cli/drain.ts').OrderOptions;
 type SetOptions = import('./cli/set.ts').SetOptions;
 
 const { env, stdout, stderr, stdin } = process;
@@ -152,7 +153,7 @@ program
   .description('list objects of the running instance')
   .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains or config')
   .argument('[name]', 'only this one')
-  .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'json']).default('table'))
+  .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'wide', 'json']).default('table'))
   .addOption(adminOption())
   .addOption(configOption())
   .option('--json', 'the same as -o json')
@@ -168,8 +169,22 @@ program
   .option('--json', 'as JSON')
   .action(action(async () => (await import('./cli/status.ts')).status));
 
+program
+  .command('drain')
+  .description('empty an endpoint: no new requests, and those under way are finished')
+  .argument('<endpoint>', 'POOL/ENDPOINT')
+  .option('--wait', 'wait until it is safe to stop; exit with 8 when it is not by the deadline')
+  .option('--timeout <duration>', 'deadline, from now; 5m if none is given')
+  .option('--no-keep-bound', 'send requests that are bound to it by a cookie elsewhere at once, not at the deadline')
+  .option('--reason <text>', 'why, for others to read')
+  .addOption(adminOption())
+  .addOption(configOption())
+  .option('--json', 'as JSON')
+  .action(async (endpoint: string, options: Omit<DrainOptions, 'endpoint'>) => {
+    code = await (await import('./cli/drain.ts')).drain({ ...options, endpoint }, shell);
+  });
+
 for (const [name, description, waits] of [
-  ['drain', 'give an endpoint no new requests', 'until nothing is in flight on it'],
   ['ready', 'give an endpoint requests again', 'until it takes requests'],
   ['maint', 'take an endpoint out for maintenance: no new requests', 'until nothing is in flight on it'],
 ] as const) {
@@ -183,7 +198,7 @@ for (const [name, description, waits] of [
     .addOption(adminOption())
     .addOption(configOption())
     .option('--json', 'as JSON')
-    .action(async (endpoint: string, options: Omit<DrainOptions, 'endpoint'>) => {
+    .action(async (endpoint: string, options: Omit<OrderOptions, 'endpoint'>) => {
       code = await (await import('./cli/drain.ts'))[name]({ ...options, endpoint }, shell);
     });
 }

@@ -180,11 +180,20 @@ export interface EndpointRow {
   isBackup: boolean;
   zone: string | null;
   requestsMax?: number | null;
-  status: { state: string; since: string | null; reason: string | null };
+  status: { state: string; since: string | null; reason: string | null; evidence: readonly string[] };
   inFlight: number;
   requests: number;
+  requestsPerSecond: number | null;
+  ejection: { count: number; returnsAt: string | null } | null;
+  /** What follows is missing where it has no slot in the state table. */
+  slowStart?: { share: number } | null;
+  tunnels?: number;
   faults?: number;
+  timeouts?: number;
+  gatewayErrors?: number;
   responseSeconds?: number;
+  connections?: { idle: number; busy: number };
+  checks?: { passed: number; failed: number };
 }
 
 /** The answer to a change: the endpoint as it is now. */

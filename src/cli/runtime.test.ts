@@ -10,7 +10,8 @@ import { shellIn } from '../../tests/support/shell.ts';
 import { type Admin, startAdmin } from '../control/admin/admin.ts';
 import { StateFixture } from '../control/admin/fixture.ts';
 import { assignIds, parseConfig } from '../control/config/config.ts';
-import { admin as adminState, health } from '../state/doors.ts';
+import { admin as adminState, health, stickyResult } from '../state/doors.ts';
+import type { StickyPlan } from '../state/plan.ts';
 import { adminAddress } from './client.ts';
 import { spanText, table } from './columns.ts';
 import { drain, maint, ready } from './drain.ts';
@@ -33,6 +34,10 @@ let admin: string;
 
 before(async () => {
   state = new StateFixture({ web: 2, 'listener/web': 1 });
+  // Drains settle while commands wait for them.
+  state.clock = Date.now;
+  state.crew = [state.crew[0]!];
+  state.loads = { ...state.loads, isLastOk: true };
   const { plan } = parseConfig(CONFIG, 'weir.yaml', {});
   state.its = { ...assignIds(plan!, state.control).plan, epoch: 7 };
   assert.deepEqual(
@@ -56,7 +61,10 @@ beforeEach(() => {
     state.control.setAdmin(slot, adminState.ready);
     state.control.setHealth(slot, health.up);
     state.control.setWeightPercent(slot, 100);
+    state.control.setEjected(slot, false);
   }
+  state.notes.clear();
+  state.drains.look();
 });
 
 async function ran(command: (shell: Shell) => Promise<number>) {
@@ -127,7 +135,53 @@ describe('get', () => {
     assert.match(rows[1]!, /^web\/10\.0\.0\.1:8001 +ready .* 1 x 50% .* weight: canary$/);
     assert.match(rows[2]!, /^listener\/web\/10\.0\.0\.1:8000 /);
     const drains = await ran((shell) => get({ admin, kind: 'drains' }, shell));
-    assert.match(drains.out, /web\/10\.0\.0\.1:8000 +drain .* yes +deploy 7$/m);
+    assert.match(drains.out, /^[0-9a-f]{8} +web\/10\.0\.0\.1:8000 +draining +\S+ +in 5m 0s +0 requests +no +deploy 7$/m);
+  });
+
+  test('an ejected endpoint is told with when it returns, and a slow starter with how far it is', async () => {
+    const plan = state.its!;
+    const [web, ...rest] = plan.pools;
+    state.its = { ...plan, pools: [{ ...web!, health: { ...web!.health, slowStartMs: 100_000 } }, ...rest] };
+    try {
+      state.control.setEjected(slots()[0]!, true);
+      const ejection = { count: 2, returnsAt: Date.now() + 59_000 };
+      state.notes.set(slots()[0]!, { why: '5 failures in a row', since: Date.now(), evidence: ['502 x 5'], ejection });
+      state.control.setHealth(slots()[1]!, health.down);
+      state.control.setHealth(slots()[1]!, health.up);
+      const { out } = await ran((shell) => get({ admin, kind: 'endpoints', output: 'wide' }, shell));
+      const [headings, ...rows] = out.trimEnd().split('\n');
+      assert.match(headings!, / WHY +REQ\/S +TUNNELS .* EVIDENCE$/);
+      assert.match(rows[0]!, / ejected .* 5 failures in a row; returns in 5[89]s, ejected 2 times in a row .* 502 x 5$/);
+      assert.match(rows[1]!, / slow-start 10% /);
+      const pools = await ran((shell) => get({ admin, kind: 'pools', output: 'wide' }, shell));
+      assert.match(pools.out, /^web +power-of-two +1\/2 +1 ejected, 1 slow-start /m);
+      const { out: screen } = await ran((shell) => status({ admin }, shell));
+      assert.match(screen, /^web\/10\.0\.0\.1:8000 +ejected .* it is tried again at \S+; look at/m);
+    } finally {
+      state.its = plan;
+    }
+  });
+
+  test('a pool shows its breaker, stickiness, hedges and fallback when it is asked for all', async () => {
+    const plan = state.its!;
+    const [web, ...rest] = plan.pools;
+    const breaker = { requestsMax: 100, pendingMax: 0, retriesMax: 3, isShadow: true };
+    state.its = { ...plan, pools: [{ ...web!, breaker, sticky: {} as StickyPlan, fallback: 1 }, ...rest] };
+    const { worker } = state;
+    try {
+      worker.begin(slots()[0]!);
+      worker.breaker(web!.id, true);
+      for (const result of [stickyResult.hit, stickyResult.hit, stickyResult.new]) worker.sticky(web!.id, result);
+      worker.hedge(web!.id, false);
+      worker.fellBack(web!.id);
+      const { out } = await ran((shell) => get({ admin, kind: 'pools', output: 'wide' }, shell));
+      assert.match(out, /^web .* 0\/1 +2 hit, 1 new +requests 1\/100, retries 0\/3, 1 would be refused +listener\/web 1$/m);
+      const { out: narrow } = await ran((shell) => get({ admin, kind: 'pools' }, shell));
+      assert.doesNotMatch(narrow, /BREAKER|refused/);
+    } finally {
+      worker.end(slots()[0]!, 0, 200, 1);
+      state.its = plan;
+    }
   });
 
   test('a name picks one, a pool its endpoints, and another name is 6 with those there are', async () => {
@@ -163,8 +217,8 @@ describe('status', () => {
     await ran((shell) => maint({ admin, endpoint: first, reason: 'disk' }, shell));
     const { out, code } = await ran((shell) => status({ admin }, shell));
     assert.equal(code, exit.done);
-    assert.match(out, /^web +power-of-two +no +1\/2 +1 maint /m);
-    assert.match(out, /^web\/10\.0\.0\.1:8000 +maint +\S+.* disk$/m);
+    assert.match(out, /^web +power-of-two +nobody +1\/2 +1 maint /m);
+    assert.match(out, /^web\/10\.0\.0\.1:8000 +maint +\S+.* disk +weir ready web\/10\.0\.0\.1:8000 takes it back$/m);
     const json = await ran((shell) => status({ admin, json: true }, shell));
     assert.equal(JSON.parse(json.out).troubles[0].reason, 'disk');
   });
@@ -183,7 +237,8 @@ describe('drain, ready, maint', () => {
   test('set the state and say what is in flight', async () => {
     state.worker.begin(slots()[0]!);
     const drained = await ran((shell) => drain({ admin, endpoint: first }, shell));
-    assert.deepEqual([drained.code, drained.out, drained.err], [exit.done, `${first} drains, 1 in flight\n`, '']);
+    assert.deepEqual([drained.code, drained.err], [exit.done, '']);
+    assert.match(drained.out, new RegExp(`^${first} drains, 1 request left, deadline in 5m 0s \\(drain [0-9a-f]{8}\\)\n$`));
     assert.equal(state.tally.admin(slots()[0]!), adminState.drain);
     assert.equal(
       (await ran((shell) => maint({ admin, endpoint: first }, shell))).out,
@@ -204,13 +259,13 @@ describe('drain, ready, maint', () => {
         // It has said how many are left: now the last one ends.
         err: (text) => {
           said.err += text;
-          if (text.includes('1 in flight')) state.worker.end(slots()[0]!, 0, 200, 1);
+          if (text.includes('1 request left')) state.worker.end(slots()[0]!, 0, 200, 1);
         },
       },
     );
     assert.equal(await waiting, exit.done);
     assert.match(said.out, /drains and is safe to stop after \d+s\n$/);
-    assert.equal(said.err, `${first}: 1 in flight\n`);
+    assert.equal(said.err, `${first}: 1 request left\n`);
   });
 
   test('--wait that takes too long exits 8 and leaves it draining', async () => {
@@ -220,8 +275,8 @@ describe('drain, ready, maint', () => {
     );
     state.worker.end(slots()[0]!, 0, 200, 1);
     assert.equal(code, exit.no);
-    const { isDone, inFlight, status: its } = JSON.parse(out);
-    assert.deepEqual([isDone, inFlight, its.state], [false, 1, 'drain']);
+    const { state: its, remaining, isSafeToStop } = JSON.parse(out);
+    assert.deepEqual([its, remaining.requests, isSafeToStop], ['overdue', 1, false]);
     assert.equal(state.tally.admin(slots()[0]!), adminState.drain);
   });
 
@@ -237,7 +292,40 @@ describe('drain, ready, maint', () => {
     );
     state.worker.end(slots()[0]!, 0, 200, 1);
     assert.equal(code, exit.no);
-    assert.match(said.out, /is ready again, 1 in flight: somebody else changed it/);
+    assert.match(said.out, /drains no more: somebody else changed it after \d+s\n$/);
+  });
+
+  test('clients that are bound to it by a cookie are waited for until the deadline, unless they are let go', async () => {
+    const plan = state.its!;
+    const [web, ...rest] = plan.pools;
+    state.its = { ...plan, pools: [{ ...web!, sticky: {} as StickyPlan }, ...rest] };
+    state.drains.apply(state.its);
+    try {
+      await ran((shell) => drain({ admin, endpoint: first }, shell));
+      const kept = await ran((shell) => get({ admin, kind: 'drain', name: first, json: true }, shell));
+      assert.deepEqual([JSON.parse(kept.out).keepsBound, JSON.parse(kept.out).isSafeToStop], [true, false]);
+      const waited = await ran((shell) => drain({ admin, endpoint: first, wait: true, timeout: '300ms' }, shell));
+      assert.match(waited.err, /0 requests left, clients bound to it by a cookie may come for 0s\n/);
+      assert.deepEqual([waited.code, state.tally.isKeeping(slots()[0]!)], [exit.done, false]);
+      const gone = await ran((shell) => drain({ admin, endpoint: second, wait: true, keepBound: false }, shell));
+      assert.deepEqual([gone.code, gone.err.includes('bound to it')], [exit.done, false]);
+    } finally {
+      state.its = plan;
+      state.drains.apply(plan);
+    }
+  });
+
+  test('a second order tells the drain under way, and gives it more time only when asked', async () => {
+    state.worker.begin(slots()[0]!);
+    const asked = async (timeout?: string) =>
+      JSON.parse((await ran((shell) => drain({ admin, endpoint: first, json: true, timeout }, shell))).out);
+    const once = await asked('1m');
+    const again = await asked();
+    assert.deepEqual([again.id, again.deadline], [once.id, once.deadline]);
+    const longer = await asked('10m');
+    assert.equal(longer.id, once.id);
+    assert.ok(Date.parse(longer.deadline) > Date.parse(once.deadline) + 500_000);
+    state.worker.end(slots()[0]!, 0, 200, 1);
   });
 
   test('ready --wait ends when the checks pass', async () => {
@@ -299,6 +387,7 @@ describe('set', () => {
       ['colour=red', /known keys: weight/],
       ['weight=-1%', /whole share/],
       ['weight=many', /whole share/],
+      ['maxConnections=200', /change it in the configuration and reload/],
     ] as const) {
       const { code, err } = await ran((shell) => set({ admin, endpoint: first, values: [value] }, shell));
       assert.equal(code, exit.usage, value);

@@ -30,6 +30,8 @@ export function changesOf(values: readonly string[]): Record<string, string> {
   for (const value of values) {
     const at = value.indexOf('=');
     const key = at < 0 ? value : value.slice(0, at);
+    if (key === 'maxConnections')
+      throw new ClientFault(exit.usage, 'maxConnections is part of the plan: change it in the configuration and reload');
     const form = settable[key];
     if (form === undefined || at < 0)
       throw new ClientFault(

@@ -1,7 +1,8 @@
 /** `weir status`: one screen about a running instance. */
+import type { Trouble } from '../control/admin/troubles.ts';
 import { type ClientOptions, clientOf, withFaults } from './client.ts';
 import { agoText, printable, spanText, table } from './columns.ts';
-import { stateCounts } from './get.ts';
+import { otherStates, type PoolRow, readyText } from './get.ts';
 import { exit, type Shell } from './shell.ts';
 
 interface Status {
@@ -15,17 +16,8 @@ interface Status {
   workers: { configured: number; serving: number };
   listeners: { name: string; protocol: string; addresses: string[] }[];
   totals: { requests: number; faults: number; inFlight: number; connections: number };
-  troubles: { pool: string; endpoint: string; state: string; since: string | null; reason: string | null }[];
-}
-
-interface PoolRow {
-  name: string;
-  policy: string;
-  isChecked: boolean;
-  states: Record<string, number>;
-  endpoints: unknown[];
-  inFlight: number;
-  requests: number;
+  /** The worst first. */
+  troubles: Trouble[];
 }
 
 /** Exits 8 when the instance takes no traffic. */
@@ -56,28 +48,34 @@ export function statusText(now: Status, pools: readonly PoolRow[], nowMs: number
     now.listeners.map(({ name, protocol, addresses }) => [name, protocol, addresses.join(' ')]),
   );
   const poolTable = table(
-    ['POOL', 'POLICY', 'CHECKED', 'READY', 'NOT READY', 'IN FLIGHT', 'REQUESTS'],
-    pools.map(({ name, policy, isChecked, states, endpoints, inFlight, requests }) => [
-      name,
-      policy,
-      isChecked ? 'yes' : 'no',
-      `${states['ready']}/${endpoints.length}`,
-      stateCounts(states) || '-',
-      inFlight,
-      requests,
+    ['POOL', 'POLICY', 'JUDGED BY', 'READY', 'OTHERS', 'IN FLIGHT', 'QUEUE', 'REQUESTS'],
+    pools.map((pool) => [
+      pool.name,
+      pool.policy,
+      judgedBy(pool),
+      readyText(pool),
+      otherStates(pool),
+      pool.inFlight,
+      pool.queue.length,
+      pool.requests,
     ]),
   );
   const troubles =
     now.troubles.length === 0
       ? 'no trouble\n'
       : table(
-          ['TROUBLE', 'STATE', 'SINCE', 'WHY'],
-          now.troubles.map(({ pool, endpoint, state, since, reason }) => [
-            `${pool}/${endpoint}`,
+          ['TROUBLE', 'STATE', 'SINCE', 'WHY', 'WHAT TO DO'],
+          now.troubles.map(({ severity, pool, endpoint, state, since, reason, advice }) => [
+            `${severity === 'error' ? '! ' : ''}${[pool, endpoint].filter((part) => part !== null).join('/') || 'weir'}`,
             state,
             agoText(since, nowMs) || '-',
             reason ?? '',
+            advice,
           ]),
         );
   return `${lines.join('\n')}\n${listeners}\n${poolTable}\n${troubles}`;
+}
+
+function judgedBy({ isChecked, isJudgedByTraffic }: PoolRow): string {
+  return [isChecked ? 'checks' : '', isJudgedByTraffic ? 'traffic' : ''].filter(Boolean).join(', ') || 'nobody';
 }

@@ -15,11 +15,11 @@
  * 3. An object never decides what the table says: when somebody else made the endpoint ready, the drain is cancelled.
  */
 import { randomBytes } from 'node:crypto';
+import { leftText } from '../../base/counts.ts';
 import { admin } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import type { ControlDoor, Tally } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
-import { leftText } from './counts.ts';
 import type { Order, Orders } from './orders.ts';
 
 /** Deadline of a drain that names none. */

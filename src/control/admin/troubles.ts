@@ -2,9 +2,10 @@
  * Troubles: what is wrong now, the worst first, each with what to do about it. Made of the rows that the API shows, so that nobody has to
  * look at two places that say different things.
  */
+
+import { countOf, leftText } from '../../base/counts.ts';
 import type { EndpointRow, PoolRow } from './api.ts';
 import type { ControlState } from './control-state.ts';
-import { countOf, leftText } from './counts.ts';
 
 export interface Trouble {
   /** error: requests fail or soon will. warning: less is left than there should be. info: somebody wanted it so. */
