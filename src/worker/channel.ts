@@ -23,10 +23,12 @@ export class Channel implements WireOwner {
     this.wire = engine.adopt(fd, this);
   }
 
+  /** Sends all of a message, or nothing when there is no room: half a line would spoil the next one. */
   send(message: UpMessage): void {
     const { wire, blocks } = this;
     if (wire === null || !wire.isOpen) return;
     const bytes = Buffer.from(JSON.stringify(message) + '\n');
+    if (bytes.length > blocks.smallAvailable * SMALL_BYTES) return;
     for (let at = 0; at < bytes.length; ) {
       const block = blocks.takeSmall();
       if (block === NO_BLOCK) return;

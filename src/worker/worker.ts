@@ -13,7 +13,14 @@ import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
 import { openEngine } from '../io/io.ts';
 import { Clients, Listener } from '../listen/listen.ts';
 import { buildRuntime, type Exchange, isSampled, LineWriter, type LogRecord, Relay, type Runtime } from '../relay/relay.ts';
-import { DESCRIPTORS_PER_DATAGRAM, type DownMessage, type SocketRef, socketKey, type WorkerStart } from '../state/channel.ts';
+import {
+  DESCRIPTORS_PER_DATAGRAM,
+  type DownMessage,
+  type RequestRecord,
+  type SocketRef,
+  socketKey,
+  type WorkerStart,
+} from '../state/channel.ts';
 import type { AccessLogPlan, Plan } from '../state/plan.ts';
 import { tableBytes, WorkerDoor } from '../state/table.ts';
 import { close, mapShared, prctl, recvDescriptors } from '../sys/libc.ts';
@@ -169,7 +176,21 @@ class Worker implements TimerOwner {
       case 'reopen':
         this.tryLog(() => this.log.reopen());
         break;
+      case 'find':
+        this.tellFound(message.ask, this.relay.recorder.find(message.id, this.engine.now, Date.now()), message.id);
+        break;
+      case 'recent': {
+        const { ask, limit, filter } = message;
+        this.tellFound(ask, this.relay.recorder.recent(limit, filter, this.engine.now, Date.now()), null);
+        break;
+      }
     }
+  }
+
+  private tellFound(ask: number, records: RequestRecord[], id: string | null): void {
+    const { relay, engine } = this;
+    const reach = relay.recorder.reach(engine.now, Date.now());
+    this.channel.send({ type: 'found', ask, records, isOwn: id !== null && relay.isOwnId(id), reach });
   }
 
   /** Control has died: this worker goes on serving the plan in force, until a signal ends it. */
