@@ -43,6 +43,12 @@ describe('a running instance', () => {
   const order = (...words: string[]): Promise<CommandResult> => command(...words, '-a', `127.0.0.1:${weir.adminPort}`);
   const named = (index: number): string => `pool/${endpoints[index]!.address}`;
 
+  /** How often the log tells an event of an endpoint of `pool`. */
+  const logged = (event: string, index: number): number =>
+    weir.logs
+      .split('\n')
+      .filter((line) => line.includes(`"event":"${event}"`) && line.includes(`"endpoint":"${endpoints[index]!.address}"`)).length;
+
   async function done(...words: string[]): Promise<CommandResult> {
     const result = await order(...words);
     assert.equal(result.code, 0, `weir ${words.join(' ')}: ${result.code}\n${result.err}${result.out}`);
@@ -132,8 +138,9 @@ describe('a running instance', () => {
         'deploy 7',
         '--json',
       );
-      const { inFlight, isDone, status } = JSON.parse(out);
-      assert.deepEqual([inFlight, isDone, status.state, status.reason], [0, true, 'drain', 'deploy 7']);
+      const { state, remaining, isSafeToStop, reason } = JSON.parse(out);
+      assert.deepEqual([state, remaining.requests, remaining.tunnels], ['done', 0, 0]);
+      assert.deepEqual([isSafeToStop, reason], [true, 'deploy 7']);
       const { requests } = await victim.stats();
       await loads[0]!.more(200);
       assert.equal((await victim.stats()).requests, requests, 'it gets nothing any more');
@@ -162,11 +169,13 @@ describe('a running instance', () => {
     });
     const early = await order('drain', named(0), '--wait', '--timeout', '300ms');
     assert.equal(early.code, 8, early.out);
-    assert.match(early.out, /still 1 in flight/);
+    assert.match(early.out, /still 1 request left/);
+    assert.equal(logged('drain_overdue', 0), 1);
     assert.match(early.err, /has no other endpoint that takes requests/);
     assert.equal((await get(weir.port, '/keyed/a/1')).status, 503, 'all endpoints drain');
     const late = await done('drain', named(0), '--wait', '--timeout', '20s');
     assert.match(late.out, /is safe to stop/);
+    assert.equal(logged('drain_done', 0), 1);
     assert.deepEqual(await slow, { status: 200, body: 'e0\n' }, 'it was answered in full');
   });
 
@@ -197,7 +206,7 @@ describe('a running instance', () => {
     const without = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
     assert.equal(without.counts.ok, 100, describeLoad(without));
     assert.equal((await endpoints[1]!.stats()).requests, requests);
-    assert.match((await done('status')).out, new RegExp(`^${named(1)} +maint .* disk is full$`, 'm'));
+    assert.match((await done('status')).out, new RegExp(`^${named(1)} +maint .* disk is full +weir ready `, 'm'));
     assert.match((await done('explain', `http://127.0.0.1:${weir.port}/`)).out, /maint .*\(disk is full\)/);
     await done('ready', named(1), '--wait');
     const with4 = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
@@ -225,5 +234,12 @@ describe('a running instance', () => {
     assert.equal(result.counts.ok, 100, describeLoad(result));
     assert.equal((await endpoints[2]!.stats()).requests, requests, 'it still gets nothing');
     assert.equal(JSON.parse((await done('get', 'endpoint', named(2), '--json')).out).status.state, 'drain');
+    const drain = JSON.parse((await done('get', 'drain', named(2), '--json')).out);
+    assert.deepEqual([drain.endpoint, drain.reason, drain.by], [endpoints[2]!.address, null, null]);
+    const minutes = (Date.parse(drain.deadline) - Date.now()) / 60_000;
+    assert.ok(minutes > 4 && minutes <= 5, `a deadline from now, in ${minutes} minutes`);
+    const taken = await fetch(`http://127.0.0.1:${weir.adminPort}/api/v1/drains/${drain.id}`, { method: 'DELETE' });
+    assert.equal(taken.status, 200, 'it is taken back');
+    assert.equal(JSON.parse((await done('get', 'endpoint', named(2), '--json')).out).status.state, 'ready');
   });
 });
