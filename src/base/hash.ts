@@ -11,6 +11,11 @@ const PRIME_5 = 0x165667b1 | 0;
 
 /** xxHash32 of bytes[start, end), unsigned (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). */
 export function xxhash32(bytes: Uint8Array, start: number, end: number, seed: number): number {
+  return xxhash32Signed(bytes, start, end, seed) >>> 0;
+}
+
+/** The same as a signed number: every such fits a small integer of V8, half of the unsigned ones are boxed when they are returned. */
+export function xxhash32Signed(bytes: Uint8Array, start: number, end: number, seed: number): number {
   let p = start;
   let hash: number;
   if (end - start >= 16) {
@@ -33,7 +38,7 @@ export function xxhash32(bytes: Uint8Array, start: number, end: number, seed: nu
   for (; p < end; p++) hash = Math.imul(rotate((hash + Math.imul(bytes[p]!, PRIME_5)) | 0, 11), PRIME_1);
   hash = Math.imul(hash ^ (hash >>> 15), PRIME_2);
   hash = Math.imul(hash ^ (hash >>> 13), PRIME_3);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return hash ^ (hash >>> 16);
 }
 
 /** The finalizer of MurmurHash3: a bijection of 32-bit numbers in which every bit of the input moves half of the output. Unsigned. */

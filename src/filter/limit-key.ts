@@ -10,7 +10,7 @@
  * 5. An IPv6 client is its /64: every host may take as many addresses of it as it likes (RFC 4291 §2.5.1, RFC 8981).
  */
 import type { ClientAddress } from '../base/client-address.ts';
-import { fmix32, xxhash32 } from '../base/hash.ts';
+import { fmix32, xxhash32Signed } from '../base/hash.ts';
 import { FIELD_STRIDE, field, type Head } from '../base/head.ts';
 import type { LimitTable } from '../state/limits.ts';
 import type { RateLimitPlan } from '../state/plan.ts';
@@ -34,7 +34,7 @@ export class LimitKey {
     const { algorithm, requests, windowMs, burst, key } = plan;
     this.parts = template(key).parts.filter((p) => p.kind !== part.literal);
     const own = new TextEncoder().encode(JSON.stringify([name, algorithm, requests, windowMs, burst, key]));
-    this.salt = xxhash32(own, 0, own.length, 0);
+    this.salt = xxhash32Signed(own, 0, own.length, 0);
   }
 
   /** Hashes the key of a request into {@link set} and {@link tag}. */
@@ -104,8 +104,8 @@ export class LimitKey {
 
   private bytes(head: Head, start: number, end: number): void {
     const { bytes, base } = head;
-    this.set = xxhash32(bytes, base + start, base + end, this.set) | 0;
-    this.tag = xxhash32(bytes, base + start, base + end, this.tag) | 0;
+    this.set = xxhash32Signed(bytes, base + start, base + end, this.set);
+    this.tag = xxhash32Signed(bytes, base + start, base + end, this.tag);
   }
 
   /** The host without port, in lower case: names compare without case (RFC 9110 §4.2.3). */
@@ -121,8 +121,8 @@ export class LimitKey {
       else if (c === 58 /* : */ && !isBracketed) break;
       hostBytes[end] = c >= 65 && c <= 90 ? c | 32 : c;
     }
-    this.set = xxhash32(hostBytes, 0, end, this.set) | 0;
-    this.tag = xxhash32(hostBytes, 0, end, this.tag) | 0;
+    this.set = xxhash32Signed(hostBytes, 0, end, this.set);
+    this.tag = xxhash32Signed(hostBytes, 0, end, this.tag);
   }
 
   private text(text: string): void {

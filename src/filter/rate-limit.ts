@@ -50,7 +50,8 @@ export class RateLimit {
     const { key, rule, isShadow } = this;
     const { limits } = parts;
     key.read(head, client, facts, limits);
-    const isAllowed = takes ? limits.take(rule, key.set, key.tag, facts.nowMs) : limits.peek(rule, key.set, key.tag, facts.nowMs);
+    limits.nowMs = facts.nowMs;
+    const isAllowed = takes ? limits.take(rule, key.set, key.tag) : limits.peek(rule, key.set, key.tag);
     const decision = isAllowed ? filterDecision.allowed : isShadow ? filterDecision.wouldLimit : filterDecision.limited;
     if (takes) parts.filterDecided(this.id, decision);
     // One that would have stopped the request is worth more in the log than one that let it pass.

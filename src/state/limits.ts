@@ -87,6 +87,8 @@ export class LimitTable {
   /** Seeds of the two hashes of a key: where its row is, and which row of there. Random per table, never shown. */
   readonly setSeed: number;
   readonly tagSeed: number;
+  /** The shared clock, in ms, at which the next decision is made. Set by who asks; a field, because a fraction that is passed along may be boxed. */
+  nowMs = 0.5;
   /** Of the last decision: requests that would pass at once after it. */
   remaining = 0;
   /** Of the last decision: whole ms, at least 1, until one more passes when those are spent at once. */
@@ -108,24 +110,26 @@ export class LimitTable {
   }
 
   /**
-   * May the request of this key pass at `nowMs` of the shared clock? When it may, it is counted. The key is its two hashes. {@link remaining} and
-   * {@link nextMs} tell the rest.
+   * May the request of this key pass at {@link nowMs}? When it may, it is counted. The key is its two hashes. {@link remaining} and {@link nextMs} tell
+   * the rest.
    */
-  take(rule: LimitRule, setHash: number, tagHash: number, nowMs: number): boolean {
-    const tick = (nowMs * TICKS_PER_MS) | 0;
+  take(rule: LimitRule, setHash: number, tagHash: number): boolean {
     const tag = tagHash | 0 || 1;
     let at = this.find(setHash, tag);
-    if (at < 0) at = this.claim(setHash, tag, tick);
-    if (at >= 0) return this.decide(rule, at, tick, nowMs, true);
+    if (at < 0) at = this.claim(setHash, tag);
+    if (at >= 0) return this.decide(rule, at, true);
     this.remaining = 0;
     this.nextMs = 1;
     return true;
   }
 
   /** What {@link take} would say, without counting. */
-  peek(rule: LimitRule, setHash: number, tagHash: number, nowMs: number): boolean {
-    const at = this.find(setHash, tagHash | 0 || 1);
-    return this.decide(rule, at, (nowMs * TICKS_PER_MS) | 0, nowMs, false);
+  peek(rule: LimitRule, setHash: number, tagHash: number): boolean {
+    return this.decide(rule, this.find(setHash, tagHash | 0 || 1), false);
+  }
+
+  private tick(): number {
+    return (this.nowMs * TICKS_PER_MS) | 0;
   }
 
   private find(setHash: number, tag: number): number {
@@ -136,8 +140,9 @@ export class LimitTable {
   }
 
   /** A row for a key that has none; -1 when every one was snatched away. */
-  private claim(setHash: number, tag: number, tick: number): number {
+  private claim(setHash: number, tag: number): number {
     const { i32 } = this;
+    const tick = this.tick();
     const first = this.start + (setHash & this.setMask) * SET_WORDS;
     for (let tries = 0; tries < CLAIMS_MAX; tries++) {
       let victim = first;
@@ -161,22 +166,20 @@ export class LimitTable {
   }
 
   /** `at` -1: a key without a row. */
-  private decide(rule: LimitRule, at: number, tick: number, nowMs: number, takes: boolean): boolean {
+  private decide(rule: LimitRule, at: number, takes: boolean): boolean {
     // What an expired row still holds may be of another key, or of a time that came round again.
-    const isFresh = at < 0 || ((Atomics.load(this.i32, at + EXPIRES) - tick) | 0) < 0;
-    return rule.isWindow
-      ? this.window(rule, at, isFresh, nowMs, tick, takes)
-      : this.bucket(rule, at, isFresh, nowMs, tick, takes);
+    const isFresh = at < 0 || ((Atomics.load(this.i32, at + EXPIRES) - this.tick()) | 0) < 0;
+    return rule.isWindow ? this.window(rule, at, isFresh, takes) : this.bucket(rule, at, isFresh, takes);
   }
 
   /**
    * Token bucket as the generic cell rate algorithm (ITU-T I.371, virtual scheduling): TAT is the time at which the bucket will be full; a request moves it on by one
    * token, and passes when that leaves it at most `burst` tokens ahead of now.
    */
-  private bucket(rule: LimitRule, at: number, isFresh: boolean, nowMs: number, tick: number, takes: boolean): boolean {
+  private bucket(rule: LimitRule, at: number, isFresh: boolean, takes: boolean): boolean {
     const { i32 } = this;
     const { interval, tolerance, unitsPerMs } = rule;
-    const now = (nowMs * unitsPerMs) | 0;
+    const now = (this.nowMs * unitsPerMs) | 0;
     let ahead = 0;
     for (let tries = 0; ; tries++) {
       const tat = at < 0 ? now : Atomics.load(i32, at + STATE);
@@ -185,7 +188,7 @@ export class LimitTable {
       if (ahead < 0 || ahead > 2 * BURST_MAX) ahead = 0;
       if (ahead > tolerance) {
         this.remaining = 0;
-        this.nextMs = Math.ceil((ahead - tolerance) / unitsPerMs);
+        this.nextMs = wholeMs((ahead - tolerance) / unitsPerMs);
         return false;
       }
       if (!takes) break;
@@ -198,9 +201,9 @@ export class LimitTable {
       isFresh = false;
     }
     ahead += interval;
-    if (takes) this.keep(at, tick, ahead / unitsPerMs);
-    this.remaining = Math.floor((tolerance + interval - ahead) / interval);
-    this.nextMs = Math.max(1, Math.ceil((ahead - tolerance + this.remaining * interval) / unitsPerMs));
+    if (takes) this.keep(at, ticksOf(ahead / unitsPerMs));
+    this.remaining = ((tolerance + interval - ahead) / interval) | 0;
+    this.nextMs = wholeMs((ahead - tolerance + this.remaining * interval) / unitsPerMs);
     return true;
   }
 
@@ -208,8 +211,8 @@ export class LimitTable {
    * Sliding window by two counters: what the previous window let through, for the share of it that a window ending now still covers, plus what this one did.
    * The counter of a window lies in the word of its parity and carries its number, so nothing has to be moved when a window ends.
    */
-  private window(rule: LimitRule, at: number, isFresh: boolean, nowMs: number, tick: number, takes: boolean): boolean {
-    const { i32 } = this;
+  private window(rule: LimitRule, at: number, isFresh: boolean, takes: boolean): boolean {
+    const { i32, nowMs } = this;
     const { requests, windowMs } = rule;
     const number = Math.floor(nowMs / windowMs);
     const leftMs = (number + 1) * windowMs - nowMs;
@@ -235,7 +238,7 @@ export class LimitTable {
       count = isOurs ? word & COUNT_MASK : 0;
       if (before + count + 1 > requests) {
         this.remaining = 0;
-        this.nextMs = nextMs(rule, previous, count, leftMs);
+        this.nextMs = this.nextOfWindow(rule, previous, count);
         return false;
       }
       if (!takes) break;
@@ -247,16 +250,27 @@ export class LimitTable {
       isFresh = false;
     }
     count++;
-    if (takes) this.keep(at, tick, leftMs + windowMs);
-    this.remaining = Math.floor(requests - before - count);
-    this.nextMs = nextMs(rule, previous, count + this.remaining, leftMs);
+    if (takes) this.keep(at, ticksOf(leftMs + windowMs));
+    this.remaining = (requests - before - count) | 0;
+    this.nextMs = this.nextOfWindow(rule, previous, count + this.remaining);
     return true;
   }
 
+  /** When a sliding window that is used up lets one more through, in ms. */
+  private nextOfWindow(rule: LimitRule, previous: number, count: number): number {
+    const { nowMs } = this;
+    const { requests, windowMs } = rule;
+    const leftMs = (Math.floor(nowMs / windowMs) + 1) * windowMs - nowMs;
+    const room = requests - 1;
+    // The previous window fades to nothing until this one ends; then this one fades.
+    if (count <= room) return wholeMs(leftMs - ((room - count) / previous) * windowMs);
+    return wholeMs(leftMs + (1 - room / count) * windowMs);
+  }
+
   /** The row is needed for so long; it may be already for longer. */
-  private keep(at: number, tick: number, ms: number): void {
+  private keep(at: number, ticks: number): void {
     const { i32 } = this;
-    const expires = (tick + Math.min(KEPT_TICKS_MAX, Math.ceil(ms * TICKS_PER_MS) + 1)) | 0;
+    const expires = (this.tick() + ticks) | 0;
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       const seen = Atomics.load(i32, at + EXPIRES);
       if (((expires - seen) | 0) <= 0 || Atomics.compareExchange(i32, at + EXPIRES, seen, expires) === seen) return;
@@ -264,11 +278,11 @@ export class LimitTable {
   }
 }
 
-/** When a sliding window that is used up lets one more through. */
-function nextMs(rule: LimitRule, previous: number, count: number, leftMs: number): number {
-  const { requests, windowMs } = rule;
-  const room = requests - 1;
-  // The previous window fades to nothing until this one ends; then this one fades.
-  if (count <= room) return Math.max(1, Math.ceil(leftMs - ((room - count) / previous) * windowMs));
-  return Math.max(1, Math.ceil(leftMs + (1 - room / count) * windowMs));
+function ticksOf(ms: number): number {
+  return Math.min(KEPT_TICKS_MAX, Math.ceil(ms * TICKS_PER_MS) + 1) | 0;
+}
+
+/** Rounded up, at least 1, at most 24 days: an integer that is kept without a box. */
+function wholeMs(ms: number): number {
+  return Math.min(0x7fffffff, Math.max(1, Math.ceil(ms))) | 0;
 }
