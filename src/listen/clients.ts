@@ -3,7 +3,7 @@
  * the oldest idle ones go first.
  */
 import type { ClientAddress } from '../base/client-address.ts';
-import type { Http1ClientConnection } from './http1-connection.ts';
+import type { ClientConnection } from './client-connection.ts';
 
 export class Clients {
   count = 0;
@@ -13,14 +13,14 @@ export class Clients {
   countMax = 60_000;
   /** Set once, when the worker leaves: responses say Connection: close. */
   isDraining = false;
-  private oldest: Http1ClientConnection | null = null;
-  private newest: Http1ClientConnection | null = null;
+  private oldest: ClientConnection | null = null;
+  private newest: ClientConnection | null = null;
   private readonly perAddress = new Map<string, number>();
   /**
    * All admitted connections, as a list through them. Not a Set: its outgrown tables keep what was deleted from them, and one such table in V8's old space keeps
    * every later connection alive until a full collection (scavenges of 20 ms instead of 1).
    */
-  private last: Http1ClientConnection | null = null;
+  private last: ClientConnection | null = null;
 
   get isFull(): boolean {
     return this.count - this.closing >= this.countMax;
@@ -36,19 +36,19 @@ export class Clients {
   }
 
   /** Lists an admitted connection. */
-  join(connection: Http1ClientConnection): void {
+  join(connection: ClientConnection): void {
     connection.before = this.last;
     if (this.last !== null) this.last.after = connection;
     this.last = connection;
   }
 
-  every(): Http1ClientConnection[] {
-    const all: Http1ClientConnection[] = [];
+  every(): ClientConnection[] {
+    const all: ClientConnection[] = [];
     for (let each = this.last; each !== null; each = each.before) all.push(each);
     return all;
   }
 
-  leave(connection: Http1ClientConnection): void {
+  leave(connection: ClientConnection): void {
     const { address, before, after } = connection;
     if (before !== null) before.after = after;
     if (after !== null) after.before = before;
@@ -68,7 +68,7 @@ export class Clients {
     return true;
   }
 
-  linkIdle(connection: Http1ClientConnection): void {
+  linkIdle(connection: ClientConnection): void {
     if (connection.isIdle) return;
     connection.isIdle = true;
     connection.older = this.newest;
@@ -78,7 +78,7 @@ export class Clients {
     this.newest = connection;
   }
 
-  unlinkIdle(connection: Http1ClientConnection): void {
+  unlinkIdle(connection: ClientConnection): void {
     if (!connection.isIdle) return;
     connection.isIdle = false;
     if (connection.older !== null) connection.older.newer = connection.newer;

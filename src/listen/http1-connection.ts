@@ -23,6 +23,7 @@ import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wi
 import { Http1Decoder, type Http1Limits, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
 import { protocol } from '../state/doors.ts';
+import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
@@ -48,7 +49,7 @@ export class ConnectionKit {
 /** A closing connection with less than this queued is left to the wire, which gives up on a peer that takes nothing. */
 const FLUSH_FREE_BYTES = 4096;
 
-export class Http1ClientConnection implements ClientStream, WireOwner, MessageSink, TimerOwner {
+export class Http1ClientConnection implements ClientStream, ClientConnection, WireOwner, MessageSink, TimerOwner {
   sink: RequestSink | null = null;
   readonly address: ClientAddress;
   readonly secure = false;
@@ -56,12 +57,12 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   startedMs = 0;
   idleMs = 0;
   // Neighbours in the list of all connections.
-  before: Http1ClientConnection | null = null;
-  after: Http1ClientConnection | null = null;
+  before: ClientConnection | null = null;
+  after: ClientConnection | null = null;
   // Neighbours in the list of idle connections.
   isIdle = false;
-  older: Http1ClientConnection | null = null;
-  newer: Http1ClientConnection | null = null;
+  older: ClientConnection | null = null;
+  newer: ClientConnection | null = null;
 
   private readonly wire: Wire;
   private readonly listener: Listener;
@@ -112,7 +113,15 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
   private countedReceived = 0;
   private countedSent = 0;
 
-  constructor(wire: Wire, listener: Listener, parts: ListenParts, clients: Clients, kit: ConnectionKit) {
+  /** `address`: whom a PROXY line named; null: the peer is the client. */
+  constructor(
+    wire: Wire,
+    listener: Listener,
+    parts: ListenParts,
+    clients: Clients,
+    kit: ConnectionKit,
+    address: ClientAddress | null,
+  ) {
     this.wire = wire;
     this.listener = listener;
     this.parts = parts;
@@ -121,8 +130,10 @@ export class Http1ClientConnection implements ClientStream, WireOwner, MessageSi
     this.decoder = kit.decoder;
     this.writer = kit.writer;
     this.carry = kit.carry;
-    this.address = new ClientAddress();
-    this.address.set(wire.peer());
+    if (address === null) {
+      this.address = new ClientAddress();
+      this.address.set(wire.peer());
+    } else this.address = address;
     wire.owner = this;
   }
 

@@ -2,14 +2,18 @@
  * One listener of the plan in one worker: its sockets, its limits, the connections it took. It belongs to the listener's name, so a reload that keeps the name
  * keeps the object and its connections; only `plan` and `index` change.
  */
+import { NO_BLOCK } from '../base/blocks.ts';
 import { CidrSet } from '../base/client-address.ts';
-import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
+import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
+import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
 import { ConnectionKit, Http1ClientConnection } from './http1-connection.ts';
 import type { ListenParts } from './parts.ts';
+import { Preface, type PrefaceNeeds, prefaceNeeds } from './preface.ts';
+import { StreamConnection, type StreamOrigin } from './stream-connection.ts';
 
 /** When the kernel has no descriptor or memory left, accepting rests this long. */
 const ACCEPT_REST_MS = 100;
@@ -17,6 +21,10 @@ const ACCEPT_REST_MS = 100;
 const KITS_KEPT_MAX = 256;
 /** Idle connections closed when it has none left, so that others can be served. */
 const SHED_COUNT = 16;
+
+const NO_NAMES: readonly string[] = [];
+/** Owner of a wire that is turned away, or whose taker has not come yet. */
+const nobody: WireOwner = { onOpen() {}, onBytes() {}, onRecvEnd() {}, onDrained() {}, onClosed() {} };
 
 export class Listener implements AcceptOwner, TimerOwner {
   plan: ListenerPlan;
@@ -26,6 +34,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   connections = 0;
   /** Peers that speak for many clients: the limit per address is not for them. */
   private trusted: CidrSet;
+  private needs: PrefaceNeeds | null;
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;
@@ -38,6 +47,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.index = index;
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
+    this.needs = prefaceNeeds(plan);
     this.parts = parts;
     this.clients = clients;
   }
@@ -46,6 +56,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.plan = plan;
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
+    this.needs = prefaceNeeds(plan);
     this.kits.length = 0;
     this.index = index;
   }
@@ -68,20 +79,68 @@ export class Listener implements AcceptOwner, TimerOwner {
   }
 
   onAccept(wire: Wire): void {
-    const { clients, parts, plan } = this;
+    const { needs, parts } = this;
+    if (needs !== null) {
+      const preface = new Preface(wire, this, parts, needs);
+      if (this.admit(preface, preface.isTrusted)) preface.begin();
+      else preface.turnAway(closeHow.reset);
+    } else if (this.plan.protocol === 'tcp') this.serveStream(wire, null, parts.engine.now, '', NO_NAMES, NO_BLOCK, 0, 0);
+    else this.serveHttp(wire, null, NO_BLOCK, 0, 0);
+  }
+
+  /** Serves requests on a connection. `from`: what its preface told. bytes[start, end) of the block came already, NO_BLOCK: none did. */
+  serveHttp(wire: Wire, from: StreamOrigin | null, block: number, start: number, end: number): void {
+    const { parts } = this;
     const kit = this.kits.pop() ?? new ConnectionKit(this.limits, parts);
-    const connection = new Http1ClientConnection(wire, this, parts, clients, kit);
-    if (clients.isDraining) return this.turnAway(connection, rejection.drain);
+    const connection = new Http1ClientConnection(wire, this, parts, this.clients, kit, from === null ? null : from.address);
+    if (!this.admit(connection, false)) {
+      connection.turnAway(closeHow.reset);
+      return;
+    }
+    parts.table.connection(this.plan.id, protocol.http1, 1);
+    connection.begin();
+    if (block !== NO_BLOCK) connection.onBytes(wire, block, start, end);
+  }
+
+  /** Carries a connection as it is. */
+  serveStream(
+    wire: Wire,
+    from: StreamOrigin | null,
+    startedMs: number,
+    serverName: string,
+    alpn: readonly string[],
+    block: number,
+    start: number,
+    end: number,
+  ): void {
+    const connection = new StreamConnection(wire, this, startedMs, from);
+    wire.owner = nobody;
+    if (!this.admit(connection, false)) {
+      wire.close(closeHow.reset);
+      return;
+    }
+    this.parts.table.connection(this.plan.id, protocol.tcp, 1);
+    this.parts.taker.onStream(connection, this, serverName, alpn, block, start, end);
+  }
+
+  /** May it be served? It is counted then, and listed. */
+  private admit(connection: ClientConnection, isExempt: boolean): boolean {
+    const { clients, plan } = this;
     const { connectionsMax, connectionsPerIpMax } = plan.limits;
-    if (connectionsMax > 0 && this.connections >= connectionsMax) return this.turnAway(connection, rejection.limit);
+    if (clients.isDraining) return this.reject(rejection.drain);
+    if (connectionsMax > 0 && this.connections >= connectionsMax) return this.reject(rejection.limit);
     // At the cap the longest idle makes room; where none is idle the new one is turned away.
-    if (clients.isFull && !clients.shedOldest()) return this.turnAway(connection, rejection.overload);
-    const perIpMax = this.trusted.has(connection.address) ? 0 : connectionsPerIpMax;
-    if (!clients.admit(connection.address, perIpMax)) return this.turnAway(connection, rejection.perIp);
+    if (clients.isFull && !clients.shedOldest()) return this.reject(rejection.overload);
+    const perIpMax = isExempt || this.trusted.has(connection.address) ? 0 : connectionsPerIpMax;
+    if (!clients.admit(connection.address, perIpMax)) return this.reject(rejection.perIp);
     this.connections++;
     clients.join(connection);
-    parts.table.connection(plan.id, protocol.http1, 1);
-    connection.begin();
+    return true;
+  }
+
+  private reject(reason: number): false {
+    this.parts.table.rejected(this.plan.id, reason);
+    return false;
   }
 
   onAcceptFault(_errno: number, acceptor: Acceptor): void {
@@ -99,18 +158,27 @@ export class Listener implements AcceptOwner, TimerOwner {
 
   /** A connection that was admitted is gone. */
   onGone(connection: Http1ClientConnection): void {
+    this.leftBy(connection);
+    this.parts.table.connection(this.plan.id, protocol.http1, -1);
+  }
+  onStreamOver(connection: StreamConnection): void {
+    this.leftBy(connection);
+    const { table } = this.parts;
+    table.connection(this.plan.id, protocol.tcp, -1);
+    table.wireBytes(this.plan.id, connection.wire.received, connection.wire.sent);
+  }
+  /** A preface goes on as a connection of its kind, or is gone. */
+  onPrefaceOver(preface: Preface): void {
+    this.leftBy(preface);
+  }
+
+  private leftBy(connection: ClientConnection): void {
     this.connections--;
     this.clients.leave(connection);
-    this.parts.table.connection(this.plan.id, protocol.http1, -1);
   }
 
   /** A connection is closed for good and uses its kit no more. */
   takeBack(kit: ConnectionKit): void {
     if (kit.limits === this.limits && this.kits.length < KITS_KEPT_MAX) this.kits.push(kit);
-  }
-
-  private turnAway(connection: Http1ClientConnection, reason: number): void {
-    this.parts.table.rejected(this.plan.id, reason);
-    connection.turnAway(closeHow.reset);
   }
 }

@@ -2,6 +2,7 @@ import type { Blocks } from '../base/blocks.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
+import type { StreamClient } from '../base/stream-client.ts';
 import type { Engine } from '../base/wire.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Listener } from './listener.ts';
@@ -15,6 +16,19 @@ export interface RequestTaker {
   onRequest(stream: ClientStream, listener: Listener, head: Head): void;
   /** No head could be read. The taker answers with `faultId` and the connection ends. */
   onBadRequest(stream: ClientStream, listener: Listener, faultId: number, detail: string): void;
+  /**
+   * A connection to be carried as it is: the taker owns its wire from here. The names are those of its client hello; bytes[start, end) of the block, lent for the
+   * call, came already (NO_BLOCK: none).
+   */
+  onStream(
+    client: StreamClient,
+    listener: Listener,
+    serverName: string,
+    alpn: readonly string[],
+    block: number,
+    start: number,
+    end: number,
+  ): void;
 }
 
 /** What listen/ is given by the worker. */

@@ -4,21 +4,24 @@
  * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
  */
 import type { Blocks } from '../base/blocks.ts';
-import { faults } from '../base/faults.ts';
+import { fault, faults } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
-import type { Engine } from '../base/wire.ts';
-import type { WorkerWriter } from '../state/doors.ts';
+import type { StreamClient } from '../base/stream-client.ts';
+import { closeHow, type Engine } from '../base/wire.ts';
+import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
 import { PoolQueue } from './pool-queue.ts';
 import { Recorder } from './recorder.ts';
 import type { Runtime } from './runtime.ts';
+import { Tunnel } from './tunnel.ts';
 
-export { isSampled, LineWriter, type LogRecord } from './access-log.ts';
+export { isSampled, LineWriter, LogRecord } from './access-log.ts';
 export type { Exchange, ListenerFacts } from './exchange.ts';
 export { buildRuntime, type Runtime } from './runtime.ts';
+export type { Tunnel } from './tunnel.ts';
 
 /** Exchanges kept for reuse, and hedges. */
 const KEPT_MAX = 4096;
@@ -38,6 +41,8 @@ export interface RelayParts {
   readonly idPrefix: string;
   /** Told of every finished exchange while isLogging, before it is cleared: the access log. */
   readonly onExchange: (exchange: Exchange) => void;
+  /** The same for connections that were carried as they are. */
+  readonly onTunnel: (tunnel: Tunnel) => void;
 }
 
 export class Relay {
@@ -79,6 +84,54 @@ export class Relay {
 
   onBadRequest(client: ClientStream, listener: ListenerFacts, faultId: number, detail: string): void {
     this.take().beginBad(client, listener, faultId, detail);
+  }
+
+  onStream(
+    client: StreamClient,
+    listener: ListenerFacts,
+    serverName: string,
+    alpn: readonly string[],
+    block: number,
+    start: number,
+    end: number,
+  ): void {
+    const route = listener.index < 0 ? null : this.runtime!.streams[listener.index]!.match(serverName, alpn, client.address);
+    if (route === null) {
+      this.refuseStream(client, listener);
+      return;
+    }
+    new Tunnel(this, client, listener, route).begin(block, start, end);
+  }
+
+  /** No stream of the listener matches. */
+  private refuseStream(client: StreamClient, listener: ListenerFacts): void {
+    this.table.fault(fault.destinationNotFound, -1, -1);
+    this.table.rejected(listener.plan.id, rejection.acl);
+    client.wire.owner = { onOpen() {}, onBytes() {}, onRecvEnd() {}, onDrained() {}, onClosed: () => client.over() };
+    client.wire.close(closeHow.reset);
+  }
+
+  /** Counts a finished tunnel and hands it to the log. */
+  reportTunnel(tunnel: Tunnel): void {
+    const { table } = this;
+    const { listener, route, pool, client, endedMs, faultId } = tunnel;
+    const { startedMs } = client;
+    const poolId = pool.plan.id;
+    table.exchange(
+      listener.plan.id,
+      route.plan.id,
+      poolId,
+      0,
+      0,
+      protocol.tcp,
+      endedMs - startedMs,
+      tunnel.firstByteMs > 0 ? tunnel.firstByteMs - startedMs : -1,
+      -1,
+      tunnel.bytesIn,
+      tunnel.bytesOut,
+    );
+    if (faultId !== 0) table.fault(faultId, route.plan.id, poolId);
+    if (this.isLogging) this.parts.onTunnel(tunnel);
   }
 
   /** Number of one more request. */

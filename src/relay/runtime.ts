@@ -14,12 +14,13 @@ import {
 import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/route.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
-import type { Endpoint } from '../upstream/upstream.ts';
+import type { Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
 import { Breaker } from './breaker.ts';
 import { limitedSlots } from './pool-queue.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { retryOn } from './retry-rules.ts';
 import { Sticky } from './sticky.ts';
+import { StreamTable } from './stream-runtime.ts';
 
 export interface RouteRuntime {
   readonly plan: RoutePlan;
@@ -47,6 +48,7 @@ export interface Runtime {
   readonly plan: Plan;
   /** By index in plan.listeners. */
   readonly tables: readonly RouteTable[];
+  readonly streams: readonly StreamTable[];
   readonly clientRules: readonly ClientRules[];
   readonly forwarded: ForwardedFields;
   readonly faultAnswers: FaultAnswers;
@@ -56,6 +58,7 @@ export interface Runtime {
   readonly pools: readonly PoolRuntime[];
   /** By slot. Filled in when the plan comes into force. */
   endpoints: readonly (Endpoint | undefined)[];
+  streamEndpoints: readonly (StreamEndpoint | undefined)[];
   /** Address text by slot, for the log. */
   readonly endpointTexts: readonly string[];
 }
@@ -67,6 +70,7 @@ export function buildRuntime(plan: Plan, table: WorkerWriter): Runtime {
   return {
     plan,
     tables: plan.listeners.map((_, i) => buildRoutes(plan, i)),
+    streams: plan.listeners.map((l) => new StreamTable(l)),
     clientRules: plan.listeners.map((l) => new ClientRules(l.clientIp)),
     forwarded: new ForwardedFields(plan.headers, plan.node),
     faultAnswers: new FaultAnswers(plan.headers, plan.node),
@@ -95,6 +99,7 @@ export function buildRuntime(plan: Plan, table: WorkerWriter): Runtime {
       };
     }),
     endpoints: [],
+    streamEndpoints: [],
     endpointTexts,
   };
 }

@@ -22,8 +22,8 @@ export const filterDecisionNames: readonly string[] = ['allowed', 'limited', 'wo
 export const protocol = Object.freeze({ http1: 0, h2: 1, h3: 2, tcp: 3, udp: 4 });
 export const protocolNames: readonly string[] = ['http/1.1', 'h2', 'h3', 'tcp', 'udp'];
 /** Why a client connection was turned away; label of weir_connections_rejected_total. */
-export const rejection = Object.freeze({ limit: 0, perIp: 1, overload: 2, drain: 3, proxyLine: 4, acl: 5 });
-export const rejectionNames: readonly string[] = ['limit', 'limit_per_ip', 'overload', 'drain', 'proxy_line', 'acl'];
+export const rejection = Object.freeze({ limit: 0, perIp: 1, overload: 2, drain: 3, proxyLine: 4, acl: 5, preface: 6 });
+export const rejectionNames: readonly string[] = ['limit', 'limit_per_ip', 'overload', 'drain', 'proxy_line', 'acl', 'preface'];
 /** Why a try was repeated; label of weir_retries_total. */
 export const retryReason = Object.freeze({ connect: 0, reset: 1, status: 2, timeout: 3, refusedStream: 4 });
 export const retryReasonNames: readonly string[] = ['connect', 'reset', 'status', 'timeout', 'refused_stream'];

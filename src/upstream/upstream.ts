@@ -11,13 +11,18 @@
 import type { Plan } from '../state/plan.ts';
 import { Endpoint } from './endpoint.ts';
 import type { UpstreamParts } from './parts.ts';
+import { StreamEndpoint } from './stream-endpoint.ts';
 
 export type { Endpoint } from './endpoint.ts';
+export { faultOfErrno } from './errno.ts';
 export type { UpstreamParts } from './parts.ts';
+export type { StreamEndpoint } from './stream-endpoint.ts';
 
 export class Upstream {
   private readonly parts: UpstreamParts;
   private endpoints: (Endpoint | undefined)[] = [];
+  /** Endpoints of pools that speak no HTTP, by slot. */
+  streamEndpoints: (StreamEndpoint | undefined)[] = [];
 
   constructor(parts: UpstreamParts) {
     this.parts = parts;
@@ -29,7 +34,9 @@ export class Upstream {
    */
   apply(plan: Plan): readonly (Endpoint | undefined)[] {
     const kept: (Endpoint | undefined)[] = [];
+    this.applyStreams(plan);
     for (const pool of plan.pools) {
+      if (pool.protocol !== 'http') continue;
       for (const { slot, resolved } of pool.endpoints) {
         if (resolved === null || slot < 0) continue;
         let endpoint = this.endpoints[slot];
@@ -47,6 +54,23 @@ export class Upstream {
     for (const endpoint of before) if (endpoint !== undefined && kept[endpoint.slot] !== endpoint) endpoint.retire();
     for (const endpoint of kept) endpoint?.warm();
     return kept;
+  }
+
+  private applyStreams(plan: Plan): void {
+    const before = this.streamEndpoints;
+    const kept: (StreamEndpoint | undefined)[] = [];
+    for (const pool of plan.pools) {
+      if (pool.protocol === 'http') continue;
+      for (const { slot, resolved } of pool.endpoints) {
+        if (resolved === null || slot < 0) continue;
+        const known = before[slot];
+        const endpoint =
+          known !== undefined && isSame(known.address, resolved) ? known : new StreamEndpoint(slot, resolved, this.parts);
+        endpoint.use(pool.sourceAddress);
+        kept[slot] = endpoint;
+      }
+    }
+    this.streamEndpoints = kept;
   }
 
   /** Closes all idle wires: the worker is leaving. */

@@ -12,7 +12,16 @@ import { sharedClockOffsetMs } from '../base/shared-clock.ts';
 import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
 import { openEngine } from '../io/io.ts';
 import { Clients, Listener } from '../listen/listen.ts';
-import { buildRuntime, type Exchange, isSampled, LineWriter, type LogRecord, Relay, type Runtime } from '../relay/relay.ts';
+import {
+  buildRuntime,
+  type Exchange,
+  isSampled,
+  LineWriter,
+  LogRecord,
+  Relay,
+  type Runtime,
+  type Tunnel,
+} from '../relay/relay.ts';
 import {
   DESCRIPTORS_PER_DATAGRAM,
   type DownMessage,
@@ -68,6 +77,7 @@ class Worker implements TimerOwner {
   private lines: LineWriter | null = null;
   private access: AccessLogPlan | null = null;
   private readonly random: Prng;
+  private readonly tunnelRecord = new LogRecord();
   /** By listener id. */
   private readonly listeners = new Map<number, Listener>();
   /** Listening sockets held; a key may have several. */
@@ -105,6 +115,7 @@ class Worker implements TimerOwner {
       wallClock: Date.now,
       idPrefix: randomBytes(6).toString('base64url').replace(/[-_]/g, 'z') + start.stripe.toString(36) + '-',
       onExchange: (exchange) => this.logExchange(exchange),
+      onTunnel: (tunnel) => this.logTunnel(tunnel),
     });
     this.sockets = start.sockets;
     this.channel = new Channel(
@@ -240,6 +251,11 @@ class Worker implements TimerOwner {
     if (this.access !== null && isSampled(this.access, record, this.random.uint32())) this.log.write(record);
   }
 
+  private logTunnel(tunnel: Tunnel): void {
+    const record = tunnel.fillRecord(this.tunnelRecord, Date.now());
+    if (this.access !== null && isSampled(this.access, record, this.random.uint32())) this.log.write(record);
+  }
+
   /** The top of each turn: the only place where a plan comes into force. */
   private onTurn(): void {
     const { table, engine, next } = this;
@@ -251,6 +267,7 @@ class Worker implements TimerOwner {
     this.next = null;
     this.epoch = plan.epoch;
     runtime.endpoints = this.upstream.apply(plan);
+    runtime.streamEndpoints = this.upstream.streamEndpoints;
     this.relay.runtime = runtime;
     const clientsMax = Math.floor((this.start.descriptorsMax - DESCRIPTORS_RESERVED) * CLIENT_SHARE);
     this.clients.countMax = Math.max(1, Math.min(plan.limits.connectionsMax || clientsMax, clientsMax));

@@ -419,6 +419,9 @@ class Client implements WireOwner, TimerOwner {
 /** Looks at every count as it is made. */
 class WatchedDoor extends WorkerDoor {
   waitingMax = Infinity;
+  /** The most there were at once. */
+  mostWaiting = 0;
+  mostRetries = 0;
 
   override end(slot: number, faultId: number, status: number, responseMs: number): void {
     super.end(slot, faultId, status, responseMs);
@@ -428,10 +431,13 @@ class WatchedDoor extends WorkerDoor {
     super.queue(pool, delta);
     const length = this.poolQueued(pool);
     assert.ok(length >= 0 && length <= this.waitingMax, `${length} wait`);
+    this.mostWaiting = Math.max(this.mostWaiting, length);
   }
   override retriesInFlight(pool: number, delta: number): void {
     super.retriesInFlight(pool, delta);
-    assert.ok(this.poolRetries(pool) >= 0, 'every retry that ends began');
+    const count = this.poolRetries(pool);
+    assert.ok(count >= 0, 'every retry that ends began');
+    this.mostRetries = Math.max(this.mostRetries, count);
   }
 }
 
@@ -520,6 +526,7 @@ export class World implements TimerOwner {
       random: () => this.random.uint32(),
       wallClock: () => engine.now,
       idPrefix: 'sim-',
+      onTunnel: () => {},
       onExchange: () => {},
     });
     this.relay = relay;

@@ -1,0 +1,256 @@
+/**
+ * Preface: the first bytes of a connection, on listeners that have to look at them before they know what it is and whose.
+ *
+ *     accepted --PROXY line--> named --first bytes--> http, or a stream by its names
+ *         |                      |
+ *         '-- bad, late: reset   '-- bad hello: reset; silent: the stream that matches all
+ *
+ * Rules
+ * 1. A PROXY line is believed of peers in `proxyProtocol.from` only. From others a required one is refused unread, and an optional one is not looked for: it
+ *    is part of the connection, and no codec takes it for anything.
+ * 2. What was read stays in one block and goes on with the connection, the line taken off.
+ * 3. Nothing is answered: who cannot be understood here speaks no protocol that is known.
+ */
+import { Carry } from '../base/carry.ts';
+import { CidrSet, ClientAddress } from '../base/client-address.ts';
+import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
+import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
+import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
+import { rejection } from '../state/doors.ts';
+import type { ListenerPlan } from '../state/plan.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { Listener } from './listener.ts';
+import type { ListenParts } from './parts.ts';
+import type { StreamOrigin } from './stream-connection.ts';
+
+/** For the PROXY line, whatever the listener's own patience (threats: at most 3 s). */
+const LINE_MS = 3000;
+
+/** What a listener wants to know before it serves a connection. */
+export interface PrefaceNeeds {
+  /** Peers whose line is believed; null: no line is looked for. */
+  readonly from: CidrSet | null;
+  readonly isRequired: boolean;
+  /** HTTP and TLS are told apart from the rest. */
+  readonly sniffsHttp: boolean;
+  /** The names of a client hello are needed. */
+  readonly sniffsTls: boolean;
+}
+
+/** null: every connection can be served unseen. */
+export function prefaceNeeds(plan: ListenerPlan): PrefaceNeeds | null {
+  const { proxyProtocol, protocol, streams } = plan;
+  const sniffsHttp = protocol === 'auto';
+  const sniffsTls =
+    protocol === 'auto' || (protocol === 'tcp' && streams.some(({ match }) => match.serverName !== null || match.alpn !== null));
+  if (proxyProtocol === null && !sniffsHttp && !sniffsTls) return null;
+  const from = proxyProtocol === null ? null : new CidrSet(proxyProtocol.from);
+  return { from, isRequired: proxyProtocol?.isRequired ?? false, sniffsHttp, sniffsTls };
+}
+
+// One each: a connection is read within one call.
+const lineReader = new ProxyLineReader();
+const helloReader = new ClientHelloReader();
+const NO_NAMES: readonly string[] = [];
+
+export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamOrigin {
+  readonly address = new ClientAddress();
+  readonly peer = new ClientAddress();
+  readonly destination = new ClientAddress();
+  readonly startedMs: number;
+  serverName = '';
+  alpn = '';
+  before: ClientConnection | null = null;
+  after: ClientConnection | null = null;
+  isIdle = false;
+  older: ClientConnection | null = null;
+  newer: ClientConnection | null = null;
+  private readonly wire: Wire;
+  private readonly listener: Listener;
+  private readonly parts: ListenParts;
+  private readonly needs: PrefaceNeeds;
+  private readonly carry: Carry;
+  private wantsLine: boolean;
+  private ticket = 0;
+  private isOver = false;
+
+  constructor(wire: Wire, listener: Listener, parts: ListenParts, needs: PrefaceNeeds) {
+    this.wire = wire;
+    this.listener = listener;
+    this.parts = parts;
+    this.needs = needs;
+    this.carry = new Carry(parts.blocks);
+    this.startedMs = parts.engine.now;
+    this.peer.set(wire.peer());
+    this.address.copy(this.peer);
+    this.wantsLine = needs.from !== null && needs.from.has(this.peer);
+    wire.owner = this;
+  }
+
+  /** The peer speaks for many clients: the limit per address is for those it names. */
+  get isTrusted(): boolean {
+    return this.wantsLine;
+  }
+
+  begin(): void {
+    if (this.needs.from !== null && this.needs.isRequired && !this.wantsLine) {
+      this.refuse(rejection.proxyLine);
+      return;
+    }
+    if (!this.wantsLine && !this.needs.sniffsHttp && !this.needs.sniffsTls) {
+      this.hand('', NO_NAMES);
+      return;
+    }
+    this.arm();
+  }
+
+  shed(): void {
+    this.close(closeHow.reset);
+  }
+  cut(): void {
+    this.close(closeHow.reset);
+  }
+  turnAway(how: number): void {
+    this.isOver = true;
+    this.wire.close(how);
+  }
+
+  // The wire.
+
+  onOpen(): void {}
+  onDrained(): void {}
+
+  onBytes(_wire: Wire, _block: number, start: number, end: number): void {
+    if (this.isOver) return;
+    if (this.carry.append(start, end) < end - start) {
+      // A block is more than any preface takes.
+      this.refuse(rejection.overload);
+      return;
+    }
+    this.look();
+  }
+
+  onRecvEnd(): void {
+    if (!this.isOver) this.close(closeHow.flush);
+  }
+
+  onClosed(): void {
+    this.finish();
+  }
+
+  onTimer(): void {
+    this.ticket = 0;
+    if (this.isOver) return;
+    // A client that waits for the server to speak first: it speaks neither HTTP nor TLS.
+    if (this.wantsLine) this.refuse(rejection.proxyLine);
+    else if (this.carry.isEmpty) this.hand('', NO_NAMES);
+    else this.refuse(rejection.preface);
+  }
+
+  private look(): void {
+    const { carry } = this;
+    const { bytes } = this.parts.blocks;
+    if (this.wantsLine) {
+      const read = lineReader.read(bytes, carry.start, carry.end, this.address, this.destination);
+      if (read === MORE) return;
+      if (read === BAD || (read === NOT_THERE && this.needs.isRequired)) {
+        this.refuse(rejection.proxyLine);
+        return;
+      }
+      this.wantsLine = false;
+      if (read > 0) {
+        carry.start += read;
+        this.serverName = lineReader.authority;
+        this.alpn = lineReader.alpn;
+      }
+      if (read === NOT_THERE || lineReader.isLocal) {
+        this.address.copy(this.peer);
+        this.destination.clear();
+      }
+      this.arm();
+    }
+    if (!this.needs.sniffsHttp && !this.needs.sniffsTls) {
+      this.hand(this.serverName, this.alpn === '' ? NO_NAMES : [this.alpn]);
+      return;
+    }
+    if (carry.start === carry.end) return;
+    const read = helloReader.read(bytes, carry.start, carry.end);
+    if (read === MORE_HELLO) return;
+    if (read === BAD_HELLO) {
+      this.refuse(rejection.preface);
+      return;
+    }
+    if (read > 0) {
+      this.serverName = helloReader.serverName;
+      this.alpn = helloReader.alpn[0] ?? '';
+      this.hand(this.serverName, helloReader.alpn);
+    } else if (this.needs.sniffsHttp) {
+      const http = looksLikeHttp(bytes, carry.start, carry.end);
+      if (http > 0) this.handHttp();
+      else if (http < 0) this.hand('', NO_NAMES);
+    } else this.hand('', NO_NAMES);
+  }
+
+  private hand(serverName: string, alpn: readonly string[]): void {
+    const { carry, wire, listener } = this;
+    this.served();
+    if (this.needs.sniffsHttp || listener.plan.protocol === 'tcp') {
+      listener.serveStream(wire, this, this.startedMs, serverName, alpn, carry.block, carry.start, carry.end);
+    } else listener.serveHttp(wire, this, carry.block, carry.start, carry.end);
+    carry.clear();
+  }
+
+  private handHttp(): void {
+    const { carry } = this;
+    this.served();
+    this.listener.serveHttp(this.wire, this, carry.block, carry.start, carry.end);
+    carry.clear();
+  }
+
+  /** The connection goes on as another object. */
+  private served(): void {
+    this.isOver = true;
+    this.stop();
+    this.listener.onPrefaceOver(this);
+  }
+
+  private refuse(reason: number): void {
+    this.parts.table.rejected(this.listener.plan.id, reason);
+    this.close(closeHow.reset);
+  }
+
+  private close(how: number): void {
+    if (this.isOver && how !== closeHow.reset) return;
+    this.isOver = true;
+    this.stop();
+    this.carry.clear();
+    this.wire.close(how);
+  }
+
+  private finish(): void {
+    this.stop();
+    this.carry.clear();
+    this.listener.onPrefaceOver(this);
+  }
+
+  private arm(): void {
+    this.stop();
+    this.ticket = this.parts.engine.setTimer(this.wantsLine ? LINE_MS : this.listener.plan.sniffMs, this, 0);
+  }
+  private stop(): void {
+    if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);
+    this.ticket = 0;
+  }
+}
+
+/** 1: a method and a space; 0: too short to tell; -1: something else. Methods are tokens in capitals (RFC 9110 §9.1), at most 20 characters here. */
+function looksLikeHttp(bytes: Uint8Array, start: number, end: number): number {
+  for (let i = start; i < end; i++) {
+    const c = bytes[i]!;
+    // Empty lines in front of the request line are allowed (RFC 9112 §2.2).
+    if ((c === 13 || c === 10) && i - start < 4) continue;
+    if (c === 32) return i > start ? 1 : -1;
+    if (c < 65 || c > 90 || i - start > 20) return -1;
+  }
+  return 0;
+}

@@ -1,0 +1,462 @@
+/**
+ * One connection carried as it is: pick -> dial -> bytes both ways -> settle.
+ *
+ *     begin --pick--> dialling --open--> carrying --one FIN--> half closed --other FIN--> over
+ *              ^         |                  |                      |
+ *              '- failed '                  '-- reset, idle, total time, cut: both sides are reset
+ *
+ * Rules
+ * 1. Bytes pass from wire to wire in the blocks they came in: nothing is copied here.
+ * 2. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either.
+ * 3. A FIN is passed on as a FIN, the other direction goes on. A reset is passed on as a reset, so that nobody takes a cut stream for a whole one.
+ * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
+ * 5. Every pick is followed by one table.begin and one table.end.
+ */
+import { NONE } from '../balance/balance.ts';
+import { NO_BLOCK } from '../base/blocks.ts';
+import { ClientAddress } from '../base/client-address.ts';
+import { fault, faults } from '../base/faults.ts';
+import type { StreamClient, StreamSink } from '../base/stream-client.ts';
+import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
+import { type ProxyLineFacts, WRITE_BYTES_MAX, writeProxyLine } from '../protocol/proxy-line/proxy-line.ts';
+import { chooseTarget } from '../route/route.ts';
+import { protocol } from '../state/doors.ts';
+import { faultOfErrno } from '../upstream/upstream.ts';
+import type { ListenerFacts } from './exchange.ts';
+import type { LogRecord } from './log-record.ts';
+import { isWorthWaiting, type Waiter } from './pool-queue.ts';
+import type { Relay } from './relay.ts';
+import type { PoolRuntime, Runtime } from './runtime.ts';
+import type { StreamRoute } from './stream-runtime.ts';
+
+/** Endpoint connections that carried something and ended in order count as this in the table: a good end. */
+const GOOD = 200;
+const FALLBACKS_MAX = 4;
+/** Where an urgent one stands among those who wait (RFC 9218): connections have no urgency of their own. */
+const URGENCY = 3;
+
+export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
+  readonly client: StreamClient;
+  readonly listener: ListenerFacts;
+  readonly route: StreamRoute;
+  readonly runtime: Runtime;
+  pool: PoolRuntime;
+  slot = NONE;
+  faultId = 0;
+  attempts = 0;
+  endpointText = '';
+  connectedMs = 0;
+  endedMs = 0;
+  /** When the endpoint's first byte came. */
+  firstByteMs = 0;
+  // Totals of the two wires, kept beyond their end.
+  bytesIn = 0;
+  bytesOut = 0;
+  // The queue's (Waiter).
+  queueUrgency = URGENCY;
+  queueDueMs = 0;
+  queueOlder: Waiter | null = null;
+  queueNewer: Waiter | null = null;
+
+  private readonly relay: Relay;
+  private readonly near: Wire;
+  private far: Wire | null = null;
+  private isNearGone = false;
+  private isFarOpen = false;
+  private isHalfClosed = false;
+  private isWaiting = false;
+  private isOver = false;
+  private avoid = NONE;
+  private fallbacks = 0;
+  private attemptMs = 0;
+  private waitSinceMs = 0;
+  private lastMs = 0;
+  private key = 0;
+  private dialFault = 0;
+  // What the client sent before the endpoint's wire was open, held.
+  private firstBlock = NO_BLOCK;
+  private firstStart = 0;
+  private firstEnd = 0;
+  private ticket = 0;
+  private ticketMs = Infinity;
+
+  constructor(relay: Relay, client: StreamClient, listener: ListenerFacts, route: StreamRoute) {
+    this.relay = relay;
+    this.client = client;
+    this.listener = listener;
+    this.route = route;
+    this.runtime = relay.runtime!;
+    this.near = client.wire;
+    this.pool = this.runtime.pools[chooseTarget(route.plan.target, relay.random())]!;
+  }
+
+  /** Takes the connection. `block` holds what the client has sent already, lent for the call; NO_BLOCK: nothing. */
+  begin(block: number, start: number, end: number): void {
+    const { relay, client } = this;
+    this.lastMs = relay.engine.now;
+    this.near.owner = this;
+    client.sink = this;
+    this.near.pause();
+    if (block !== NO_BLOCK) {
+      relay.blocks.retain(block);
+      this.firstBlock = block;
+      this.firstStart = start;
+      this.firstEnd = end;
+    }
+    this.enter();
+    this.arm();
+  }
+
+  cut(): void {
+    this.fail(fault.draining);
+  }
+
+  // Choosing and dialling.
+
+  private enter(): void {
+    const { relay, pool, client } = this;
+    relay.table.exchangeInFlight(this.listener.plan.id, pool.plan.id, 1);
+    if (pool.key !== null) this.key = pool.key.ofClient(client.address, relay.random());
+    if (pool.breaker?.refusesRequest(relay.table)) this.fail(fault.queueFull);
+    else this.place(NONE);
+  }
+
+  private place(avoid: number): void {
+    const { relay, pool } = this;
+    this.avoid = avoid;
+    const queue = relay.waiting > 0 ? relay.queueOf(pool.plan.id) : null;
+    if (queue !== null && queue.length > 0) queue.serve();
+    const slot = queue !== null && queue.length > 0 ? NONE : this.choose();
+    if (slot !== NONE) this.dial(slot);
+    else if (this.mayWait()) this.wait();
+    else if (!this.fallBack()) this.fail(fault.destinationUnavailable);
+  }
+
+  private choose(): number {
+    const { relay, pool, avoid } = this;
+    const slot = pool.policy.pick(this.key, relay.random(), avoid);
+    if (slot === NONE || !this.isSuspect(slot)) return slot;
+    const other = pool.policy.pick(this.key, relay.random(), slot);
+    return other === avoid ? slot : other;
+  }
+
+  private isSuspect(slot: number): boolean {
+    return this.runtime.streamEndpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
+  }
+
+  private mayWait(): boolean {
+    const { plan, limited } = this.pool;
+    return limited.length > 0 && isWorthWaiting(limited, plan.health.panicThreshold > 0, this.relay.table);
+  }
+
+  private wait(): void {
+    const { relay, pool } = this;
+    const { queueMax, queueMs } = pool.plan.connections;
+    const queue = relay.queueOf(pool.plan.id);
+    if (queue.length >= queueMax || queueMs === 0 || pool.breaker?.refusesWait(relay.table)) {
+      if (!this.fallBack()) this.fail(fault.queueFull);
+      return;
+    }
+    this.isWaiting = true;
+    this.waitSinceMs = relay.engine.now;
+    relay.waiting++;
+    relay.table.queue(pool.plan.id, 1);
+    queue.join(this, URGENCY, this.waitSinceMs + queueMs);
+  }
+
+  onTurn(): boolean {
+    const slot = this.choose();
+    if (slot === NONE && this.mayWait()) return false;
+    this.relay.queueOf(this.pool.plan.id).leave(this);
+    this.leftQueue(false);
+    if (slot !== NONE) this.dial(slot);
+    else if (!this.fallBack()) this.fail(fault.destinationUnavailable);
+    return true;
+  }
+
+  onQueueTimeout(): void {
+    this.leftQueue(true);
+    this.fail(fault.queueTimeout);
+  }
+
+  private leftQueue(isTimedOut: boolean): void {
+    const { relay } = this;
+    const poolId = this.pool.plan.id;
+    this.isWaiting = false;
+    relay.waiting--;
+    relay.table.queue(poolId, -1);
+    relay.table.queued(poolId, relay.engine.now - this.waitSinceMs, isTimedOut);
+  }
+
+  private fallBack(): boolean {
+    const { plan } = this.pool;
+    if (plan.fallback === null || this.fallbacks === FALLBACKS_MAX) return false;
+    this.fallbacks++;
+    const { table } = this.relay;
+    table.fellBack(plan.id);
+    table.exchangeInFlight(this.listener.plan.id, plan.id, -1);
+    this.pool = this.runtime.pools[plan.fallback]!;
+    this.enter();
+    return true;
+  }
+
+  private dial(slot: number): void {
+    const { relay } = this;
+    const endpoint = this.runtime.streamEndpoints[slot];
+    this.slot = slot;
+    this.endpointText = this.runtime.endpointTexts[slot] ?? '';
+    this.attempts++;
+    this.attemptMs = relay.engine.now;
+    this.dialFault = 0;
+    relay.table.begin(slot);
+    if (endpoint === undefined) {
+      this.dialFailed(fault.destinationUnavailable);
+      return;
+    }
+    this.far = endpoint.dial(this, this.client.address);
+    this.arm();
+  }
+
+  private dialFailed(faultId: number): void {
+    const { relay, slot } = this;
+    this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
+    this.settle(faultId, 0);
+    if (
+      faults[faultId]!.retry === 'always' &&
+      this.attempts < this.route.plan.attempts &&
+      this.pool.budget.take(relay.engine.now)
+    ) {
+      relay.table.retry(this.pool.plan.id, 0);
+      this.place(slot);
+    } else this.fail(faultId);
+  }
+
+  // The two wires (WireOwner).
+
+  onOpen(): void {
+    const { relay, near } = this;
+    const far = this.far!;
+    const { now } = relay.engine;
+    this.isFarOpen = true;
+    this.connectedMs = this.lastMs = now;
+    this.runtime.streamEndpoints[this.slot]!.opened(now - this.attemptMs);
+    if (this.pool.plan.proxyProtocol !== 0 && !this.sendProxyLine(far)) {
+      this.fail(fault.overload);
+      return;
+    }
+    if (this.firstBlock !== NO_BLOCK) {
+      far.send(this.firstBlock, this.firstStart, this.firstEnd);
+      relay.blocks.release(this.firstBlock);
+      this.firstBlock = NO_BLOCK;
+    }
+    near.resume();
+    this.arm();
+  }
+
+  onBytes(from: Wire, block: number, start: number, end: number): void {
+    const { near } = this;
+    const to = from === near ? this.far! : near;
+    this.lastMs = this.relay.engine.now;
+    if (from !== near && this.firstByteMs === 0) this.firstByteMs = this.lastMs;
+    to.send(block, start, end);
+    const max = this.listener.plan.limits.bufferBytesMax;
+    if (to.queued > max) {
+      from.pause();
+      to.drainBelow = max >>> 1;
+    }
+  }
+
+  onDrained(wire: Wire): void {
+    this.lastMs = this.relay.engine.now;
+    if (wire === this.near) this.far?.resume();
+    else this.near.resume();
+  }
+
+  onRecvEnd(from: Wire): void {
+    const to = from === this.near ? this.far : this.near;
+    this.lastMs = this.relay.engine.now;
+    this.isHalfClosed = true;
+    if (to?.isOpen) to.sendClose();
+    this.arm();
+  }
+
+  onClosed(wire: Wire, errno: number): void {
+    if (wire === this.near) this.nearClosed(errno);
+    else this.farClosed(wire, errno);
+  }
+
+  private nearClosed(errno: number): void {
+    this.isNearGone = true;
+    this.bytesIn = this.near.received;
+    this.bytesOut = this.near.sent;
+    if (this.isOver) {
+      this.finish();
+      return;
+    }
+    if (errno !== 0 || !this.isFarOpen) this.note(fault.clientAborted);
+    this.closeFar(errno !== 0 || !this.isFarOpen ? closeHow.reset : closeHow.flush);
+    this.finish();
+  }
+
+  private farClosed(wire: Wire, errno: number): void {
+    if (wire !== this.far) return;
+    const { near } = this;
+    const wasOpen = this.isFarOpen;
+    this.far = null;
+    this.isFarOpen = false;
+    if (!wasOpen) {
+      if (this.isOver || this.isNearGone) this.finish();
+      else this.dialFailed(this.dialFault !== 0 ? this.dialFault : faultOfErrno(errno));
+      return;
+    }
+    this.runtime.streamEndpoints[this.slot]?.closed();
+    if (errno !== 0 && !this.isOver && !this.isNearGone)
+      this.note(this.firstByteMs === 0 ? fault.connectionTerminated : fault.responseIncomplete);
+    this.settle(this.faultId, this.faultId === 0 || this.firstByteMs > 0 ? GOOD : 0);
+    if (!this.isNearGone && !this.isOver) {
+      this.isOver = true;
+      near.close(errno === 0 ? closeHow.flush : closeHow.reset);
+    }
+    this.finish();
+  }
+
+  // Time.
+
+  onTimer(): void {
+    this.ticket = 0;
+    this.ticketMs = Infinity;
+    if (this.isOver) return;
+    const { now } = this.relay.engine;
+    if (now < this.dueMs()) {
+      this.arm();
+      return;
+    }
+    const { totalMs } = this.route.plan.timeouts;
+    if (this.far !== null && !this.isFarOpen) {
+      this.dialFault = fault.connectionTimeout;
+      this.far.close(closeHow.reset);
+    } else this.fail(totalMs > 0 && now >= this.client.startedMs + totalMs ? fault.streamTotal : fault.streamIdle);
+  }
+
+  private dueMs(): number {
+    const { timeouts } = this.route.plan;
+    let due = timeouts.totalMs > 0 ? this.client.startedMs + timeouts.totalMs : Infinity;
+    if (this.isFarOpen)
+      due = Math.min(due, this.lastMs + (this.isHalfClosed ? Math.min(timeouts.halfClosedMs, timeouts.idleMs) : timeouts.idleMs));
+    else if (this.far !== null) due = Math.min(due, this.attemptMs + timeouts.connectMs);
+    return due;
+  }
+
+  private arm(): void {
+    if (this.isOver) return;
+    const due = this.dueMs();
+    // A timer that fires early looks again: steady traffic moves none.
+    if (due === Infinity || (this.ticket !== 0 && this.ticketMs <= due)) return;
+    const { engine } = this.relay;
+    if (this.ticket !== 0) engine.cancelTimer(this.ticket);
+    this.ticketMs = due;
+    this.ticket = engine.setTimer(Math.max(0, due - engine.now), this, 0);
+  }
+
+  /** What the access log says of it. */
+  fillRecord(r: LogRecord, wallMs: number): LogRecord {
+    const { client, runtime, endedMs } = this;
+    r.reset();
+    r.timeMs = wallMs - (endedMs - client.startedMs);
+    r.listener = this.listener.plan.name;
+    r.route = this.route.plan.name;
+    r.pool = this.pool.plan.name;
+    r.endpoint = this.endpointText;
+    r.client = withPort(client.address);
+    if (!client.peer.equals(client.address)) r.peer = withPort(client.peer);
+    r.epoch = runtime.plan.epoch;
+    r.protocol = protocol.tcp;
+    r.bytesIn = this.bytesIn;
+    r.bytesOut = this.bytesOut;
+    r.faultId = this.faultId;
+    r.totalMs = endedMs - client.startedMs;
+    if (this.connectedMs > 0) r.connectMs = this.connectedMs - this.attemptMs;
+    if (this.firstByteMs > 0) r.firstMs = this.firstByteMs - this.connectedMs;
+    return r;
+  }
+
+  // Ends.
+
+  private sendProxyLine(far: Wire): boolean {
+    const { blocks } = this.relay;
+    const { client, pool } = this;
+    const block = blocks.takeSmall();
+    if (block === NO_BLOCK) return false;
+    let { destination } = client;
+    if (destination.family === 0) {
+      destination = scratch;
+      destination.set(this.near.local());
+    }
+    facts.authority = client.serverName;
+    facts.alpn = client.alpn;
+    const start = blocks.start(block);
+    const room = blocks.bytes.subarray(start, start + WRITE_BYTES_MAX);
+    const length = writeProxyLine(room, 0, pool.plan.proxyProtocol, client.address, destination, facts);
+    far.send(block, start, start + length);
+    blocks.release(block);
+    return true;
+  }
+
+  private note(faultId: number): void {
+    if (this.faultId === 0) this.faultId = faultId;
+  }
+
+  /** It goes no further: both sides are reset. */
+  private fail(faultId: number): void {
+    if (this.isOver) return;
+    this.note(faultId);
+    this.isOver = true;
+    if (this.isWaiting) {
+      this.relay.queueOf(this.pool.plan.id).leave(this);
+      this.leftQueue(false);
+    }
+    this.closeFar(closeHow.reset);
+    if (!this.isNearGone) this.near.close(closeHow.reset);
+  }
+
+  private closeFar(how: number): void {
+    this.far?.close(how);
+  }
+
+  /** The attempt on the endpoint is over; once per begin(). */
+  private settle(faultId: number, status: number): void {
+    if (this.slot === NONE) return;
+    const responseMs = this.firstByteMs > 0 ? this.firstByteMs - this.connectedMs : -1;
+    const { slot } = this;
+    this.slot = NONE;
+    this.relay.endTry(slot, this.pool.plan.id, faultId, status, responseMs);
+  }
+
+  /** Counts, logs, and gives everything back, once both sides are closed. */
+  private finish(): void {
+    if (!this.isNearGone || this.far !== null || this.endedMs > 0) return;
+    const { relay, client } = this;
+    this.isOver = true;
+    this.endedMs = relay.engine.now;
+    if (this.isWaiting) {
+      relay.queueOf(this.pool.plan.id).leave(this);
+      this.leftQueue(false);
+    }
+    this.settle(this.faultId, 0);
+    if (this.ticket !== 0) relay.engine.cancelTimer(this.ticket);
+    this.ticket = 0;
+    if (this.firstBlock !== NO_BLOCK) relay.blocks.release(this.firstBlock);
+    this.firstBlock = NO_BLOCK;
+    relay.table.exchangeInFlight(this.listener.plan.id, this.pool.plan.id, -1);
+    relay.reportTunnel(this);
+    client.sink = null;
+    client.over();
+  }
+}
+
+function withPort({ text, port }: ClientAddress): string {
+  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
+}
+
+const scratch = new ClientAddress();
+const facts: ProxyLineFacts = { authority: '', alpn: '', isSecure: false };
