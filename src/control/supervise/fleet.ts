@@ -12,6 +12,7 @@ import type { DownMessage, UpMessage, WorkerStart } from '../../state/channel.ts
 import type { Plan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
 import type { EventLog } from './events.ts';
+import { type Found, Inquiries, type Question } from './inquiries.ts';
 import { RestartLimit } from './restart-limit.ts';
 import { type HeldSocket, keysOf, type Sockets } from './sockets.ts';
 import { WorkerProcess, type WorkerSpec } from './worker-process.ts';
@@ -73,6 +74,7 @@ interface RollOut {
 export class Fleet {
   private readonly options: FleetOptions;
   private readonly slots: Slot[] = [];
+  private readonly inquiries = new Inquiries();
   private inForce: Plan | null = null;
   private rollOut: RollOut | null = null;
   private isDraining = false;
@@ -131,6 +133,11 @@ export class Fleet {
 
   reopenLogs(): void {
     this.tell({ type: 'reopen' });
+  }
+
+  /** Asks the flight recorders of all workers. */
+  lookUp(question: Question): Promise<Found> {
+    return this.inquiries.ask(this.processes(), question);
   }
 
   processes(): WorkerProcess[] {
@@ -278,6 +285,9 @@ export class Fleet {
       case 'drained':
         worker.cut = message.cut;
         break;
+      case 'found':
+        this.inquiries.answered(worker, message);
+        break;
       case 'event':
         events[message.level]('worker', message.msg, { worker: slot.index, ...message.fields });
         break;
@@ -287,6 +297,7 @@ export class Fleet {
   private onExit(slot: Slot, worker: WorkerProcess, code: number | null, signal: string | null): void {
     const { options, rollOut } = this;
     options.door.releaseStripe(worker.stripe);
+    this.inquiries.gone(worker);
     if (slot.worker === worker) slot.worker = null;
     if (this.isDraining) {
       this.cut += worker.cut ?? 0;
