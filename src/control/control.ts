@@ -267,6 +267,9 @@ export class Control implements ControlState {
       ? null
       : { why: status.evidence === '' ? status.reason : `${status.reason}: ${status.evidence}`, since: status.since };
   }
+  checkNow(slot: number): boolean {
+    return this.health.checkNow(slot);
+  }
   readyChecks(): readonly ReadyCheck[] {
     const serving = this.fleet.status().filter(({ state }) => state === 'serving').length;
     return [

@@ -68,6 +68,8 @@ export interface ControlState {
   workers(): readonly WorkerState[];
   /** null: nobody has anything to say. */
   endpointNote(slot: number): EndpointNote | null;
+  /** Asks for a health check at once; false: nobody checks this endpoint. */
+  checkNow(slot: number): boolean;
   /** All must be ok for /readyz; the first to fail when a drain begins. */
   readyChecks(): readonly ReadyCheck[];
   reloads(): ReloadState;

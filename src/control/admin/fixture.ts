@@ -21,6 +21,9 @@ export class StateFixture implements ControlState {
   /** What orders take for now. */
   now = Date.UTC(2026, 0, 4);
   clock = (): number => this.now;
+  /** Slots that a check was asked for, and whether anybody checks. */
+  readonly asked: number[] = [];
+  isChecked = true;
   readonly notes = new Map<number, EndpointNote>();
   ready: ReadyCheck[] = [
     { name: 'configuration', isOk: true, why: '' },
@@ -73,6 +76,10 @@ export class StateFixture implements ControlState {
   }
   endpointNote(slot: number): EndpointNote | null {
     return this.orders.stateNote(slot) ?? this.notes.get(slot) ?? null;
+  }
+  checkNow(slot: number): boolean {
+    this.asked.push(slot);
+    return this.isChecked;
   }
   readyChecks(): readonly ReadyCheck[] {
     return this.ready;

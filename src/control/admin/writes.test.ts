@@ -108,6 +108,16 @@ test('drain makes a drain, which is answered, listed, found by its id and taken 
   for (const method of ['GET', 'DELETE']) assert.equal((await ask(method, '/api/v1/drains/nope')).status, 404, method);
 });
 
+test('a check is asked for at once, where there are any', async () => {
+  const asked = await ask('POST', `${path}/check`);
+  assert.deepEqual([asked.status, asked.json.address, state.asked], [202, first!.address, [first!.slot]]);
+  state.isChecked = false;
+  const refused = await ask('POST', `${path}/check`);
+  assert.deepEqual([refused.status, refused.json.detail], [409, 'pool web has no health checks']);
+  state.isChecked = true;
+  assert.equal((await ask('POST', '/api/v1/pools/web/endpoints/x/check')).status, 404);
+});
+
 test('a drain that is not understood is refused and drains nothing', async () => {
   for (const body of [
     { timeout: 30 },

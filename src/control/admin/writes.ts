@@ -55,6 +55,14 @@ export function addWrites(app: FastifyInstance, view: View): void {
   app.post<{ Params: EndpointParams }>('/api/v1/pools/:pool/endpoints/:endpoint/drain', async (request, reply) =>
     drain(state, request, reply),
   );
+  app.post<{ Params: EndpointParams }>('/api/v1/pools/:pool/endpoints/:endpoint/check', async (request, reply) => {
+    const found = target(state, request);
+    if ('status' in found) return problem(reply, found.status, found.detail);
+    const { pool, endpoint } = found;
+    if (!state.checkNow(endpoint.slot)) return problem(reply, 409, `pool ${pool.name} has no health checks`);
+    // Its result comes later: in the counts of checks, and in the state if it changes that.
+    return reply.code(202).send({ pool: pool.name, ...endpointOf(view, pool, endpoint) });
+  });
   app.delete<{ Params: { id: string } }>('/api/v1/drains/:id', async (request, reply) => {
     const { id } = request.params;
     const why = conditionRefusal(state, request);

@@ -12,14 +12,14 @@
  */
 import type { Address } from '../../base/wire.ts';
 import { addressText } from '../../base/wire.ts';
+import { type CheckResult, type HealthStatus, Verdict } from '../../health/health.ts';
 import { health } from '../../state/doors.ts';
 import type { ActiveHealthPlan, Plan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
 import { checkedAddress, probe } from './probe.ts';
-import { type CheckResult, type HealthStatus, Verdict } from './verdict.ts';
 
-export { type HealthStatus, Verdict } from './verdict.ts';
+export { type HealthStatus, Verdict } from '../../health/health.ts';
 
 /** The first checks are spread over this time, or the interval when that is shorter. */
 export const FIRST_MS = 800;
@@ -133,6 +133,17 @@ export class HealthChecks {
   stop(): void {
     for (const target of this.targets.values()) target.cancel();
     this.targets = new Map();
+  }
+
+  /** Checks the endpoint of this slot at once; the rhythm of its target goes on from there. False: it is not checked. */
+  checkNow(slot: number): boolean {
+    for (const target of this.targets.values()) {
+      if (!target.checked.some((checked) => checked.slot === slot)) continue;
+      target.cancel();
+      void this.run(target, false);
+      return true;
+    }
+    return false;
   }
 
   /** null: the endpoint of this slot is not checked. */
