@@ -12,7 +12,7 @@
 import { mayImport, shelves } from './rooms.ts';
 
 /** Rooms without clock, random, I/O and promise (Law 3). */
-export const pureRooms: readonly string[] = ['protocol', 'route', 'filter', 'balance'];
+export const pureRooms: readonly string[] = ['protocol', 'route', 'filter', 'balance', 'health'];
 
 /** What a pure room may not say. Read from the code without its comments and strings. */
 const impure: readonly (readonly [RegExp, string])[] = [

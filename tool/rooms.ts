@@ -10,6 +10,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   route: ['base', 'state'],
   filter: ['base', 'state'],
   balance: ['base', 'state'],
+  health: ['base', 'state'],
   io: ['base', 'sys'],
   tls: ['base', 'sys'],
   listen: ['base', 'state', 'io', 'tls', 'protocol'],
@@ -17,9 +18,9 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   relay: ['base', 'state', 'protocol', 'route', 'filter', 'balance', 'upstream'],
   worker: ['base', 'sys', 'state', 'io', 'tls', 'listen', 'upstream', 'relay', 'route', 'filter', 'balance'],
   edge: ['base', 'sys', 'state', 'balance'],
-  lab: ['base', 'state', 'route', 'filter', 'balance'],
-  control: ['base', 'sys', 'state', 'route', 'filter', 'balance', 'lab'],
-  cli: ['base', 'sys', 'state', 'control', 'lab'],
+  lab: ['base', 'state', 'route', 'filter', 'balance', 'health'],
+  control: ['base', 'sys', 'state', 'route', 'filter', 'balance', 'health', 'lab'],
+  cli: ['base', 'sys', 'state', 'health', 'control', 'lab'],
 };
 
 /** Rooms in which a file other than the room's front door (or a type) may be imported from outside: shelves, not rooms. */

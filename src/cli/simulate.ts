@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { formatFaults, formatFaultsJson } from '../control/config/config.ts';
-import { Verdict } from '../control/health/health.ts';
+import { Verdict } from '../health/health.ts';
 import {
   REQUESTS_MAX,
   type Report,

@@ -5,8 +5,8 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { type Address, addressText } from '../../base/wire.ts';
+import type { CheckResult } from '../../health/health.ts';
 import type { ActiveHealthPlan } from '../../state/plan.ts';
-import type { CheckResult } from './verdict.ts';
 
 /** Read of a body that `expect.body` is looked for in. */
 const BODY_BYTES_MAX = 64 * 1024;

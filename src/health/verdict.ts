@@ -13,7 +13,7 @@
  * 1. One pass admits an endpoint that was never up: it has no history that would speak against it.
  * 2. One failure rejects an endpoint that nobody has seen up: requests are not the way to find out.
  */
-import { health } from '../../state/doors.ts';
+import { health } from '../state/doors.ts';
 
 export interface CheckResult {
   passed: boolean;

@@ -1,0 +1,6 @@
+/**
+ * health: what checks and live traffic say of an endpoint. Results, counts and times come in; verdicts come out.
+ *
+ * It does not know: how a check is made, where counts are kept, who carries a verdict out. So the simulator judges as the product does.
+ */
+export { type CheckResult, type HealthStatus, Verdict } from './verdict.ts';
