@@ -268,6 +268,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.answer(faultId, detail);
   }
 
+  /** `isFresh`: over a new wire, in the place that is held there already. */
   private lease(slot: number, isFresh: boolean): void {
     const { relay } = this;
     this.dropPromoted();
@@ -276,7 +277,7 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     this.leasedMs = 0;
     this.hedgeMs = Infinity;
     this.facts.endpoint = this.runtime!.endpointTexts[slot] ?? '';
-    relay.table.begin(slot);
+    if (!isFresh) relay.table.begin(slot);
     this.noteBegin(slot, isFresh ? tryKind.fresh : tryKind.ordinary);
     this.attemptMs = relay.engine.now;
     const endpoint = this.runtime!.endpoints[slot];
@@ -581,8 +582,16 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
 
   private afterEndpointFault(faultId: number, detail: string): void {
     const { slot } = this;
-    const isStale = !this.isHeadAnswered && !this.wasStaleTried && this.isRepeatable() && isStaleWire(faultId, this.isReused);
     // A wire that had been closed while it was idle is not a failure of the endpoint.
+    const isStale = !this.isHeadAnswered && !this.wasStaleTried && this.isRepeatable() && isStaleWire(faultId, this.isReused);
+    if (isStale && this.hedge === null) {
+      // It is asked again over a new wire, in the place that the exchange still holds there.
+      this.wasStaleTried = true;
+      this.hasRequestEndSent = false;
+      this.trail.end(slot, faultId, 0, this.relay.engine.now);
+      this.lease(slot, true);
+      return;
+    }
     this.settle(isStale ? 0 : faultId, this.headMs > 0 ? this.headMs - this.leasedMs : -1);
     if (this.client === null) {
       this.finish();
@@ -596,13 +605,6 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
       this.noteTry(faultId);
       this.promoteHedge();
       this.firstFault = faultId;
-      return;
-    }
-    if (isStale) {
-      // The same endpoint is asked again, over a new wire.
-      this.wasStaleTried = true;
-      this.hasRequestEndSent = false;
-      this.lease(slot, true);
       return;
     }
     const cause = this.firstFault || faultId;

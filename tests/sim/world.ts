@@ -419,10 +419,15 @@ class Client implements WireOwner, TimerOwner {
 /** Looks at every count as it is made. */
 class WatchedDoor extends WorkerDoor {
   waitingMax = Infinity;
+  requestsMax = Infinity;
   /** The most there were at once. */
   mostWaiting = 0;
   mostRetries = 0;
 
+  override begin(slot: number): void {
+    super.begin(slot);
+    assert.ok(this.inFlight(slot) <= this.requestsMax, 'no endpoint has more than its limit');
+  }
   override end(slot: number, faultId: number, status: number, responseMs: number): void {
     super.end(slot, faultId, status, responseMs);
     assert.ok(this.inFlight(slot) >= 0, 'every end has its begin');
@@ -492,6 +497,7 @@ export class World implements TimerOwner {
     this.table = new WatchedDoor(buffer, control.claimStripe());
     // Who waits for a wire is counted there too, with a limit of its own for each endpoint.
     if (options.wiresMax === undefined) this.table.waitingMax = options.queueMax ?? QUEUE_MAX;
+    if (options.requestsMax !== undefined && options.fallback === undefined) this.table.requestsMax = options.requestsMax;
     engine.onTurn = () => this.table.heartbeat(engine.now);
     const addresses: Address[] = [];
     for (let i = 0; i < (options.endpoints ?? 3); i++) addresses.push({ kind: 'ip', host: '10.0.1.1', port: 8001 + i });
