@@ -2,7 +2,7 @@
  * state: the one table of mapped memory where the planes meet, and the Plan type.
  *
  * Three doors to the same bytes: the reader, the control writer, the worker writer. One writer per column (Law 6): control writes
- * health, admin, weight and epoch; the worker with stripe k writes only stripe k. Readers add the stripes up.
+ * health, admin, weight and epoch; the worker with stripe k writes only stripe k. Readers add the stripes up. The exception is limits.ts.
  *
  * It does not know: sockets, HTTP, policies, how the memory was mapped (it is given an ArrayBuffer).
  */

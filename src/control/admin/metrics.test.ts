@@ -106,6 +106,7 @@ function traffic(state: StateFixture): void {
   for (const decision of [filterDecision.allowed, filterDecision.allowed, filterDecision.limited, filterDecision.wouldLimit])
     worker.filterDecided(perClient!.id, decision);
   worker.logLinesDropped(6);
+  worker.limits.evicted = 3;
   worker.process(0.25, 5e6, 77, 10, 20, 1);
   state.control.checked(slot, true, 3);
   state.control.checked(slot, false, 3);
@@ -192,6 +193,7 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_uring_completions_total{worker="0"}': 20,
     'weir_uring_overflows_total{worker="0"}': 1,
     'weir_log_lines_dropped_total{sink="access"}': 6,
+    weir_limit_keys_evicted_total: 3,
     weir_config_epoch: 7,
     weir_config_last_reload_successful: 0,
     'weir_config_reloads_total{result="failure"}': 1,

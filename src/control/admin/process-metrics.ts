@@ -50,6 +50,10 @@ export class ProcessMetrics {
       { sink: 'access' },
       tally.logLinesDropped(),
     );
+    families.counter('weir_limit_keys_evicted_total', 'Keys of rate limits forgotten while in use, because the table was full.')(
+      {},
+      tally.limitsForgotten(),
+    );
   }
 
   private config(families: Families, state: ControlState): void {
