@@ -23,6 +23,7 @@ import { configOf, endpointsOf, listenersOf, routesOf } from './listings.ts';
 import { Metrics } from './metrics.ts';
 import { PACE_LOOK_MS, Pace } from './pace.ts';
 import { problem } from './problem.ts';
+import { addRequests } from './requests.ts';
 import { addWrites, findEndpoint, writeRefusal } from './writes.ts';
 
 export type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
@@ -146,6 +147,7 @@ function build(options: AdminOptions, view: View, metrics: Metrics, isUnix: bool
   addProbes(app, options.state);
   addApi(app, view);
   addWrites(app, view);
+  addRequests(app, options.state);
   app.get('/metrics', async (request, reply) => {
     const { contentType, text } = await metrics.scrape(request.headers.accept ?? '');
     return reply.type(contentType).send(text);

@@ -1,6 +1,7 @@
 /** What the admin room asks of the control process, and what it may tell it. */
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
+import type { Requests } from '../explain/requests.ts';
 import type { Drains } from './drains.ts';
 import type { Orders } from './orders.ts';
 
@@ -63,6 +64,8 @@ export interface ControlState {
   /** What people order: the things here that change something. */
   readonly orders: Orders;
   readonly drains: Drains;
+  /** What became of requests. */
+  readonly requests: Pick<Requests, 'find' | 'recent'>;
   /** The plan in force, null before the first. */
   plan(): Plan | null;
   workers(): readonly WorkerState[];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Plan, StickyPlan } from '../../state/plan.ts';
 import { parseConfig } from '../config/config.ts';
 import { StateFixture } from './fixture.ts';
 import { configOf, routesOf } from './listings.ts';
@@ -34,7 +35,20 @@ test('routes say in words what they match and what they do, in the order they ar
 });
 
 test('the plan in force is shown without the values of fields that hold secrets', () => {
-  const shown = JSON.stringify(configOf(plan!));
-  for (const secret of ['s1', 'k1']) assert.ok(JSON.stringify(plan).includes(secret) && !shown.includes(secret), secret);
+  const sticky: StickyPlan = {
+    name: 'weir',
+    ttlS: 0,
+    path: '/',
+    domain: null,
+    sameSite: 'lax',
+    secure: false,
+    httpOnly: true,
+    key: 'c2VjcmV0',
+  };
+  const whole: Plan = { ...plan!, pools: plan!.pools.map((pool) => ({ ...pool, sticky })) };
+  const shown = JSON.stringify(configOf(whole));
+  for (const secret of ['s1', 'k1', sticky.key])
+    assert.ok(JSON.stringify(whole).includes(secret) && !shown.includes(secret), secret);
+  assert.ok(shown.includes('"name":"weir"'), 'the rest of it is shown');
   assert.ok(shown.includes('red'));
 });

@@ -30,7 +30,13 @@ export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trou
   const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state)];
   for (const pool of pools) {
     ranked.push(...ofPool(pool));
-    for (const endpoint of pool.endpoints) ranked.push(...ofEndpoint(state, pool, endpoint));
+    let whole = 0;
+    for (const { weight, isBackup } of pool.endpoints) if (!isBackup) whole += weight;
+    for (const endpoint of pool.endpoints) {
+      // Backups count little: they get nothing while others can.
+      const share = endpoint.isBackup || whole === 0 ? 0 : endpoint.weight / whole;
+      ranked.push(...ofEndpoint(state, pool.name, endpoint, share));
+    }
   }
   return ranked.sort((a, b) => b.impact - a.impact).map(({ impact: _impact, ...trouble }) => trouble);
 }
@@ -136,11 +142,11 @@ function ofPool(pool: PoolRow): Ranked[] {
   return found;
 }
 
-function ofEndpoint(state: ControlState, pool: PoolRow, endpoint: EndpointRow): Ranked[] {
+/** `share`, 0..1: what it has of its pool's configured weight. */
+function ofEndpoint(state: ControlState, pool: string, endpoint: EndpointRow, share: number): Ranked[] {
   const { status, address, drain } = endpoint;
-  const its = { pool: pool.name, endpoint: address, ...status };
-  const share = shareOf(pool, endpoint);
-  const name = `${pool.name}/${address}`;
+  const its = { pool, endpoint: address, ...status };
+  const name = `${pool}/${address}`;
   switch (status.state) {
     case 'down': {
       const advice = `look at the endpoint itself; weir maint ${name} says that it is known`;
@@ -165,12 +171,4 @@ function ofEndpoint(state: ControlState, pool: PoolRow, endpoint: EndpointRow): 
     default:
       return [];
   }
-}
-
-/** 0..1: share of its pool's configured weight. Backups count little: they get nothing while others can. */
-function shareOf(pool: PoolRow, { weight, isBackup }: EndpointRow): number {
-  if (isBackup) return 0;
-  let whole = 0;
-  for (const endpoint of pool.endpoints) if (!endpoint.isBackup) whole += endpoint.weight;
-  return whole === 0 ? 0 : weight / whole;
 }
