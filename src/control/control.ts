@@ -22,6 +22,7 @@ import { Drains } from './admin/drains.ts';
 import { Orders } from './admin/orders.ts';
 import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
+import { Requests } from './explain/requests.ts';
 import { HealthChecks } from './health/health.ts';
 import { banner } from './supervise/banner.ts';
 import { type EventLog, makeEventLog } from './supervise/events.ts';
@@ -87,6 +88,8 @@ export class Control implements ControlState {
   readonly events: EventLog;
   /** What people say of endpoints. */
   orders!: Orders;
+  /** What became of requests. */
+  readonly requests = new Requests((question) => this.fleet.lookUp(question));
   /** Endpoints that are being emptied. */
   drains!: Drains;
   private readonly options: ControlOptions;
@@ -174,6 +177,7 @@ export class Control implements ControlState {
     this.health.apply(plan);
     this.fleet = this.makeFleet(loaded.process.engine);
     const first: Plan = { ...plan, epoch: ++this.lastEpoch };
+    this.requests.learn(first);
     const starting = this.fleet.start(first);
     // Its modules take as long to load as a worker to start: both at once.
     if (first.admin.listen.length > 0) import('./admin/admin.ts').catch(() => {});
@@ -464,6 +468,7 @@ export class Control implements ControlState {
       const { opened, moved } = await this.sockets.prepare(next);
       for (const { wanted, got } of moved)
         this.events.warn('port_taken', `${addressText(wanted)} is taken, so it is ${addressText(got)}`);
+      this.requests.learn(next);
       const result = await this.fleet.bring(next, opened);
       if (!result.ok) this.sockets.forget(opened);
       return result;

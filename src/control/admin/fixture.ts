@@ -4,9 +4,9 @@ import type { Address } from '../../base/wire.ts';
 import { plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
-import type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 import { Requests } from '../explain/requests.ts';
 import type { Question } from '../supervise/inquiries.ts';
+import type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 import { Drains } from './drains.ts';
 import { Orders } from './orders.ts';
 
@@ -19,9 +19,9 @@ export class StateFixture implements ControlState {
   readonly orders: Orders;
   readonly drains: Drains;
   /** What workers were asked; none answers. */
-  readonly asked: Question[] = [];
+  readonly questions: Question[] = [];
   readonly requests = new Requests((question) => {
-    this.asked.push(question);
+    this.questions.push(question);
     return Promise.resolve({ answers: [], silent: [0] });
   });
   /** Events that orders and drains left. */

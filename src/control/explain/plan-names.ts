@@ -1,0 +1,73 @@
+/**
+ * PlanNames: what ids and slots meant in the plans of this instance, so that a record of an earlier epoch is told in the words of its time.
+ *
+ * A name is noted only when it is another than before: plans that are alike cost nothing.
+ */
+import type { Plan } from '../../state/plan.ts';
+
+/** Meanings of one number that are remembered: a slot that is given away again and again forgets the first ones. */
+const MEANINGS_MAX = 8;
+
+/** A part of a plan, and where it was written; '' where that says nothing. */
+export interface Named {
+  readonly name: string;
+  readonly source: string;
+}
+
+interface Meaning extends Named {
+  readonly epoch: number;
+}
+
+class Meanings {
+  private readonly byNumber = new Map<number, Meaning[]>();
+
+  learn(epoch: number, id: number, name: string, source = ''): void {
+    if (id < 0) return;
+    const known = this.byNumber.get(id) ?? [];
+    const last = known.at(-1);
+    if (last?.name === name && last.source === source) return;
+    known.push({ epoch, name, source });
+    if (known.length > MEANINGS_MAX) known.shift();
+    this.byNumber.set(id, known);
+  }
+
+  at(epoch: number, id: number): Named | null {
+    return this.byNumber.get(id)?.findLast((meaning) => meaning.epoch <= epoch) ?? null;
+  }
+}
+
+export class PlanNames {
+  private readonly listeners = new Meanings();
+  private readonly routes = new Meanings();
+  private readonly pools = new Meanings();
+  private readonly slots = new Meanings();
+
+  /** Plans come in the order of their epochs, before any worker has them in force. */
+  learn({ epoch, listeners, routes, pools }: Plan): void {
+    for (const { id, name } of listeners) this.listeners.learn(epoch, id, name);
+    // Routes of one name share an id: the first says where it was written.
+    const seen = new Set<number>();
+    for (const { id, name, source } of routes) {
+      if (!seen.has(id)) this.routes.learn(epoch, id, name, source);
+      seen.add(id);
+    }
+    for (const { id, name, source, endpoints } of pools) {
+      this.pools.learn(epoch, id, name, source);
+      for (const { slot, address } of endpoints) this.slots.learn(epoch, slot, address);
+    }
+  }
+
+  listener(epoch: number, id: number): string {
+    return this.listeners.at(epoch, id)?.name ?? `listener ${id} of an earlier plan`;
+  }
+  /** null: none. */
+  route(epoch: number, id: number): Named | null {
+    return id < 0 ? null : (this.routes.at(epoch, id) ?? { name: `route ${id} of an earlier plan`, source: '' });
+  }
+  pool(epoch: number, id: number): Named | null {
+    return id < 0 ? null : (this.pools.at(epoch, id) ?? { name: `pool ${id} of an earlier plan`, source: '' });
+  }
+  endpoint(epoch: number, slot: number): string {
+    return this.slots.at(epoch, slot)?.name ?? `slot ${slot} of an earlier plan`;
+  }
+}

@@ -1,0 +1,38 @@
+/** A request's story as text. */
+import { printableLines, sectionsOf } from './lines.ts';
+import { type RequestStory, shortSpan } from './story.ts';
+
+export function storyText(story: RequestStory): string {
+  const { request, client, route, pool, listener, limit, sticky, key, seconds, bytes } = story;
+  const cut = request.isCut ? '…' : '';
+  const what =
+    request.method === null
+      ? 'no request could be read'
+      : `${request.method} ${request.scheme}://${request.host}${request.path}${cut}`;
+  const { lines, section } = sectionsOf(`${story.id}${story.isIdCut ? '…' : ''}  ${story.startedAt}`);
+  const port = client.port === null ? '' : ` port ${client.port}`;
+  section('verdict', [story.verdict]);
+  section('request', [`${what}  ${request.protocol}`]);
+  section('client', [`${client.address}${port}${client.isTold ? ', as a trusted peer says' : ''}`]);
+  section('listener', [`${listener}  worker ${story.worker}, epoch ${story.epoch}`]);
+  if (route !== null) section('route', [`${route.name}  ${route.source}`]);
+  if (limit !== null) section('limit', [limit]);
+  if (pool !== null) {
+    const facts = [
+      pool.isFallback ? 'as a fallback' : '',
+      pool.inFlight === null ? '' : `${pool.inFlight} in flight with this one`,
+      sticky === null ? '' : `sticky: ${sticky}`,
+      key === null ? '' : `key ${key.toString(16).padStart(8, '0')}`,
+    ];
+    section('pool', [[`${pool.name}  ${pool.source}`, ...facts.filter((fact) => fact !== '')].join('  ')]);
+  }
+  section(
+    'timeline',
+    story.timeline.map(({ at, text }) => `${shortSpan(at).padStart(7)}  ${text}`),
+  );
+  const spent = { queue: seconds.queue, connection: seconds.connect, 'lost tries': seconds.lost };
+  const waits = Object.entries(spent).filter(([, span]) => span > 0);
+  if (waits.length > 0) section('waited', [waits.map(([name, span]) => `${name} ${shortSpan(span)}`).join(', ')]);
+  section('bytes', [`${bytes.in} in, ${bytes.out} out (bodies)`]);
+  return printableLines(lines);
+}
