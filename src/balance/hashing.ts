@@ -127,6 +127,58 @@ export function hashingConformance(algorithm: Algorithm, movedMax: number): void
     }
   });
 
+  test(named('as an endpoint warms up each key of its own comes home once, and no other key moves'), () => {
+    const slowStartMs = 10_000;
+    const bench = new Bench(ten, 1, { slowStartMs });
+    const policy = bench.policy(algorithm);
+    const home = (key: number) => bench.slots.indexOf(policy.pick(key, 0, NONE));
+    const keys = Array.from({ length: 4000 }, (_, i) => Math.imul(i, 0x9e3779b1));
+    const before = keys.map(home);
+    bench.control.setHealth(bench.slots[4]!, health.down);
+    const away = keys.map(home);
+    bench.control.setHealth(bench.slots[4]!, health.up);
+    let here = keys.map(home);
+    let moves = 0;
+    const ownShare = (homes: readonly number[]) =>
+      homes.filter((index) => index === 4).length / before.filter((index) => index === 4).length;
+    assert.ok(ownShare(here) > 0.05 && ownShare(here) < 0.17, `${ownShare(here)} at first`);
+    for (let step = 0; step < 20; step++) {
+      bench.advance(slowStartMs / 20);
+      const now = keys.map(home);
+      now.forEach((index, i) => {
+        if (index === here[i]) return;
+        assert.equal(index, 4);
+        assert.equal(before[i], 4);
+        assert.equal(here[i], away[i]);
+        moves++;
+      });
+      here = now;
+      if (step === 9) assert.ok(Math.abs(ownShare(here) - 0.5) < 0.1, `${ownShare(here)} at half time`);
+    }
+    assert.ok(moves > 0);
+    assert.deepEqual(here, before);
+  });
+
+  test(named('in a zone a key that stays keeps its endpoint, and one that leaves has one home elsewhere'), () => {
+    const sketches = ten.map((_, i) => ({ zone: i < 5 ? 'here' : 'there' }));
+    const bench = new Bench(sketches, 1, { spillAt: 0.9 });
+    const policy = bench.policy(algorithm);
+    const home = (key: number) => bench.slots.indexOf(policy.pick(key, key ^ 77, NONE));
+    const keys = Array.from({ length: KEYS }, (_, i) => Math.imul(i, 0x9e3779b1));
+    const before = keys.map(home);
+    assert.ok(before.every((index) => index < 5));
+    bench.control.setHealth(bench.slots[0]!, health.down);
+    const after = keys.map(home);
+    assert.deepEqual(keys.map(home), after);
+    const moved = after.filter((index, i) => before[i] !== 0 && index !== before[i]).length;
+    // 0.8 of the zone is left for 0.9: a ninth goes, and of those that stay nobody moves.
+    assert.ok(moved / KEYS < 0.2, `${moved}`);
+    const there = after.filter((index) => index >= 5).length / KEYS;
+    assert.ok(Math.abs(there - 1 / 9) < 0.03, `${there}`);
+    bench.control.setHealth(bench.slots[0]!, health.up);
+    assert.deepEqual(keys.map(home), before);
+  });
+
   test(named('with a bound of 1.25 a hot key loads no endpoint beyond 1.25 of its share, rounded up'), () => {
     const weights = [1, 1, 2, 4];
     const bench = new Bench(

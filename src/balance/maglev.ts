@@ -34,7 +34,7 @@ class MaglevTable implements Homes {
 
   member(key: number, attempt: number): number {
     if (this.owners.length === 0) return NONE;
-    const asked = attempt === 0 ? key : mix(key + Math.imul(attempt, GOLDEN));
+    const asked = attempt === 0 ? key : mix((key + Math.imul(attempt, GOLDEN)) | 0);
     return this.owners[(asked >>> 0) % MAGLEV_PLACES]!;
   }
 }
