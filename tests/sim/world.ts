@@ -336,7 +336,7 @@ class Client implements WireOwner, TimerOwner {
     if (cookie !== '') {
       jar.cookie = cookie.slice(0, cookie.indexOf(';'));
       jar.endpoint = endpoint;
-    } else if (this.world.options.sticky === true && this.world.options.pipelines === false) {
+    } else if (this.world.binds(endpoint)) {
       assert.equal(endpoint, jar.endpoint, 'a bound client was sent elsewhere');
       this.world.kept++;
     }
@@ -599,6 +599,12 @@ export class World implements TimerOwner {
 
   /** Takes the place of the endpoints: connections to them go to `take`. */
   readonly endpointTaker: { take: ((wire: Wire) => void) | null } = { take: null };
+
+  /** Are clients bound to this endpoint, and can they know it before they ask again? */
+  binds(endpoint: string): boolean {
+    const { sticky, pipelines } = this.options;
+    return sticky === true && pipelines === false && this.plan.pools[0]!.endpoints.some((e) => e.address === endpoint);
+  }
 
   /** Starts a client with so many requests. */
   client(requests: number): void {
