@@ -22,6 +22,8 @@ export interface PoolGrowth {
   fallback: number;
 }
 
+type PaceTable = Pick<Tally, 'nowMs' | 'requests' | 'pool' | 'isReady' | 'weightPercent'>;
+
 interface Snapshot {
   /** Shared-clock ms. */
   readonly at: number;
@@ -32,11 +34,11 @@ interface Snapshot {
 }
 
 export class Pace {
-  private readonly tally: Tally;
+  private readonly tally: PaceTable;
   private readonly plan: () => Plan | null;
   private readonly snapshots: Snapshot[] = [];
 
-  constructor(tally: Tally, plan: () => Plan | null) {
+  constructor(tally: PaceTable, plan: () => Plan | null) {
     this.tally = tally;
     this.plan = plan;
   }
@@ -98,7 +100,7 @@ export class Pace {
   }
 }
 
-function countsOf(tally: Tally, poolId: number): PoolGrowth {
+function countsOf(tally: PaceTable, poolId: number): PoolGrowth {
   const row = tally.pool(poolId);
   return {
     retries: row.retries.reduce((sum, count) => sum + count, 0),

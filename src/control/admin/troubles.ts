@@ -6,6 +6,7 @@
 import { countOf, leftText } from '../../base/counts.ts';
 import type { EndpointRow, PoolRow } from './api.ts';
 import type { ControlState } from './control-state.ts';
+import type { DrainRow } from './drains.ts';
 
 export interface Trouble {
   /** error: requests fail or soon will. warning: less is left than there should be. info: somebody wanted it so. */
@@ -28,6 +29,7 @@ type Ranked = Trouble & { impact: number };
 
 export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trouble[] {
   const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state)];
+  const drains = new Map(state.drains.list().map((drain) => [drain.id, drain]));
   for (const pool of pools) {
     ranked.push(...ofPool(pool));
     let whole = 0;
@@ -35,7 +37,7 @@ export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trou
     for (const endpoint of pool.endpoints) {
       // Backups count little: they get nothing while others can.
       const share = endpoint.isBackup || whole === 0 ? 0 : endpoint.weight / whole;
-      ranked.push(...ofEndpoint(state, pool.name, endpoint, share));
+      ranked.push(...ofEndpoint(drains, pool.name, endpoint, share));
     }
   }
   return ranked.sort((a, b) => b.impact - a.impact).map(({ impact: _impact, ...trouble }) => trouble);
@@ -143,7 +145,7 @@ function ofPool(pool: PoolRow): Ranked[] {
 }
 
 /** `share`, 0..1: what it has of its pool's configured weight. */
-function ofEndpoint(state: ControlState, pool: string, endpoint: EndpointRow, share: number): Ranked[] {
+function ofEndpoint(drains: ReadonlyMap<string, DrainRow>, pool: string, endpoint: EndpointRow, share: number): Ranked[] {
   const { status, address, drain } = endpoint;
   const its = { pool, endpoint: address, ...status };
   const name = `${pool}/${address}`;
@@ -160,7 +162,7 @@ function ofEndpoint(state: ControlState, pool: string, endpoint: EndpointRow, sh
       ];
     }
     case 'drain': {
-      const row = drain === null ? null : state.drains.find(drain);
+      const row = drain === null ? undefined : drains.get(drain);
       if (row?.state !== 'overdue')
         return [{ ...its, severity: 'info', advice: `weir ready ${name} takes it back`, impact: 10 * share }];
       const advice = `stopping it cuts ${leftText(row.remaining)}; weir drain ${name} --timeout gives it more time`;
