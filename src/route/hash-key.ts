@@ -2,7 +2,7 @@
  * The key that hashing policies place a request by: the same bytes give the same key on every node, whatever the order of events.
  */
 
-import type { ClientAddress } from '../base/client-address.ts';
+import { ClientAddress } from '../base/client-address.ts';
 import { fmix32, xxhash32 } from '../base/hash.ts';
 import { FIELD_STRIDE, field, fieldIdOf, type Head } from '../base/head.ts';
 import type { BalanceAlgorithm, HashOnPlan, PoolPlan } from '../state/plan.ts';
@@ -12,26 +12,38 @@ const SEED = 0x77656972;
 
 /** Policies that place by a key. */
 const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
-const CLIENT: HashOnPlan = { kind: 'client', name: '', v4Bits: 32, v6Bits: 128 };
 
 /** What requests to a pool are placed by; null: its policy asks for no key. */
 export function hashKeyOf({ balance }: PoolPlan): HashKey | null {
   if (!hashing.includes(balance.algorithm)) return null;
-  return new HashKey(balance.algorithm === 'source' ? CLIENT : balance.hashOn);
+  const { algorithm, hashOn } = balance;
+  return new HashKey(algorithm === 'source' ? { ...hashOn, kind: 'client', name: '' } : hashOn);
 }
 
 export class HashKey {
   private readonly plan: HashOnPlan;
   private readonly id: number;
+  /** By word of an address, the bits of it that count; and what is left of one, filled and used within one call. */
+  private readonly v4Mask: number;
+  private readonly v6Masks: Int32Array;
+  private readonly network = new ClientAddress();
 
   constructor(plan: HashOnPlan) {
     this.plan = plan;
+    this.v4Mask = maskOf(plan.v4Bits);
+    this.v6Masks = Int32Array.of(0, 32, 64, 96).map((before) => maskOf(plan.v6Bits - before));
     this.id = plan.kind === 'header' ? fieldIdOf(plan.name) : field.other;
   }
 
-  /** The key of a connection that is carried as it is: by its client, whatever else the plan names. */
+  /** The key of a connection that is carried as it is: by its client, whatever else the plan names. An IPv4 address written as IPv6 is IPv4: ClientAddress sees to it. */
   ofClient(client: ClientAddress, random: number): number {
-    return client.family === 0 ? random : fmix32(client.hash() ^ SEED) >>> 0;
+    if (client.family === 0) return random;
+    const { network, v4Mask, v6Masks } = this;
+    network.word0 = client.word0 & v6Masks[0]!;
+    network.word1 = client.word1 & v6Masks[1]!;
+    network.word2 = client.word2 & v6Masks[2]!;
+    network.word3 = client.word3 & (client.family === 4 ? v4Mask : v6Masks[3]!);
+    return fmix32(network.hash() ^ SEED);
   }
 
   /** The key of a request as received; `random` where it lacks what the key is made of, so that such requests spread. */
@@ -87,4 +99,9 @@ export class HashKey {
     }
     return -1;
   }
+}
+
+/** The first so many bits of a word; all of them from 32 on. */
+function maskOf(bits: number): number {
+  return bits <= 0 ? 0 : bits >= 32 ? -1 : -1 << (32 - bits);
 }
