@@ -3,6 +3,9 @@
  * an order that a reload or a restart forgets; an explanation of something else than what happens.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type CommandResult, command } from '../support/command.ts';
 import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
@@ -18,7 +21,7 @@ describe('a running instance', () => {
   /** Killed on purpose; what they left is cleaned up at the end. */
   const killed: Weir[] = [];
 
-  const configOf = (ports: { web: number; admin: number }, used = endpoints): WeirConfig =>
+  const configOf = (ports: { web: number; admin: number }, used: readonly { address: string }[] = endpoints): WeirConfig =>
     simpleConfig(
       ports,
       used.map(({ address }) => address),
@@ -177,6 +180,46 @@ describe('a running instance', () => {
     assert.match(late.out, /is safe to stop/);
     assert.equal(logged('drain_done', 0), 1);
     assert.deepEqual(await slow, { status: 200, body: 'e0\n' }, 'it was answered in full');
+  });
+
+  test('an upgraded connection is told apart from requests, and a drain is not safe while it is open', async () => {
+    const echo = createServer().on('upgrade', ({ headers }, socket) => {
+      const accept = createHash('sha1')
+        .update(`${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+        .digest('base64');
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+      );
+      socket.on('error', () => {}).pipe(socket);
+    });
+    await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(echo.address() as AddressInfo).port}`;
+    await weir.reload(configOf(ports(), [...endpoints, { address }]));
+    const client = connect(weir.port, '127.0.0.1');
+    try {
+      // It goes to this one, because the others drain.
+      for (const index of [0, 1, 2, 3]) await done('drain', named(index));
+      const heard = (): Promise<string> => new Promise((resolve) => client.once('data', (data) => resolve(String(data))));
+      const opening =
+        'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
+      client.write(`GET / HTTP/1.1\r\nhost: a.example\r\n${opening}\r\n\r\n`);
+      assert.match(await heard(), /^HTTP\/1\.1 101 /);
+      const { code, out } = await order('drain', `pool/${address}`, '--wait', '--timeout', '300ms', '--json');
+      const { id, state, remaining } = JSON.parse(out);
+      assert.deepEqual([code, state, remaining.requests, remaining.tunnels], [8, 'overdue', 0, 1]);
+      assert.equal(await weir.metric('weir_drain_remaining', { endpoint: address, kind: 'tunnels' }), 1);
+      client.write('still there');
+      assert.equal(await heard(), 'still there');
+      client.end();
+      await until('the drain to be done', async () => {
+        const { body } = await weir.admin(`/api/v1/drains/${id}`);
+        return JSON.parse(body).state === 'done';
+      });
+    } finally {
+      client.destroy();
+      await weir.reload(configOf(ports()));
+      echo.close();
+    }
   });
 
   test('half the weight is half the requests', async () => {
