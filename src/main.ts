@@ -134,8 +134,11 @@ program
 
 program
   .command('explain')
-  .description('say why a request goes where it goes: of the running instance, or with -c of a configuration alone')
-  .argument('<request...>', 'METHOD URL, or URL for GET')
+  .description(
+    'say why a request goes where it goes, or with --id what became of one: of the running instance, or with -c of a configuration alone',
+  )
+  .argument('[request...]', 'METHOD URL, or URL for GET')
+  .option('--id <id>', 'tell instead what became of the request with this id')
   // Not from WEIR_CONFIG: naming a file is what makes it offline.
   .addOption(new Option('-c, --config <file>', 'explain this configuration instead; may be repeated').argParser(repeated))
   .addOption(new Option('-H, --header <name:value>', 'header field of the request; may be repeated').argParser(repeated))
@@ -151,9 +154,12 @@ program
 program
   .command('get')
   .description('list objects of the running instance')
-  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains or config')
+  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains, requests or config')
   .argument('[name]', 'only this one')
   .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'wide', 'json']).default('table'))
+  .option('--fault', 'of requests, those answered 5xx, not at all, or by weir because something was wrong')
+  .option('--slow', 'of requests, those whose answer took over a second to begin')
+  .option('--limit <number>', 'of requests, so many at most, up to 200; 50 if not given')
   .addOption(adminOption())
   .addOption(configOption())
   .option('--json', 'the same as -o json')

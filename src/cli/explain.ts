@@ -10,13 +10,17 @@ import {
   explainRequest,
   explanationText,
   offlineParts,
+  type Stories,
+  storyText,
 } from '../control/explain/explain.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
 import { exit, type Shell } from './shell.ts';
 
 export interface ExplainOptions extends ClientOptions {
-  /** METHOD URL, or URL alone for GET. */
+  /** METHOD URL, or URL alone for GET; none with `id`. */
   words: string[];
+  /** Of a request that was made: from the log, or from its answer's x-request-id. */
+  id?: string;
   header?: string[];
   client?: string;
   listener?: string;
@@ -25,6 +29,7 @@ export interface ExplainOptions extends ClientOptions {
 
 export function explain(options: ExplainOptions, shell: Shell): Promise<number> {
   return withFaults(shell, async () => {
+    if (options.id !== undefined) return await tell(options.id, options, shell);
     const request = requestOf(options);
     const { config } = options;
     const explanation =
@@ -34,6 +39,19 @@ export function explain(options: ExplainOptions, shell: Shell): Promise<number> 
     shell.out(options.json ? JSON.stringify(explanation, null, 2) + '\n' : explanationText(explanation));
     return exit.done;
   });
+}
+
+/** What became of a request: of all that had this id, the latest first. */
+async function tell(id: string, options: ExplainOptions, shell: Shell): Promise<number> {
+  const { words, config = [] } = options;
+  if (words.length > 0) throw new ClientFault(exit.usage, 'expected --id ID or METHOD URL, not both');
+  if (config.length > 0)
+    throw new ClientFault(exit.usage, 'a configuration remembers no requests: --id asks the running instance');
+  const client = await running(options, shell);
+  const stories = (await client.get(`/api/v1/requests/${encodeURIComponent(id)}`)) as Stories;
+  shell.out(options.json ? JSON.stringify(stories, null, 2) + '\n' : stories.items.map(storyText).join('\n'));
+  if (stories.silent.length > 0) shell.err(`weir: worker ${stories.silent.join(', ')} did not answer\n`);
+  return exit.done;
 }
 
 /** Here WEIR_CONFIG only tells where the instance is: a file has to be named to be explained instead. */
@@ -60,7 +78,8 @@ async function offline(request: ExplainRequest, config: readonly string[], shell
 }
 
 function requestOf({ words, header = [], client = CLIENT_DEFAULT, listener, random }: ExplainOptions): ExplainRequest {
-  const [first = '', second, ...more] = words;
+  const [first, second, ...more] = words;
+  if (first === undefined) throw new ClientFault(exit.usage, 'expected METHOD URL, or --id ID');
   if (more.length > 0) throw new ClientFault(exit.usage, `expected METHOD URL, not '${words.join(' ')}'`);
   const [method, url] = second === undefined ? ['GET', first] : [first, second];
   const headers = header.map((line) => {

@@ -3,12 +3,14 @@ import { countOf, leftText } from '../base/counts.ts';
 import type { DrainRow } from '../control/admin/drains.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, type EndpointRow, withFaults } from './client.ts';
 import { agoText, spanText, table } from './columns.ts';
+import { getRequests, type RequestFilters } from './get-requests.ts';
 import { exit, type Shell } from './shell.ts';
 
-export const kinds = ['pools', 'endpoints', 'listeners', 'routes', 'workers', 'drains', 'config'] as const;
+export const kinds = ['pools', 'endpoints', 'listeners', 'routes', 'workers', 'drains', 'requests', 'config'] as const;
 export type Kind = (typeof kinds)[number];
+type ListedKind = Exclude<Kind, 'config' | 'requests'>;
 
-export interface GetOptions extends ClientOptions {
+export interface GetOptions extends ClientOptions, RequestFilters {
   kind: string;
   name?: string;
   output?: 'table' | 'wide' | 'json';
@@ -25,6 +27,8 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
   return withFaults(shell, async () => {
     const kind = kindOf(options.kind);
     if (kind === null) throw new ClientFault(exit.usage, `there is no kind ${options.kind}; known are ${kinds.join(', ')}`);
+    if (kind !== 'requests' && (options.fault || options.slow || options.limit !== undefined))
+      throw new ClientFault(exit.usage, '--fault, --slow and --limit are for requests');
     const client = await clientOf(options, shell);
     if (kind === 'config') {
       if (options.name !== undefined) throw new ClientFault(exit.usage, 'config has no names');
@@ -32,8 +36,10 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
       shell.out(JSON.stringify(await client.get('/api/v1/config'), null, 2) + '\n');
       return exit.done;
     }
+    const isJson = options.json === true || options.output === 'json';
+    if (kind === 'requests') return await getRequests(client, { ...options, name: options.name, isJson }, shell);
     const rows = await rowsOf(client, kind, options.name);
-    if (options.json || options.output === 'json') {
+    if (isJson) {
       // One that was named comes alone, as the API has it.
       const isAlone = options.name !== undefined && rows.length === 1 && nameOf(kind, rows[0]!) === options.name;
       shell.out(JSON.stringify(isAlone ? rows[0] : { items: rows }, null, 2) + '\n');
@@ -43,7 +49,7 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
 }
 
 /** `name` of an endpoint or drain: POOL/ENDPOINT, or a pool for all of it. */
-async function rowsOf(client: Client, kind: Exclude<Kind, 'config'>, name: string | undefined): Promise<Row[]> {
+async function rowsOf(client: Client, kind: ListedKind, name: string | undefined): Promise<Row[]> {
   const { items } = (await client.get(`/api/v1/${kind}`)) as { items: Row[] };
   if (name === undefined) return items;
   const named = items.filter(
@@ -60,7 +66,7 @@ function nameOf(kind: Kind, row: Row): string {
   return String(kind === 'workers' ? row['worker'] : row['name']);
 }
 
-function tableOf(kind: Exclude<Kind, 'config'>, rows: readonly Row[], isWide: boolean): string {
+function tableOf(kind: ListedKind, rows: readonly Row[], isWide: boolean): string {
   switch (kind) {
     case 'pools':
       return poolTable(rows as unknown as PoolRow[], isWide);

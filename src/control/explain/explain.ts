@@ -42,6 +42,9 @@ import { actionText, cidrText, durationText, hashOnText, matchText } from './wor
 export type { Candidate, Choice } from './choice.ts';
 export { offlineParts } from './offline.ts';
 export { CLIENT_DEFAULT, type ExplainRequest, explainRequest } from './request.ts';
+export type { Stories } from './requests.ts';
+export { type RequestStory, shortSpan } from './story.ts';
+export { storyText } from './story-text.ts';
 export { explanationText } from './text.ts';
 
 export interface RouteStep {

@@ -14,8 +14,9 @@ export interface Named {
   readonly source: string;
 }
 
-interface Meaning extends Named {
+interface Meaning {
   readonly epoch: number;
+  readonly named: Named;
 }
 
 class Meanings {
@@ -24,15 +25,15 @@ class Meanings {
   learn(epoch: number, id: number, name: string, source = ''): void {
     if (id < 0) return;
     const known = this.byNumber.get(id) ?? [];
-    const last = known.at(-1);
+    const last = known.at(-1)?.named;
     if (last?.name === name && last.source === source) return;
-    known.push({ epoch, name, source });
+    known.push({ epoch, named: { name, source } });
     if (known.length > MEANINGS_MAX) known.shift();
     this.byNumber.set(id, known);
   }
 
   at(epoch: number, id: number): Named | null {
-    return this.byNumber.get(id)?.findLast((meaning) => meaning.epoch <= epoch) ?? null;
+    return this.byNumber.get(id)?.findLast((meaning) => meaning.epoch <= epoch)?.named ?? null;
   }
 }
 

@@ -13,7 +13,7 @@ export function storyText(story: RequestStory): string {
   const port = client.port === null ? '' : ` port ${client.port}`;
   section('verdict', [story.verdict]);
   section('request', [`${what}  ${request.protocol}`]);
-  section('client', [`${client.address}${port}${client.isTold ? ', as a trusted peer says' : ''}`]);
+  section('client', [`${client.address}${port}${client.isTold ? ', the peer is trusted' : ''}`]);
   section('listener', [`${listener}  worker ${story.worker}, epoch ${story.epoch}`]);
   if (route !== null) section('route', [`${route.name}  ${route.source}`]);
   if (limit !== null) section('limit', [limit]);

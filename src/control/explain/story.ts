@@ -20,7 +20,7 @@ export interface RequestStory {
   kind: RequestRecord['kind'];
   /** `method` null: no request could be read. `isCut`: host or path were longer. */
   request: { method: string | null; protocol: string; scheme: string; host: string; path: string; isCut: boolean };
-  /** `isTold`: by a trusted peer. */
+  /** `isTold`: the peer is trusted, so this is what it says, if it says anything. */
   client: { address: string; port: number | null; isTold: boolean };
   listener: string;
   route: Named | null;
@@ -72,7 +72,7 @@ export function storyOf(record: RequestRecord, worker: number, names: PlanNames)
     return {
       endpoint,
       kind: one.kind,
-      began: one.beganMs / 1000,
+      began: inSeconds(one.beganMs),
       ended: secondsOf(one.endedMs),
       inFlight: one.inFlight,
       status: one.status || null,
@@ -107,13 +107,13 @@ export function storyOf(record: RequestRecord, worker: number, names: PlanNames)
     answer: { status: record.status, reason: fault?.reason ?? null, detail: fault === null ? null : record.detail || fault.text },
     bytes: { in: record.bytesIn, out: record.bytesOut },
     seconds: {
-      head: record.headMs / 1000,
-      queue: record.queuedMs / 1000,
-      connect: record.waitedMs / 1000,
-      lost: record.lostMs / 1000,
+      head: inSeconds(record.headMs),
+      queue: inSeconds(record.queuedMs),
+      connect: inSeconds(record.waitedMs),
+      lost: inSeconds(record.lostMs),
       sent: secondsOf(record.sentMs),
       answered: secondsOf(record.answeredMs),
-      total: record.endedMs / 1000,
+      total: inSeconds(record.endedMs),
     },
     timeline: [],
     verdict: '',
@@ -129,8 +129,13 @@ export function shortSpan(seconds: number): string {
   return seconds < 1 ? `${Number((seconds * 1000).toPrecision(3))}ms` : `${Number(seconds.toPrecision(3))}s`;
 }
 
+/** To a microsecond. */
+function inSeconds(ms: number): number {
+  return Math.round(ms * 1000) / 1e6;
+}
+
 function secondsOf(ms: number): number | null {
-  return ms < 0 ? null : ms / 1000;
+  return ms < 0 ? null : inSeconds(ms);
 }
 
 /** What became of a try, as a predicate of its endpoint. `next`: the try after it. */
@@ -173,6 +178,17 @@ function timelineOf(story: RequestStory, record: RequestRecord): RequestStory['t
   return events.map((event, i) => ({ event, i })).sort((a, b) => a.event.at - b.event.at || a.i - b.i).map(({ event }) => event); // biome-ignore format: one thought
 }
 
+/** Says once what follows upon itself: "a, twice". */
+function repeated(texts: readonly string[]): string[] {
+  const counted: { text: string; count: number }[] = [];
+  for (const text of texts) {
+    const last = counted.at(-1);
+    if (last?.text === text) last.count++;
+    else counted.push({ text, count: 1 });
+  }
+  return counted.map(({ text, count }) => (count === 1 ? text : `${text} ${count === 2 ? 'twice' : `${count} times`}`));
+}
+
 /** Place of the try whose answer the client got; -1: of none. */
 function winnerOf({ tries, faultId, upstreamStatus }: RequestRecord): number {
   if (faultId !== 0) return -1;
@@ -184,14 +200,16 @@ function verdictOf(story: RequestStory, record: RequestRecord, fault: Fault | nu
   const { tries, route, listener, answer, seconds } = story;
   const { status } = answer;
   const winner = winnerOf(record);
-  const failed = tries.filter((_, i) => i !== winner).map(({ endpoint, outcome }) => `${endpoint} ${outcome}`);
+  const failed = repeated(tries.filter((_, i) => i !== winner).map(({ endpoint, outcome }) => `${endpoint} ${outcome}`));
   const more = story.triesCount > tries.length ? ` (${story.triesCount} tries in all)` : '';
   const history = `${failed.join(', then ')}${more}`;
   if (fault === null) {
     if (tries.length === 0) {
       return `answered ${status} by ${route === null ? `listener ${listener}` : `route ${route.name}`}, without an endpoint`;
     }
-    const after = failed.length === 0 ? '' : `, after ${history}`;
+    // Beside a hedge nothing came before.
+    const link = tries.some(({ kind }) => kind === 'hedge') ? '; ' : ', after ';
+    const after = failed.length === 0 ? '' : link + history;
     const by = tries[winner]!.endpoint;
     if (record.isTunnel) return `switched to a tunnel by ${by}, which lasted ${shortSpan(seconds.total)}${after}`;
     return `answered ${status} by ${by} in ${shortSpan(seconds.total)}${after}`;

@@ -1,16 +1,14 @@
 /** An explanation as text. */
 import type { Candidate } from './choice.ts';
 import type { Explanation, RouteStep } from './explain.ts';
+import { printableLines, sectionsOf } from './lines.ts';
 
 /** Routes that missed, and candidates, shown in text; --json has all. */
 const LINES_MAX = 20;
 
 export function explanationText(explanation: Explanation): string {
   const { request, listener, client, filters, rewrite, answer, pool, limits } = explanation;
-  const lines = [`${request.method} ${request.url} from ${request.peer}`];
-  const section = (name: string, texts: readonly string[]): void => {
-    lines.push(...texts.map((text, i) => ` ${(i === 0 ? name : '').padEnd(10)}${text}`));
-  };
+  const { lines, section } = sectionsOf(`${request.method} ${request.url} from ${request.peer}`);
   section('listener', [`${listener.name}  ${listener.addresses.join(' ')}  ${listener.protocol}  (${listener.why})`]);
   if (client.from === 'field') section('client', [`${client.address}, as ${client.field} says; the peer is trusted`]);
   if (client.from === 'malformed field')
@@ -87,9 +85,4 @@ function candidateLines(candidates: readonly Candidate[], pick: string | null): 
   );
   if (candidates.length > LINES_MAX) lines.push(`  ${candidates.length - LINES_MAX} more (--json has them)`);
   return lines;
-}
-
-/** What is in a request may not steer a terminal. */
-function printableLines(lines: readonly string[]): string {
-  return lines.map((line) => line.replace(/\p{Cc}/gu, ' ')).join('\n') + '\n';
 }
