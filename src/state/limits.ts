@@ -184,8 +184,8 @@ export class LimitTable {
     for (let tries = 0; ; tries++) {
       const tat = at < 0 ? now : Atomics.load(i32, at + STATE);
       ahead = isFresh ? 0 : (tat - now) | 0;
-      // In the past: full. Farther ahead than any bucket and any clock: not of this limit.
-      if (ahead < 0 || ahead > 2 * BURST_MAX) ahead = 0;
+      // In the past: full.
+      if (ahead < 0) ahead = 0;
       if (ahead > tolerance) {
         this.remaining = 0;
         this.nextMs = wholeMs((ahead - tolerance) / unitsPerMs);
