@@ -2,7 +2,7 @@
 import { release } from 'node:os';
 import { isPanicking, rampOf } from '../../balance/balance.ts';
 import { addressText } from '../../base/wire.ts';
-import { stickyResultNames } from '../../state/doors.ts';
+import { health, stickyResultNames } from '../../state/doors.ts';
 import type { EndpointPlan, PoolPlan } from '../../state/plan.ts';
 import { endpointState, endpointStateNames, stateNow, type Tally } from '../../state/table.ts';
 import type { PoolTally } from '../../state/tally.ts';
@@ -112,12 +112,13 @@ function breakerOf(tally: Tally, { id, endpoints, breaker }: PoolPlan, row: Pool
 }
 
 /** Is the pool in panic: the question the workers ask, of the same table. */
-export function isPoolPanicking(tally: Tally, { endpoints, health }: PoolPlan): boolean {
-  if (health.panicThreshold === 0) return false;
-  const known = endpoints.filter(({ slot }) => slot >= 0);
+export function isPoolPanicking(tally: Tally, pool: PoolPlan): boolean {
+  const { panicThreshold } = pool.health;
+  if (panicThreshold === 0) return false;
+  const known = pool.endpoints.filter(({ slot }) => slot >= 0);
   const slots = Int32Array.from(known, ({ slot }) => slot);
   const backup = Uint8Array.from(known, (endpoint) => (endpoint.backup ? 1 : 0));
-  return isPanicking(slots, backup, health.panicThreshold, tally);
+  return isPanicking(slots, backup, panicThreshold, tally);
 }
 
 export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: EndpointPlan) {
@@ -134,7 +135,7 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
   const note = state.endpointNote(slot);
   const number = stateNow(tally, slot, slowStartMs);
   const isWarming = number === endpointState.slowStart;
-  const reason = note?.why ?? defaultReason(number, pool);
+  const reason = note?.why ?? defaultReason(number, tally.health(slot), pool);
   const evidence = note?.evidence ?? [];
   const readySince = tally.readySince(slot);
   const isFit = isWarming || number === endpointState.ready;
@@ -172,11 +173,12 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
 }
 
 /** What can be said when nobody left a note. */
-function defaultReason(number: number, pool: PoolPlan): string | null {
+function defaultReason(number: number, itsHealth: number, pool: PoolPlan): string | null {
   switch (number) {
     case endpointState.ready:
     case endpointState.slowStart:
-      return pool.health.active === null ? 'not checked' : null;
+      if (pool.health.active === null) return 'not checked';
+      return itsHealth === health.unknown ? 'not checked yet' : null;
     case endpointState.down:
       return 'health checks failed';
     case endpointState.ejected:

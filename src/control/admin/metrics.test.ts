@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fault } from '../../base/faults.ts';
 import { method } from '../../base/head.ts';
@@ -373,6 +374,14 @@ test('scrapes within a second are served from one snapshot', async () => {
   state.worker.wireBytes(state.its!.listeners[0]!.id, 1, 1);
   assert.equal((await metrics.scrape('')).text, first.text);
   assert.notEqual((await new Metrics(state).scrape('')).text, first.text);
+});
+
+test('every metric stands in the docs', async () => {
+  const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+  const { text } = await new Metrics(new StateFixture()).scrape('');
+  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
+  assert.ok(names.length > 50);
+  for (const name of names) assert.ok(docs.includes(`\`${name}\``), name);
 });
 
 test('OpenMetrics is answered to who asks for it', async () => {
