@@ -1,6 +1,8 @@
 /** Pools, their endpoints and health checks, from config to plan. */
 import type { ActiveHealthPlan, ConnectionsPlan, EndpointPlan, PoolPlan } from '../../state/plan.ts';
-import { type EndpointConfig, type PoolConfig, readHashOn, readStatusRange } from './schema.ts';
+import type { EndpointConfig, PoolConfig } from './schema.ts';
+import { readHashOn } from './schema-balance.ts';
+import { readStatusRange } from './schema-health.ts';
 import { readPercent } from './units.ts';
 import { endpointOf, listOf, ms, must } from './values.ts';
 

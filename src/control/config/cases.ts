@@ -5,7 +5,8 @@ import { buildFilters, httpsRedirect, RequestFacts, RouteAnswer } from '../../fi
 import { applyRewrite, BAD_PATH, buildRoutes, headFromText, NO_ROUTE, type RouteTable } from '../../route/route.ts';
 import type { Plan } from '../../state/plan.ts';
 import { type ConfigFault, faultAt } from './fault.ts';
-import { readRequest, type TestConfig } from './schema.ts';
+import type { TestConfig } from './schema.ts';
+import { readRequest } from './schema-test.ts';
 import type { Place } from './source.ts';
 import { must } from './values.ts';
 

@@ -36,7 +36,8 @@ export { codes } from './fault.ts';
 export { configText, type ProxyFlags, planFromFlags } from './flags.ts';
 export { countText, formatFaults, formatFaultsGithub, formatFaultsJson } from './format.ts';
 export { jsonSchema } from './json-schema.ts';
-export { algorithms, type Config, configSchema } from './schema.ts';
+export { type Config, configSchema } from './schema.ts';
+export { algorithms } from './schema-balance.ts';
 
 export interface ConfigOptions {
   env: Readonly<Record<string, string | undefined>>;

@@ -3,7 +3,8 @@ import { stringify } from 'yaml';
 import { readEndpoint, readListen } from './address.ts';
 import { type ConfigOptions, type ConfigResult, parseConfig } from './config.ts';
 import { type ConfigFault, faultOfFile } from './fault.ts';
-import { algorithms, type Config } from './schema.ts';
+import type { Config } from './schema.ts';
+import { algorithms } from './schema-balance.ts';
 import { nearest } from './suggest.ts';
 import { listOf } from './values.ts';
 

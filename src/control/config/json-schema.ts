@@ -1,6 +1,7 @@
 /** The JSON Schema of the config language, for editors. */
 import { z } from 'zod';
-import { configSchema, NAME } from './schema.ts';
+import { NAME } from './leaves.ts';
+import { configSchema } from './schema.ts';
 
 export type SchemaDraft = '7' | '2020-12';
 

@@ -5,8 +5,9 @@
 import { checkFieldName } from '../../filter/filter.ts';
 import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
 import { type ConfigFault, type FaultCode, type FaultDetail, faultAt } from './fault.ts';
+import { NAME } from './leaves.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
-import { configSchema, NAME } from './schema.ts';
+import { configSchema } from './schema.ts';
 import { noteOf } from './shape.ts';
 import type { Place } from './source.ts';
 import { nearest, suggest } from './suggest.ts';

@@ -9,8 +9,8 @@
  */
 import type { z } from 'zod';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
+import { NAME } from './leaves.ts';
 import type { Entry, ListNode, MapNode, Node, ScalarNode } from './node.ts';
-import { NAME } from './schema.ts';
 import { type Note, noteOf, orText } from './shape.ts';
 import type { Place } from './source.ts';
 import { nearest, suggest } from './suggest.ts';

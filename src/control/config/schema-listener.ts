@@ -1,0 +1,67 @@
+/** Schema of listeners. */
+import { listen, ranges, size, span, to } from './leaves.ts';
+import { readFieldName } from './patterns.ts';
+import { choice, count, oneOrMany, shape, text, yes } from './shape.ts';
+import { BYTE_RATE_EXPECTED, readByteRate } from './units.ts';
+
+export const listenerTimeoutFields = {
+  header: span('First byte of a request (or the connection) to the end of its head. Default 10s.').optional(),
+  idle: span('Between two requests on a client connection. Default 60s.').optional(),
+  body: span('No progress while a request body is under way. Default 30s.').optional(),
+};
+
+const listenerLimits = shape(
+  'Limits of one listener.',
+  {
+    headerSize: size('Whole request head. Default 32KiB.', 256, 1024 * 1024).optional(),
+    fieldSize: size('One header field. Default 16KiB.', 64, 1024 * 1024).optional(),
+    fields: count('Header fields of a request. Default 100.', 1, 10_000).optional(),
+    targetSize: size('Request target (path and query). Default 8KiB.', 16, 1024 * 1024).optional(),
+    bodySize: size('Request body; 0B: no limit. Default 0B.').optional(),
+    chunkExtensions: size('Chunk extensions of one body, in all. Default 4KiB.', 0, 1024 * 1024).optional(),
+    connections: count('Client connections per worker; 0: only the limit of the process. Default 0.', 0, 10_000_000).optional(),
+    connectionsPerIp: count('Client connections per address and worker; 0: none. Default 256.', 0, 10_000_000).optional(),
+    requestsPerConnection: count('Requests on one connection before it is closed. Default 10000.', 1, 1_000_000_000).optional(),
+    bufferSize: size(
+      'Bytes held back for one slow reader, each direction. Default 256KiB.',
+      16 * 1024,
+      64 * 1024 * 1024,
+    ).optional(),
+    pipeline: count('Requests taken ahead of the answer on one connection. Default 8.', 1, 1000).optional(),
+    minRate: text(
+      'Bytes a second that a body or a reader must make; 0B/s: none. Default 240B/s.',
+      BYTE_RATE_EXPECTED,
+      readByteRate,
+      { examples: ['240B/s'] },
+    ).optional(),
+    minRateAfter: span('Grace before minRate counts. Default 10s.').optional(),
+  },
+  {
+    notYet: ['streamsPerConnection', 'handshakesPerSecond', 'connectionsPerSecond'],
+    foreign: { headers: 'fields', maxconn: 'connections', maxHeaderSize: 'headerSize' },
+  },
+);
+
+export const listener = shape(
+  'An address that clients connect to.',
+  {
+    listen: oneOrMany('Addresses to listen on.', listen),
+    to: to.describe('Where requests go that no route matches.').optional(),
+    protocol: choice('What is spoken. Default http.', ['http'], {
+      notYet: ['https', 'tcp', 'udp', 'tls', 'h2c', 'http3', 'h2', 'grpc', 'quic'],
+      foreign: { HTTP: 'http', 'http/1.1': 'http', http1: 'http' },
+    }).optional(),
+    redirectToHttps: yes('Answer every request with a redirect to https. Default false.').optional(),
+    clientIp: shape('How the address of the client is found behind another balancer.', {
+      trust: ranges('Peers whose forwarded header is believed. Default none.').optional(),
+      header: text('Field the address is in. Default x-forwarded-for.', 'expected a header field name', readFieldName).optional(),
+    }).optional(),
+    limits: listenerLimits.optional(),
+    timeouts: shape('Timeouts on the side of the client.', listenerTimeoutFields).optional(),
+    underscores: choice(
+      'Header fields with _ in their name: dropped, as Transfer_Encoding and the like confuse CGI programs. Default drop.',
+      ['drop', 'allow', 'reject'],
+    ).optional(),
+  },
+  { notYet: ['tls', 'http3', 'proxyProtocol', 'h2', 'http2', 'sni', 'use', 'altSvc', 'steer', 'xdp', 'transparent'] },
+);

@@ -1,0 +1,176 @@
+/** Schema of routes: what they match, what they do, timeouts and retries. */
+import { z } from 'zod';
+import { duration, fieldValue, match, percent, ranges, readCheckPath, readName, span, to } from './leaves.ts';
+import { HOST_EXPECTED, PATH_EXPECTED, readHost, readMethod, readPath, readTemplate } from './patterns.ts';
+import { choice, count, either, named, oneOrMany, shape, text, words } from './shape.ts';
+import { bad, good, type Read } from './units.ts';
+
+const retryWords = ['connect', 'reset', 'refused-stream', 'timeout', '502', '503', '504'] as const;
+
+export const retry = shape(
+  'When and how often a request is tried again on another endpoint.',
+  {
+    attempts: count('All tries, the first included. Default 2; 1 means never again.', 1, 10).optional(),
+    on: oneOrMany(
+      'What a try may fail with to be repeated. Default connect, reset, refused-stream. Requests that are not idempotent are repeated only when nothing was sent.',
+      choice('Reason.', retryWords, {
+        foreign: {
+          'conn-failure': 'connect',
+          error: 'connect',
+          'connect-failure': 'connect',
+          http_502: '502',
+          http_503: '503',
+          http_504: '504',
+        },
+      }),
+    ).optional(),
+    budget: percent('Retries as a share of requests. Default 20%.').optional(),
+    minPerSecond: count('Retries a second that are allowed whatever the budget says. Default 3.', 0, 100_000).optional(),
+    perTry: duration('Limit for one try; 0s: none, the response timeout decides. Default 0s.').optional(),
+  },
+  { notYet: ['hedge', 'backoff'] },
+);
+
+export const routeTimeoutFields = {
+  connect: span('Connecting to an endpoint. Default 1s.').optional(),
+  response: span('Request sent to response head. Default 30s.').optional(),
+  idle: span('No byte in either direction while a body is under way. Default 60s.').optional(),
+  tunnel: span('No byte in a tunnel (WebSocket). Default 1h.').optional(),
+  request: duration('The whole exchange, retries included. 0s: no limit. Default 0s.').optional(),
+};
+
+const template = (description: string) =>
+  text(description, 'expected a location, for example https://shop.example{request.uri}', readLocation);
+
+function readLocation(value: string): Read<string> {
+  if (value === '' || /[\x00-\x20\x7f]/.test(value))
+    return bad('expected a location, for example https://shop.example{request.uri}');
+  return readTemplate(value);
+}
+
+const PATH_FORM = either('Path. Short form as a text; { exact }, { prefix } or { regex } say it in words.', PATH_EXPECTED, [
+  text('Path: /a (exact), /a/* (prefix), /a/{id} (segments), ~regular expression for the whole path.', PATH_EXPECTED, readPath, {
+    examples: ['/login', '/api/*', '/users/{id}/orders', '~/v[0-9]+/.*'],
+  }),
+  shape('Path in words; exactly one key.', {
+    exact: text('This path alone.', PATH_EXPECTED, (value) => readPath(value.startsWith('/') ? value : '')).optional(),
+    prefix: text('This path and all below it.', PATH_EXPECTED, (value) =>
+      readPath(value.startsWith('/') ? `${value.replace(/\/$/, '')}/*` : ''),
+    ).optional(),
+    regex: text('A regular expression for the whole path.', 'expected a regular expression', (value) =>
+      readPath(`~${value}`),
+    ).optional(),
+  }),
+]);
+
+export const route = shape(
+  'Which requests go where.',
+  {
+    name: text('Name, in logs and metrics. Default: what it matches.', 'expected a name', readName).optional(),
+    listener: oneOrMany(
+      'Listeners it applies to. Default: all.',
+      text('Name of a listener.', 'expected the name of a listener', readName),
+    ).optional(),
+    host: oneOrMany(
+      'Hosts: shop.example, *.shop.example.',
+      text('Host.', HOST_EXPECTED, readHost, { examples: ['shop.example', '*.shop.example'] }),
+    ).optional(),
+    path: either('Paths.', PATH_EXPECTED, [...PATH_FORM.options, z.array(PATH_FORM).min(1)]).optional(),
+    method: oneOrMany('Methods.', text('Method.', 'expected a method, for example GET', readMethod)).optional(),
+    header: named('Header fields that must match.', match).optional(),
+    query: named('Query parameters that must match.', match).optional(),
+    client: ranges('Client addresses.').optional(),
+    priority: count('Larger wins over precedence. Default 0.', -1000, 1000).optional(),
+    to: to.optional(),
+    redirect: either(
+      'Answer with a redirect. Short form: the location.',
+      'expected a location, for example https://shop.example{request.uri}',
+      [
+        template('Location.'),
+        shape(
+          'Answer with a redirect.',
+          {
+            to: template('Location; may hold {request.uri}, {request.path}, {request.query}, {request.host}, {request.scheme}.'),
+            status: either('Status. Default 308.', 'expected 301, 302, 303, 307 or 308', [
+              z.literal([301, 302, 303, 307, 308]),
+            ]).optional(),
+          },
+          { foreign: { location: 'to', url: 'to', code: 'status' } },
+        ),
+      ],
+    ).optional(),
+    respond: shape(
+      'Answer with this, without asking an endpoint.',
+      {
+        status: count('Status. Default 200.', 200, 599).optional(),
+        body: words('Body. Default empty.').optional(),
+        contentType: words('Content-Type. Default text/plain; charset=utf-8.').optional(),
+        headers: named('More header fields.', fieldValue('Value.')).optional(),
+      },
+      { foreign: { code: 'status', text: 'body', type: 'contentType' } },
+    ).optional(),
+    use: oneOrMany('Filters, in this order.', text('Name of a filter.', 'expected the name of a filter', readName)).optional(),
+    rewrite: shape(
+      'Changes to the request before it goes out.',
+      {
+        stripPrefix: text(
+          'Taken off the front of the path, at a slash.',
+          'expected a path, for example /v1',
+          readCheckPath,
+        ).optional(),
+        addPrefix: text(
+          'Put in front of the path, after stripPrefix.',
+          'expected a path, for example /v1',
+          readCheckPath,
+        ).optional(),
+        path: text('The whole new path.', 'expected a path, for example /v1', readCheckPath).optional(),
+        host: text('The new Host.', HOST_EXPECTED, (value) =>
+          /^[\w.[\]:-]+$/.test(value) ? good(value) : bad(HOST_EXPECTED),
+        ).optional(),
+      },
+      { notYet: ['regex', 'query'] },
+    ).optional(),
+    timeouts: shape('Timeouts of these requests.', routeTimeoutFields).optional(),
+    retry: retry.optional(),
+    upgrade: either(
+      'Protocols that may be upgraded to; [] for none. Default websocket.',
+      'expected protocols, for example [websocket]',
+      [
+        z.array(
+          text('Protocol.', 'expected a protocol, for example websocket', (value) =>
+            /^[\w./-]+$/.test(value) ? good(value) : bad('expected a protocol, for example websocket'),
+          ),
+        ),
+        text('Protocol.', 'expected protocols, for example [websocket]', (value) =>
+          /^[\w./-]+$/.test(value) ? good(value) : bad('expected a protocol, for example websocket'),
+        ),
+      ],
+    ).optional(),
+  },
+  {
+    notYet: [
+      'mirror',
+      'sticky',
+      'cache',
+      'rateLimit',
+      'auth',
+      'cors',
+      'compress',
+      'faults',
+      'sni',
+      'grpc',
+      'cookie',
+      'limits',
+      'balance',
+    ],
+    foreign: {
+      paths: 'path',
+      hosts: 'host',
+      listeners: 'listener',
+      backend: 'to',
+      weight: 'to: { web: 95, next: 5 }',
+      headers: 'header',
+      filters: 'use',
+    },
+  },
+);
