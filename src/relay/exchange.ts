@@ -396,8 +396,10 @@ export class Exchange implements RequestSink, ResponseSink, TimerOwner {
     if (this.isTunnel) {
       this.stream.sendClose();
       this.lastMs = this.relay.engine.now;
-      if (this.isEndSent) this.finish();
-      else this.arm();
+      if (this.isEndSent) {
+        this.dropStream();
+        this.finish();
+      } else this.arm();
     } else this.endRequest(null);
   }
 

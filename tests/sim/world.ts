@@ -466,6 +466,7 @@ export class World implements TimerOwner {
   /** With every endpoint. */
   readonly plan: Plan;
   readonly relay: Relay;
+  private readonly buffer: ArrayBuffer;
   private epoch = 1;
   private keys = 0;
   private isOver = false;
@@ -490,6 +491,7 @@ export class World implements TimerOwner {
     this.behaviour = { ...kind, ...options.behaviour };
     this.manners = { ...polite, ...options.manners };
     const buffer = new ArrayBuffer(tableBytes());
+    this.buffer = buffer;
     initTable(buffer);
     const control = new ControlDoor(buffer);
     this.control = control;
@@ -568,14 +570,23 @@ export class World implements TimerOwner {
     this.relay.runtime = runtime;
   }
 
+  /** Puts another plan in force. */
+  use(plan: Plan): void {
+    this.force(plan);
+    this.listener.update(plan.listeners[0]!, 0);
+  }
+
+  /** The door of one more worker, of which there is nothing else. */
+  anotherWorker(): WorkerDoor {
+    return new WorkerDoor(this.buffer, this.control.claimStripe());
+  }
+
   private reload(): void {
     const { engine, random, plan } = this;
     const [pool, ...others] = plan.pools;
     let endpoints = pool!.endpoints.filter(() => random.chance(60));
     if (endpoints.length === 0) endpoints = [pool!.endpoints[random.below(pool!.endpoints.length)]!];
-    const next: Plan = { ...plan, epoch: ++this.epoch, pools: [{ ...pool!, endpoints }, ...others] };
-    this.force(next);
-    this.listener.update(next.listeners[0]!, 0);
+    this.use({ ...plan, epoch: ++this.epoch, pools: [{ ...pool!, endpoints }, ...others] });
     engine.setTimer(random.below(RELOAD_MS_MAX), this, RELOAD);
   }
 
