@@ -3,7 +3,8 @@
  * address by its numbers.
  *
  * Rules
- * 1. The seeds are the table's own secret, so that nobody can work out keys that fall on one row.
+ * 1. The seeds are the table's own secret: keys cannot be aimed at a row. xxHash is no cipher, so who chooses long keys may make two that are one; then he shares
+ *    an allowance with himself.
  * 2. The name and the numbers of the limit are part of the key: limits do not share rows, and a limit that was changed begins anew.
  * 3. Text between placeholders is the same in every key and is left out. Each part is hashed with its length, so parts cannot run into each other.
  * 4. A header that is missing or empty is replaced by the client's address: else all who send none would be one client.

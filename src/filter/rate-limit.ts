@@ -1,7 +1,7 @@
 /** RateLimit: one rate limit of a route, compiled: asks the node's table, tells what it said. */
 import type { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
-import type { Head } from '../base/head.ts';
+import { field, type Head } from '../base/head.ts';
 import { filterDecision, filterDecisionNames } from '../state/doors.ts';
 import { LimitRule, type LimitTable } from '../state/limits.ts';
 import type { RateLimitPlan } from '../state/plan.ts';
@@ -69,6 +69,6 @@ export class RateLimit {
 
 /** Tells a client what the rate limits of its request said. When there is no room, it is not told. */
 export function appendRateLimit(out: Head, facts: RequestFacts): void {
-  out.append(0, 'ratelimit-policy', facts.rateLimitPolicy);
-  out.append(0, 'ratelimit', facts.rateLimit);
+  out.append(field.other, 'ratelimit-policy', facts.rateLimitPolicy);
+  out.append(field.other, 'ratelimit', facts.rateLimit);
 }

@@ -6,9 +6,9 @@
  * every row, and this is how that stays safe:
  *
  * Rules
- * 1. Nothing is locked. What a limit knows of a key is one word that changes by one compareExchange, so a process may be killed between any two
- *    instructions: the worst it leaves is one request of one key not counted.
- * 2. Loops are bounded: after TRIES_MAX lost races a request is counted by an addition, which cannot lose.
+ * 1. Nothing is locked. Each word changes by itself, by one compareExchange, so a process may be killed between any two instructions: the worst it leaves is one
+ *    request of one key not counted.
+ * 2. Loops are bounded: after TRIES_MAX lost races a request is counted by an addition, which cannot lose. After CLAIMS_MAX a new key passes uncounted.
  * 3. A row changes its key by compareExchange of its tag, and is marked expired before, so a new key begins with nothing spent. Whoever still held the row for the old
  *    key may write into it once more: that new key may be refused until the old one would have expired. It takes two workers on one row within some 50 ns.
  * 4. A table that is full forgets: of the rows of a set the one that is expired, else the one that expires first. Forgetting lets requests through, it never refuses one.
