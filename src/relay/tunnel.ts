@@ -257,7 +257,11 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     const { near } = this;
     const to = from === near ? this.far! : near;
     this.lastMs = this.relay.engine.now;
-    if (from !== near && this.firstByteMs === 0) this.firstByteMs = this.lastMs;
+    if (from !== near && this.firstByteMs === 0) {
+      this.firstByteMs = this.lastMs;
+      // It may go on for hours: the endpoint is given credit now.
+      if (this.slot !== NONE) this.relay.table.worked(this.slot);
+    }
     to.send(block, start, end);
     const max = this.listener.plan.limits.bufferBytesMax;
     if (to.queued > max) {

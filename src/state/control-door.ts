@@ -230,10 +230,23 @@ export class ControlDoor extends Reader implements ControlWriter {
     return this.clock();
   }
 
-  /** Ends that spoke against an endpoint, over all living workers: when it has not moved, no streak has grown. */
+  countEjection(slot: number, cause: number, isShadow: boolean): void {
+    const at = this.layout.checks / 8 + slot * CHECK_STRIDE;
+    this.f64[at + (isShadow ? checkField.wouldEject : checkField.ejections) + cause]! += 1;
+  }
+
   complaints(): number {
     let sum = 0;
     for (let stripe = 0; stripe < this.i32[header.stripesHigh]!; stripe++) sum += this.ofStripe(stripe, stripeField.complaints);
+    return sum;
+  }
+
+  poolComplaints(pool: number): number {
+    const { f64, layout, i32 } = this;
+    const stride = layout.stripeBytes / 8;
+    let at = (layout.stripes + layout.pools) / 8 + pool * POOL_STRIDE + poolField.complaints;
+    let sum = f64[at + layout.sizes.stripesMax * stride]!;
+    for (let left = i32[header.stripesHigh]!; left > 0; left--, at += stride) sum += f64[at]!;
     return sum;
   }
 

@@ -15,6 +15,29 @@ export const admin = Object.freeze({ ready: 0, drain: 1, maint: 2 });
 /** What became of a request that may be bound to an endpoint by a cookie; label of weir_pool_sticky_total. */
 export const stickyResult = Object.freeze({ hit: 0, new: 1, moved: 2, lost: 3 });
 export const stickyResultNames: readonly string[] = ['hit', 'new', 'moved', 'lost'];
+/** Why live traffic took an endpoint out; label of weir_endpoint_ejections_total. */
+export const ejectionCause = Object.freeze({ consecutiveFailures: 0, consecutive5xx: 1, errorRatio: 2, latency: 3 });
+export const ejectionCauseNames: readonly string[] = ['consecutive-failures', 'consecutive-5xx', 'error-ratio', 'latency'];
+/** Places of what {@link TableReader.readTraffic} writes. Totals since the slot was claimed, over all workers, those that died included; gauges of the living. */
+export const traffic = Object.freeze({
+  /** Ends, and beginnings of tunnels, that spoke well of it. */
+  good: 0,
+  /** Ends that spoke against it: faults of its side and every 5xx. */
+  bad: 1,
+  /** Of these: faults of its side, timeouts among them, and 502, 503, 504. */
+  faults: 2,
+  timeouts: 3,
+  gateway: 4,
+  /** Largest run, now, of any one worker: of ends that were bad; of ends that were a fault or 502, 503, 504. */
+  streak: 5,
+  hardStreak: 6,
+  /** Exchanges in flight, without tunnels. */
+  inFlight: 7,
+  /** As {@link TableReader.readLatency}. */
+  latencyMs: 8,
+  latencyWeight: 9,
+});
+export const TRAFFIC_LENGTH = 10;
 /** What a filter decided; label of weir_limit_decisions_total and weir_filter_decisions_total. */
 export const filterDecision = Object.freeze({ allowed: 0, limited: 1, wouldLimit: 2, denied: 3, wouldDeny: 4 });
 export const filterDecisionNames: readonly string[] = ['allowed', 'limited', 'would-limit', 'denied', 'would-deny'];
@@ -71,6 +94,8 @@ export interface TableReader {
    * decay. Writes, because a fraction that is returned may be boxed.
    */
   readLatency(slot: number, out: Float64Array, to: number): void;
+  /** All that passive health asks of a slot, to `out[0]` up to TRAFFIC_LENGTH; places as in {@link traffic}. */
+  readTraffic(slot: number, out: Float64Array): void;
 }
 
 /** The worker's door: counts into its own stripe. Nothing here allocates or makes a system call. */
@@ -113,8 +138,10 @@ export interface WorkerWriter extends TableReader {
   sticky(pool: number, result: number): void;
   /** The circuit breaker refused a request, or would have. */
   breaker(pool: number, isShadow: boolean): void;
-  /** An exchange of the endpoint became a tunnel (+1); such a one ended (-1). */
+  /** An exchange of the endpoint became a tunnel (+1), which speaks well of it; such a one ended (-1). */
   tunnel(slot: number, delta: number): void;
+  /** The endpoint has shown on an exchange that goes on that it works: failures in a row end here. */
+  worked(slot: number): void;
   /** `decision`: {@link filterDecision}. */
   filterDecided(filter: number, decision: number): void;
   /** Client connections of a listener: +1 opened, -1 closed. */
@@ -165,6 +192,12 @@ export interface ControlWriter extends TableReader {
   isStripeUsed(stripe: number): boolean;
   /** A health check of this endpoint ended after `ms`: counted per slot, timed per pool. */
   checked(slot: number, passed: boolean, ms: number): void;
+  /** It was ejected for this {@link ejectionCause}, or would have been. */
+  countEjection(slot: number, cause: number, isShadow: boolean): void;
+  /** Ends that spoke against an endpoint, over all living workers: when it has not moved, no endpoint has got worse. */
+  complaints(): number;
+  /** As before for the endpoints of one pool, workers that died included; by pool id. */
+  poolComplaints(pool: number): number;
   heartbeatOf(stripe: number): number;
   inForceOf(stripe: number): number;
 }

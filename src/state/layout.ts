@@ -127,6 +127,10 @@ export const slotField = Object.freeze({
   hardStreak: 19,
   /** Gauge: exchanges in flight that are tunnels. */
   tunnels: 20,
+  /** Ends, and beginnings of tunnels, that spoke well of the endpoint: a status below 500 and no fault of its side. */
+  good: 21,
+  /** Ends that spoke against it: faults of its side and every 5xx. */
+  bad: 22,
 });
 /** Results of a connect; label of weir_endpoint_connects_total. */
 export const connectResult = Object.freeze({ ok: 0, refused: 1, timeout: 2, unroutable: 3, tls: 4, failed: 5 });
@@ -159,6 +163,8 @@ export const poolField = Object.freeze({
   breakerWould: 39,
   /** Gauge: retries under way. */
   retriesNow: 40,
+  /** Ends that spoke against one of its endpoints. */
+  complaints: 41,
 });
 
 /** Decisions of a filter by kind, in the order of `filterDecisionNames`. */
@@ -222,6 +228,9 @@ export const checkField = Object.freeze({
   failed: 1,
   /** By state entered, in the order of `stateNames`. */
   transitions: 2,
+  /** By cause, in the order of `ejectionCauseNames`: done, and only said in shadow mode. */
+  ejections: 8,
+  wouldEject: 12,
 });
 export const POOL_CHECK_STRIDE = HISTOGRAM + 1;
 

@@ -8,7 +8,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { sharedClockMs } from '../base/shared-clock.ts';
-import { admin, health, type TableReader } from './doors.ts';
+import { admin, health, type TableReader, traffic } from './doors.ts';
 import {
   header,
   type Layout,
@@ -205,5 +205,40 @@ export class Reader implements TableReader {
     }
     out[to] = weight > 0 ? sum / weight : 0;
     out[to + 1] = weight;
+  }
+
+  readTraffic(slot: number, out: Float64Array): void {
+    const { f64, stripe8 } = this;
+    const first = this.latencyAt - slotField.latencySum + slot * SLOT_STRIDE;
+    const dead = first + this.deadAt;
+    let good = f64[dead + slotField.good]!;
+    let bad = f64[dead + slotField.bad]!;
+    let faults = f64[dead + slotField.faults]!;
+    let timeouts = f64[dead + slotField.timeouts]!;
+    let gateway = f64[dead + slotField.gateway]!;
+    let streak = 0;
+    let hardStreak = 0;
+    let tunnels = 0;
+    let at = first;
+    for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8) {
+      good += f64[at + slotField.good]!;
+      bad += f64[at + slotField.bad]!;
+      faults += f64[at + slotField.faults]!;
+      timeouts += f64[at + slotField.timeouts]!;
+      gateway += f64[at + slotField.gateway]!;
+      tunnels += f64[at + slotField.tunnels]!;
+      streak = Math.max(streak, f64[at + slotField.streak]!);
+      hardStreak = Math.max(hardStreak, f64[at + slotField.hardStreak]!);
+    }
+    out[traffic.good] = good;
+    out[traffic.bad] = bad;
+    out[traffic.faults] = faults;
+    out[traffic.timeouts] = timeouts;
+    out[traffic.gateway] = gateway;
+    out[traffic.streak] = streak;
+    out[traffic.hardStreak] = hardStreak;
+    // Two columns that change one after the other.
+    out[traffic.inFlight] = Math.max(0, this.inFlight(slot) - tunnels);
+    this.readLatency(slot, out, traffic.latencyMs);
   }
 }

@@ -5,7 +5,14 @@
  * dead stripe is over before anybody reads, so that no counter is ever seen twice or not at all.
  */
 import { endpointStateNames } from './control-door.ts';
-import { filterDecisionNames, protocolNames, rejectionNames, retryReasonNames, stickyResultNames } from './doors.ts';
+import {
+  ejectionCauseNames,
+  filterDecisionNames,
+  protocolNames,
+  rejectionNames,
+  retryReasonNames,
+  stickyResultNames,
+} from './doors.ts';
 import {
   CHECK_STRIDE,
   checkField,
@@ -57,6 +64,9 @@ export interface SlotTally {
   checksFailed: number;
   /** In the order of `endpointStateNames`. */
   transitions: number[];
+  /** In the order of `ejectionCauseNames`: done, and only said in shadow mode. */
+  ejections: number[];
+  wouldEject: number[];
 }
 
 export interface PoolTally {
@@ -176,6 +186,12 @@ export class Tally extends Reader {
       checksFailed: f64[checks + checkField.failed]!,
       transitions: Array.from(
         f64.subarray(checks + checkField.transitions, checks + checkField.transitions + endpointStateNames.length),
+      ),
+      ejections: Array.from(
+        f64.subarray(checks + checkField.ejections, checks + checkField.ejections + ejectionCauseNames.length),
+      ),
+      wouldEject: Array.from(
+        f64.subarray(checks + checkField.wouldEject, checks + checkField.wouldEject + ejectionCauseNames.length),
       ),
     };
   }

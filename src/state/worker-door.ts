@@ -111,18 +111,31 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     if (itsBlame !== blame.none) {
       f64[row + slotField.faults]! += 1;
       if (itsBlame === blame.timeout) f64[row + slotField.timeouts]! += 1;
-      f64[row + slotField.streak]! += 1;
       f64[row + slotField.hardStreak]! += 1;
-      f64[this.myHeader + stripeField.complaints]! += 1;
+      this.complain(slot, row);
     } else if (status >= 500) {
-      f64[row + slotField.streak]! += 1;
       if (status >= 502 && status <= 504) {
         f64[row + slotField.gateway]! += 1;
         f64[row + slotField.hardStreak]! += 1;
       } else f64[row + slotField.hardStreak] = 0;
-      f64[this.myHeader + stripeField.complaints]! += 1;
-    } else if (status > 0) f64[row + slotField.streak] = f64[row + slotField.hardStreak] = 0;
+      this.complain(slot, row);
+    } else if (status > 0) this.praise(row);
     if (responseMs >= 0) this.responded(slot, row, responseMs);
+  }
+
+  private praise(row: number): void {
+    const { f64 } = this;
+    f64[row + slotField.good]! += 1;
+    f64[row + slotField.streak] = f64[row + slotField.hardStreak] = 0;
+  }
+
+  /** The counters last: who sees them move finds the rest. */
+  private complain(slot: number, row: number): void {
+    const { f64 } = this;
+    f64[row + slotField.bad]! += 1;
+    f64[row + slotField.streak]! += 1;
+    f64[this.myPools + this.i32[this.poolOfSlot + slot]! * POOL_STRIDE + poolField.complaints]! += 1;
+    f64[this.myHeader + stripeField.complaints]! += 1;
   }
 
   private responded(slot: number, row: number, responseMs: number): void {
@@ -216,7 +229,12 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     this.f64[this.poolRow(pool) + (isShadow ? poolField.breakerWould : poolField.breakerOpen)]! += 1;
   }
   tunnel(slot: number, delta: number): void {
-    this.f64[this.mySlots + slot * SLOT_STRIDE + slotField.tunnels]! += delta;
+    const row = this.mySlots + slot * SLOT_STRIDE;
+    this.f64[row + slotField.tunnels]! += delta;
+    if (delta > 0) this.praise(row);
+  }
+  worked(slot: number): void {
+    this.praise(this.mySlots + slot * SLOT_STRIDE);
   }
   filterDecided(filter: number, decision: number): void {
     const at = filter < 0 ? this.layout.sizes.filtersMax : filter;

@@ -2,6 +2,8 @@
  * Metrics of pools' endpoints. Endpoints can be many, so the number that get series of their own is capped; the counters of the rest are added up
  * under `_other`, pool by pool.
  */
+
+import { ejectionCauseNames } from '../../state/doors.ts';
 import type { EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import { endpointState, endpointStateNames, stateNow, type Tally } from '../../state/table.ts';
 import { connectResultNames, type Histogram, type SlotTally } from '../../state/tally.ts';
@@ -13,9 +15,16 @@ import { className } from './traffic-metrics.ts';
 const OTHER = '_other';
 /** Classes with series: the statuses endpoints answer, and none. */
 const CLASSES = [0, 1, 2, 3, 4, 5];
-/** Series of one endpoint: up, weight, in flight; classes; wires; connects; two checks; transitions; two histograms. */
+/** Series of one endpoint: up, weight, in flight; classes; wires; connects; two checks; transitions; ejections, done and only said; two histograms. */
 export const ENDPOINT_SERIES =
-  3 + CLASSES.length + 2 + connectResultNames.length + 2 + endpointStateNames.length + 2 * HISTOGRAM_SERIES;
+  3 +
+  CLASSES.length +
+  2 +
+  connectResultNames.length +
+  2 +
+  endpointStateNames.length +
+  2 * ejectionCauseNames.length +
+  2 * HISTOGRAM_SERIES;
 
 /** Remembers who ever went without series, so that the counter of it only grows. */
 export class EndpointMetrics {
@@ -63,6 +72,8 @@ class Printer {
   private readonly responseTimes;
   private readonly checks;
   private readonly transitions;
+  private readonly ejections;
+  private readonly wouldEject;
   private readonly drainRemaining;
 
   constructor(families: Families) {
@@ -83,6 +94,14 @@ class Printer {
     this.transitions = families.counter(
       'weir_endpoint_transitions_total',
       'Changes of state of an endpoint by the state entered.',
+    );
+    this.ejections = families.counter(
+      'weir_endpoint_ejections_total',
+      'Times live traffic took an endpoint out, by what it showed.',
+    );
+    this.wouldEject = families.counter(
+      'weir_endpoint_would_eject_total',
+      'Times live traffic would have taken an endpoint out, in shadow mode, by what it showed.',
     );
     this.drainRemaining = families.gauge('weir_drain_remaining', 'What an endpoint that drains still has.');
   }
@@ -136,6 +155,10 @@ class Printer {
     endpointStateNames.forEach((to, i) => {
       this.transitions({ ...labels, to }, row.transitions[i]!);
     });
+    ejectionCauseNames.forEach((cause, i) => {
+      this.ejections({ ...labels, cause }, row.ejections[i]!);
+      this.wouldEject({ ...labels, cause }, row.wouldEject[i]!);
+    });
   }
 }
 
@@ -155,6 +178,8 @@ function zeroTally(): SlotTally {
     checksPassed: 0,
     checksFailed: 0,
     transitions: endpointStateNames.map(() => 0),
+    ejections: ejectionCauseNames.map(() => 0),
+    wouldEject: ejectionCauseNames.map(() => 0),
   };
 }
 
@@ -167,6 +192,8 @@ function addTally(to: SlotTally, from: SlotTally): void {
   addEach(to.connectTimes, from.connectTimes);
   addEach(to.responseTimes, from.responseTimes);
   addEach(to.transitions, from.transitions);
+  addEach(to.ejections, from.ejections);
+  addEach(to.wouldEject, from.wouldEject);
   to.wiresIdle += from.wiresIdle;
   to.wiresBusy += from.wiresBusy;
   to.checksPassed += from.checksPassed;
