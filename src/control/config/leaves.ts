@@ -62,7 +62,7 @@ export const address = text('Address of an endpoint.', ENDPOINT_EXPECTED, readEn
   examples: ['10.0.0.1:8080', 'app.internal:8080', 'unix:/run/app.sock'],
   help: endpointHelp,
 });
-export const range = text('Address range, or one of the words private, loopback, all.', CIDR_EXPECTED, readRange, {
+const range = text('Address range, or one of the words private, loopback, all.', CIDR_EXPECTED, readRange, {
   examples: ['10.0.0.0/8', 'private'],
 });
 export const ranges = (description: string) => oneOrMany(description, range);

@@ -1,4 +1,5 @@
 /** Schema of pools and their endpoints. */
+import { z } from 'zod';
 import { ENDPOINT_EXPECTED } from './address.ts';
 import { address, span } from './leaves.ts';
 import { algorithm, HASH_ON_EXPECTED, readHashOn } from './schema-balance.ts';
