@@ -112,12 +112,14 @@ test('pools show their endpoints with state, reason and counters', async () => {
   state.worker.begin(second!.slot);
   state.worker.begin(second!.slot);
   state.worker.end(second!.slot, 0, 204, 20);
-  const { items } = JSON.parse((await ask('/api/v1/pools')).text);
+  // Time goes by between two answers.
+  const read = ({ text }: Answer) => JSON.parse(text, (key, value) => (key === 'requestsPerSecond' ? null : value));
+  const { items } = read(await ask('/api/v1/pools'));
   assert.deepEqual(
     items.map((pool: { name: string }) => pool.name),
     ['web', 'api'],
   );
-  const pool = JSON.parse((await ask('/api/v1/pools/web')).text);
+  const pool = read(await ask('/api/v1/pools/web'));
   assert.deepEqual(pool, items[0]);
   assert.deepEqual(pool.states, { ready: 2, down: 0, drain: 1, maint: 0, ejected: 0, 'slow-start': 0 });
   assert.equal(pool.policy, 'power-of-two');

@@ -1,6 +1,7 @@
 /** The objects of /api/v1: what is in force and how it is doing. Times RFC 3339, durations in seconds, sizes in bytes. */
 import { release } from 'node:os';
 import { isPanicking, rampOf } from '../../balance/balance.ts';
+import { sharedClockOffsetMs } from '../../base/shared-clock.ts';
 import { addressText } from '../../base/wire.ts';
 import { health, stickyResultNames } from '../../state/doors.ts';
 import type { EndpointPlan, PoolPlan } from '../../state/plan.ts';
@@ -139,7 +140,7 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
   const evidence = note?.evidence ?? [];
   const readySince = tally.readySince(slot);
   const isFit = isWarming || number === endpointState.ready;
-  const since = note?.since ?? (isFit && readySince > 0 ? Date.now() - (tally.nowMs() - readySince) : 0);
+  const since = note?.since ?? (isFit && readySince > 0 ? wallMsOf(readySince) : 0);
   const weight = state.orders.weightNote(slot);
   const row = tally.slot(slot);
   const [none, ...classes] = row.classes;
@@ -170,6 +171,11 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
     connections: { idle: row.wiresIdle, busy: row.wiresBusy },
     checks: { passed: row.checksPassed, failed: row.checksFailed },
   };
+}
+
+/** Shared-clock ms as ms since 1970: always the same for the same time, as far as this process knows. */
+function wallMsOf(sharedMs: number): number {
+  return performance.timeOrigin + sharedMs - sharedClockOffsetMs;
 }
 
 /** What can be said when nobody left a note. */
