@@ -11,16 +11,16 @@
  * 2. Nobody waits when no endpoint is ready: only when all that are ready are full.
  * 3. What is counted while a request is in a pool (in flight, waiting, retrying) is uncounted when it leaves the pool.
  */
-import { NONE } from '../balance/balance.ts';
+import { isWorthWaiting, NONE } from '../balance/balance.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
+import { NO_COOKIE } from '../route/route.ts';
 import { stickyResult } from '../state/doors.ts';
 import type { Exchange } from './exchange.ts';
-import { isWorthWaiting, type Waiter } from './pool-queue.ts';
+import type { Waiter } from './pool-queue.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime } from './runtime.ts';
-import { NO_COOKIE } from './sticky.ts';
 
 /** Pools asked in the place of the first one; a circle of fallbacks ends here. */
 const FALLBACKS_MAX = 4;
@@ -89,15 +89,8 @@ export class Placement implements Waiter {
   place(avoid: number): void {
     const { relay } = this;
     this.avoid = avoid;
-    if (relay.waiting > 0) {
-      // Those who wait come first.
-      const queue = relay.queueOf(this.pool!.plan.id);
-      if (queue.length > 0) queue.serve();
-      if (queue.length > 0) {
-        this.wait();
-        return;
-      }
-    }
+    // Those who wait come first.
+    if (relay.waiting > 0) relay.queueOf(this.pool!.plan.id).serve();
     const slot = this.choose();
     if (slot !== NONE) this.exchange.onPlaced(slot);
     else if (this.isWorthWaiting()) this.wait();

@@ -284,3 +284,36 @@ test('the cookie names the endpoint that answered, after a retry and after a hed
     assert.deepEqual(s.pool().sticky.slice(0, 1), [0]);
   }
 });
+
+test('a place goes to whoever waits as soon as an exchange ends', () => {
+  const s = scripted({ endpoints: 1, requestsMax: 1 });
+  for (let i = 0; i <= 20; i++) {
+    s.w.peer().send(GET.replace('/', `/${i}`));
+    s.w.engine.runFor(10);
+  }
+  s.asked(1);
+  const atMs = s.w.engine.now;
+  for (let i = 1; i <= 20; i++) {
+    s.ends[0]!.clear().send(OK);
+    assert.ok(s.asked(1).text().startsWith(`GET /${i} `));
+  }
+  // The way there and back takes about 2 ms here; a look every 5 ms, at whole ticks of the timer wheel, would take 5 ms more.
+  const each = (s.w.engine.now - atMs) / 20;
+  assert.ok(each < 4, `${each} ms each`);
+});
+
+test('a place that another worker frees goes to whoever waits, not to a request that comes just then', () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const s = scripted({ seed, endpoints: 1, requestsMax: 1 });
+    const quick = s.w.peer().send(GET);
+    s.asked(1).clear().send(OK);
+    s.until(() => quick.text().endsWith('ok'));
+    const other = s.w.anotherWorker();
+    other.begin(s.slots[0]!);
+    s.w.peer().send(GET.replace('/', '/waits'));
+    s.w.engine.runFor(50);
+    quick.send(GET.replace('/', '/quick'));
+    other.end(s.slots[0]!, 0, 200, 1);
+    assert.match(s.asked(1).text(), /^GET \/waits /, `seed ${seed}`);
+  }
+});
