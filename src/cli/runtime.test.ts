@@ -320,6 +320,8 @@ describe('drain, ready, maint', () => {
     const asked = async (timeout?: string) =>
       JSON.parse((await ran((shell) => drain({ admin, endpoint: first, json: true, timeout }, shell))).out);
     const once = await asked('1m');
+    const byId = await ran((shell) => get({ admin, kind: 'drain', name: once.id, json: true }, shell));
+    assert.equal(JSON.parse(byId.out).items[0].endpoint, '10.0.0.1:8000');
     const again = await asked();
     assert.deepEqual([again.id, again.deadline], [once.id, once.deadline]);
     const longer = await asked('10m');

@@ -2,7 +2,7 @@
 import type { Trouble } from '../control/admin/troubles.ts';
 import { type ClientOptions, clientOf, withFaults } from './client.ts';
 import { agoText, printable, spanText, table } from './columns.ts';
-import { otherStates, type PoolRow, readyText } from './get.ts';
+import { otherStates, type PoolRow, readyText } from './get-tables.ts';
 import { exit, type Shell } from './shell.ts';
 
 interface Status {
