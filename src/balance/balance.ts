@@ -29,6 +29,7 @@ import { RingHashPolicy } from './ring-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
 import { Tiers } from './tiers.ts';
 
+export { isWorthWaiting, limitedSlots } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
 export { type Algorithm, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';

@@ -1,7 +1,7 @@
 /**
  * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
  */
-import { type Policy, policyOf } from '../balance/balance.ts';
+import { limitedSlots, type Policy, policyOf } from '../balance/balance.ts';
 import {
   buildFilters,
   ClientRules,
@@ -11,15 +11,13 @@ import {
   httpsRedirect,
   RouteAnswer,
 } from '../filter/filter.ts';
-import { buildRoutes, type HashKey, hashKeyOf, type RouteTable } from '../route/route.ts';
+import { buildRoutes, type HashKey, hashKeyOf, type RouteTable, Sticky } from '../route/route.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
 import { Breaker } from './breaker.ts';
-import { limitedSlots } from './pool-queue.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { retryOn } from './retry-rules.ts';
-import { Sticky } from './sticky.ts';
 import { StreamTable } from './stream-runtime.ts';
 
 export interface RouteRuntime {

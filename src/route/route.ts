@@ -20,6 +20,7 @@ import { type MatchTrace, RouteTable } from './table.ts';
 export { HashKey, hashKeyOf } from './hash-key.ts';
 export { headFromText, liveFields } from './request.ts';
 export { applyRewrite } from './rewrite.ts';
+export { NO_COOKIE, Sticky, stickyToken } from './sticky.ts';
 export { BAD_PATH, type MatchStep, type MatchTrace, NO_ROUTE, RouteTable } from './table.ts';
 export { chooseTarget } from './target.ts';
 

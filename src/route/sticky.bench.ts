@@ -1,4 +1,4 @@
-/** ns that a request of a bound client pays: its cookie found, taken out, its endpoint looked at. The best of ten rounds. Run: node src/relay/sticky.bench.ts */
+/** ns that a request of a bound client pays: its cookie found, taken out, its endpoint looked at. The best of ten rounds. Run: node src/route/sticky.bench.ts */
 import { FIELD_STRIDE, field, Head } from '../base/head.ts';
 import { plainPool } from '../state/plain-pool.ts';
 import type { PoolPlan } from '../state/plan.ts';

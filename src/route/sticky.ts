@@ -11,7 +11,6 @@
  * 3. Nothing here allocates once it is built, but what {@link Sticky.bind} appends.
  */
 import { createHmac } from 'node:crypto';
-import { NONE } from '../balance/balance.ts';
 import { FIELD_STRIDE, field, type Head } from '../base/head.ts';
 import type { TableReader } from '../state/doors.ts';
 import type { EndpointPlan, PoolPlan, StickyPlan } from '../state/plan.ts';
@@ -21,6 +20,8 @@ export const NO_COOKIE = -1;
 /** It has one, of no endpoint of this pool. */
 export const UNKNOWN_COOKIE = -2;
 
+/** No slot; as balance/ says it. */
+const NONE = -1;
 const TOKEN_BYTES = 16;
 /** 16 bytes in base64url, no padding. */
 const TOKEN_CHARS = 22;
