@@ -28,6 +28,10 @@ class Ring implements Homes {
   /** Positions in rising order, unsigned, and whose they are. */
   private positions = new Uint32Array(0);
   private owners = new Int32Array(0);
+  /** The ring cut into even parts, about one a point: the first point in or behind each. A binary search would mispredict half of its branches. */
+  private guide = new Int32Array(0);
+  /** Bits of a position below those that number its part. */
+  private partBits = 0;
 
   layOut(members: readonly number[], hashes: readonly number[], weights: readonly number[]): void {
     const unit = weights.reduce(gcd);
@@ -48,6 +52,7 @@ class Ring implements Homes {
     points.sort();
     this.positions = Uint32Array.from(points, (point) => Math.floor(point / RANKS));
     this.owners = Int32Array.from(points, (point) => members[ranked[point % RANKS]!]!);
+    this.guideTo(total);
   }
 
   member(key: number, attempt: number): number {
@@ -55,14 +60,23 @@ class Ring implements Homes {
     const count = positions.length;
     if (count === 0) return NONE;
     const wanted = key >>> 0;
-    let low = 0;
-    let high = count;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (positions[middle]! < wanted) low = middle + 1;
-      else high = middle;
+    let at = this.guide[wanted >>> this.partBits]!;
+    while (at < count && positions[at]! < wanted) at++;
+    at += attempt;
+    while (at >= count) at -= count;
+    return owners[at]!;
+  }
+
+  private guideTo(count: number): void {
+    const bits = Math.ceil(Math.log2(count + 1));
+    this.partBits = 32 - bits;
+    this.guide = new Int32Array(2 ** bits);
+    let at = 0;
+    for (let part = 0; part < 2 ** bits; part++) {
+      const start = part * 2 ** this.partBits;
+      while (at < count && this.positions[at]! < start) at++;
+      this.guide[part] = at;
     }
-    return owners[(low + attempt) % count]!;
   }
 }
 
