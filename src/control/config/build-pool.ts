@@ -1,37 +1,35 @@
-/** Pools, their endpoints and health checks, from config to plan. */
-import type { ActiveHealthPlan, ConnectionsPlan, EndpointPlan, PoolPlan } from '../../state/plan.ts';
+/** Pools and their endpoints, from config to plan. */
+import { createHmac } from 'node:crypto';
+import type { BreakerPlan, EndpointPlan, PoolPlan, StickyPlan, ZonePlan } from '../../state/plan.ts';
+import { buildHealth } from './build-health.ts';
 import type { EndpointConfig, PoolConfig } from './schema.ts';
 import { readHashOn } from './schema-balance.ts';
-import { readStatusRange } from './schema-health.ts';
 import { readPercent } from './units.ts';
-import { endpointOf, listOf, ms, must } from './values.ts';
+import { endpointOf, ms, must } from './values.ts';
 
-export function buildPool(name: string, pool: PoolConfig, source: string): PoolPlan {
-  const { balance, connections = {}, queue = {}, health } = pool;
+/** What a pool needs to know besides what is written in it. */
+export interface PoolSurroundings {
+  source: string;
+  /** Names of all pools of the config, in the order of the plan. */
+  names: readonly string[];
+  /** Of this instance, for cookies that have none of their own. */
+  secret: Uint8Array;
+  /** Certificates (PEM) its checks trust, or null. */
+  ca: string | null;
+}
+
+export function buildPool(name: string, pool: PoolConfig, around: PoolSurroundings): PoolPlan {
+  const { connections = {}, queue = {} } = pool;
   return {
     id: -1,
     name,
-    source,
+    source: around.source,
     endpoints: pool.endpoints.map((endpoint) => buildEndpoint(typeof endpoint === 'string' ? { address: endpoint } : endpoint)),
-    balance: {
-      algorithm: (typeof balance === 'string' ? balance : balance?.algorithm) ?? 'power-of-two',
-      hashOn: must(readHashOn((typeof balance === 'string' ? undefined : balance?.hashOn) ?? '{client.ip}')),
-      boundedLoad: (typeof balance === 'string' ? undefined : balance?.boundedLoad) ?? 0,
-      zone: null,
-      subset: 0,
-    },
-    health: {
-      active: buildActive(typeof health === 'string' ? health : health?.active),
-      passive: null,
-      slowStartMs: 0,
-      panicThreshold: 0,
-    },
+    balance: buildBalance(pool.balance),
+    health: buildHealth(pool.health, around.ca),
     protocol: 'http',
     proxyProtocol: 0,
     sourceAddress: null,
-    sticky: null,
-    breaker: null,
-    fallback: null,
     connections: {
       idleMax: connections.keepAlive ?? 256,
       idleMs: ms(connections.keepAliveFor, 50_000),
@@ -40,13 +38,35 @@ export function buildPool(name: string, pool: PoolConfig, source: string): PoolP
       requestsMax: connections.requests ?? 0,
       queueMax: queue.max ?? 1024,
       queueMs: ms(queue.timeout, 2000),
-    } satisfies ConnectionsPlan,
+    },
+    sticky: buildSticky(name, pool.sticky, around.secret),
+    breaker: buildBreaker(pool.circuitBreaker),
+    fallback: pool.fallback === undefined ? null : around.names.indexOf(pool.fallback),
   };
 }
 
-/** The pool that addresses in a `to:` make. */
-export function buildTargetPool(name: string, addresses: readonly string[], source: string): PoolPlan {
-  return buildPool(name, { endpoints: [...addresses] }, source);
+function buildBalance(written: PoolConfig['balance']): PoolPlan['balance'] {
+  const balance = typeof written === 'string' ? { algorithm: written } : (written ?? {});
+  return {
+    algorithm: balance.algorithm ?? 'power-of-two',
+    hashOn: {
+      ...must(readHashOn(balance.hashOn ?? '{client.ip}')),
+      v4Bits: balance.mask?.v4 ?? 32,
+      v6Bits: balance.mask?.v6 ?? 128,
+    },
+    boundedLoad: balance.boundedLoad ?? 0,
+    zone: buildZone(balance.zone),
+    subset: balance.subset ?? 0,
+  };
+}
+
+type BalanceMap = Exclude<NonNullable<PoolConfig['balance']>, string>;
+
+function buildZone(written: BalanceMap['zone']): ZonePlan | null {
+  if (written === undefined || written === false) return null;
+  const zone = written === true ? {} : written;
+  if (zone.prefer === false) return null;
+  return { spillAt: zone.spillAt === undefined ? 0.8 : must(readPercent(zone.spillAt)) };
 }
 
 function buildEndpoint(endpoint: EndpointConfig): EndpointPlan {
@@ -62,34 +82,33 @@ function buildEndpoint(endpoint: EndpointConfig): EndpointPlan {
   };
 }
 
-type HealthConfig = Exclude<NonNullable<PoolConfig['health']>, string>['active'];
-
-function buildActive(written: HealthConfig): ActiveHealthPlan | null {
-  if (written === undefined) return null;
-  const active = typeof written !== 'string' ? written : written === 'tcp' ? { type: 'tcp' as const } : { path: written };
-  const timing = {
-    intervalMs: ms(active.interval, 2000),
-    fastMs: ms(active.interval, 2000),
-    idleMs: ms(active.interval, 2000),
-    timeoutMs: ms(active.timeout, 1000),
-    rise: active.rise ?? 2,
-    fall: active.fall ?? 3,
-    jitter: active.jitter === undefined ? 0.1 : must(readPercent(active.jitter)),
-    port: active.port ?? 0,
-  };
-  if (active.type === 'tcp') return { ...timing, type: 'tcp' };
-  const status = active.expect?.status ?? '200-399';
+function buildBreaker(breaker: PoolConfig['circuitBreaker']): BreakerPlan | null {
+  if (breaker === undefined) return null;
   return {
-    ...timing,
-    type: 'http',
-    method: active.method ?? 'GET',
-    path: active.path ?? '/',
-    host: active.host ?? null,
-    headers: Object.entries(active.headers ?? {}).map(([name, value]) => ({ name: name.toLowerCase(), value })),
-    expect: {
-      status: listOf<string | number>(status).map((range) => must(readStatusRange(String(range)))),
-      body: active.expect?.body ?? null,
-    },
-    tls: null,
+    requestsMax: breaker.maxRequests ?? 0,
+    pendingMax: breaker.maxPending ?? 0,
+    retriesMax: breaker.maxRetries ?? 0,
+    isShadow: breaker.mode === 'shadow',
   };
+}
+
+function buildSticky(pool: string, written: PoolConfig['sticky'], instanceSecret: Uint8Array): StickyPlan | null {
+  if (written === undefined) return null;
+  const form = written === true ? undefined : typeof written === 'string' ? written : written.cookie;
+  const cookie = typeof form === 'string' ? { name: form } : (form ?? {});
+  return {
+    name: cookie.name ?? `weir-${pool}`,
+    ttlS: ms(cookie.ttl, 0) / 1000,
+    path: cookie.path ?? '/',
+    domain: cookie.domain ?? null,
+    sameSite: cookie.sameSite === false ? null : (cookie.sameSite ?? 'lax'),
+    secure: cookie.secure ?? false,
+    httpOnly: cookie.httpOnly ?? true,
+    key: stickyKey(cookie.secret ?? instanceSecret, pool),
+  };
+}
+
+/** A key for one pool: what is learned of one says nothing of the secret, nor of another pool. */
+function stickyKey(secret: string | Uint8Array, pool: string): string {
+  return createHmac('sha256', secret).update(`weir sticky ${pool}`).digest('base64url');
 }

@@ -4,6 +4,7 @@ import type {
   HeaderEditPlan,
   ListenerPlan,
   PathMatchPlan,
+  RateLimitPlan,
   RetryPlan,
   RewritePlan,
   RouteActionPlan,
@@ -14,7 +15,7 @@ import type {
 import type { Builder } from './build.ts';
 import { readHost, readPath, readTextMatch } from './patterns.ts';
 import type { FilterConfig, RouteConfig } from './schema.ts';
-import { readPercent } from './units.ts';
+import { burstOf, readPercent, readRate } from './units.ts';
 import { listOf, ms, must, rangesOf } from './values.ts';
 
 /**
@@ -73,6 +74,7 @@ function behaviour(
   const { defaults } = builder.config;
   const timeouts = { ...defaults?.timeouts, ...route.timeouts };
   const retry = { ...defaults?.retry, ...route.retry };
+  const backoffMs = ms(retry.backoff, 25);
   return {
     timeouts: {
       connectMs: ms(timeouts.connect, 1000),
@@ -88,11 +90,11 @@ function behaviour(
       // A failing pool must not starve a quiet one of its few retries.
       budgetMin: retry.minPerSecond ?? 3,
       perTryMs: ms(retry.perTry, 0),
-      hedgeMs: 0,
-      backoffMs: 25,
-      backoffMaxMs: 250,
+      hedgeMs: ms(retry.hedge, 0),
+      backoffMs,
+      backoffMaxMs: ms(retry.maxBackoff, Math.max(250, backoffMs)),
     },
-    urgency: 3,
+    urgency: route.urgency ?? 3,
     upgrade: (route.upgrade === undefined ? ['websocket'] : listOf(route.upgrade)).map((token) => token.toLowerCase()),
   };
 }
@@ -125,7 +127,7 @@ function actionOf(route: RouteConfig, name: string, source: string, builder: Bui
   return { kind: 'forward', ...builder.target(route.to!, `route/${name}`, source) };
 }
 
-/** A filter of the config may do several things; each is one in the plan, access first: who may not pass is not worth an edit. */
+/** A filter of the config may do several things; each is one in the plan: who may not pass is not counted, and neither is worth an edit. */
 function filtersOf(name: string, filter: FilterConfig): FilterPlan[] {
   const made: FilterPlan[] = [];
   if (filter.access)
@@ -135,8 +137,9 @@ function filtersOf(name: string, filter: FilterConfig): FilterPlan[] {
       id: -1,
       allow: rangesOf(filter.access.allow),
       deny: rangesOf(filter.access.deny),
-      isShadow: false,
+      isShadow: filter.access.mode === 'shadow',
     });
+  if (filter.rateLimit !== undefined) made.push({ kind: 'rateLimit', name, id: -1, ...rateLimitOf(filter.rateLimit) });
   if (filter.headers)
     made.push({
       kind: 'headers',
@@ -146,6 +149,19 @@ function filtersOf(name: string, filter: FilterConfig): FilterPlan[] {
       response: editOf(filter.headers.response),
     });
   return made;
+}
+
+function rateLimitOf(written: NonNullable<FilterConfig['rateLimit']>): RateLimitPlan {
+  const limit = typeof written === 'string' ? { rate: written } : written;
+  const rate = must(readRate(limit.rate));
+  return {
+    algorithm: limit.algorithm ?? 'token-bucket',
+    ...rate,
+    burst: limit.burst ?? burstOf(rate),
+    key: limit.key ?? '{client.ip}',
+    isShadow: limit.mode === 'shadow',
+    headers: limit.headers ?? false,
+  };
 }
 
 type EditConfig = NonNullable<NonNullable<FilterConfig['headers']>['request']>;

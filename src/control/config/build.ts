@@ -4,7 +4,7 @@
 import type { Address } from '../../base/wire.ts';
 import type { AccessLogPlan, HeadersPlan, ListenerPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { readListen } from './address.ts';
-import { buildPool, buildTargetPool } from './build-pool.ts';
+import { buildPool } from './build-pool.ts';
 import { buildRoute, defaultRoute } from './build-route.ts';
 import { sortRoutes } from './precedence.ts';
 import { type Config, type ListenerConfig, readAlways } from './schema.ts';
@@ -27,6 +27,10 @@ export interface BuildOptions {
   /** Workers when the config says auto; `workers` of the command line wins over both. */
   cores: number;
   workers?: number;
+  /** Key of sticky cookies that have no secret of their own. */
+  secret: Uint8Array;
+  /** Certificates (PEM) that the checks of a pool trust, by the name of the pool. */
+  certificates: ReadonlyMap<string, string>;
   /** "weir.yaml:83" of what stands at a path. */
   sourceOf: (path: readonly string[]) => string;
 }
@@ -46,8 +50,14 @@ export interface Built {
 export function buildPlan(config: Config, options: BuildOptions): Built {
   const settings = config.process ?? {};
   const workers = options.workers ?? (typeof settings.workers === 'number' ? settings.workers : options.cores);
+  const names = Object.keys(config.pools ?? {});
   const pools: PoolPlan[] = Object.entries(config.pools ?? {}).map(([name, pool]) =>
-    buildPool(name, pool, options.sourceOf(['pools', name])),
+    buildPool(name, pool, {
+      source: options.sourceOf(['pools', name]),
+      names,
+      secret: options.secret,
+      ca: options.certificates.get(name) ?? null,
+    }),
   );
   const builder = new Builder(config, options, pools);
   const listeners = Object.entries(config.listeners).map(([name, listener]) => builder.listener(name, listener));
@@ -57,7 +67,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
   const plan: Plan = {
     epoch: 0,
     node: config.name ?? options.node,
-    zone: null,
+    zone: config.zone ?? null,
     listeners,
     pools,
     routes,
@@ -160,7 +170,7 @@ export class Builder {
       const known = this.poolIndex(to);
       if (known >= 0) return { pools: [{ pool: known, weight: 1 }] };
     }
-    this.pools.push(buildTargetPool(name, listOf(to), source));
+    this.pools.push(buildPool(name, { endpoints: listOf(to) }, { source, names: [], secret: this.options.secret, ca: null }));
     return { pools: [{ pool: this.pools.length - 1, weight: 1 }] };
   }
 

@@ -17,6 +17,8 @@ import { resolve } from 'node:path';
 import type { Plan } from '../../state/plan.ts';
 import { type Built, buildPlan, type ProcessSettings } from './build.ts';
 import { runCases, type TestCase } from './cases.ts';
+import { readCertificates } from './certificates.ts';
+import { checkContradictions } from './contradictions.ts';
 import { type ConfigFault, faultOfFile, sortFaults, topOf } from './fault.ts';
 import { errorWord } from './fill.ts';
 import { type Files, Gatherer } from './gather.ts';
@@ -49,6 +51,10 @@ export interface ConfigOptions {
   workers?: number;
   /** Name of this node when the config gives none. Default: the host name. */
   node?: string;
+  /**
+   * Key of sticky cookies that have no secret of their own, of 32 bytes. Default: a fixed one, for plans that carry no traffic.
+   */
+  secret?: Uint8Array;
   /** What `workers: auto` means. Default: the cores this process may use. */
   cores?: number;
 }
@@ -153,10 +159,15 @@ function finish(gatherer: Gatherer, options: ConfigOptions): ConfigResult {
   return result;
 }
 
+/** In the place of an instance's secret where no traffic will be carried. */
+const PLACEHOLDER_SECRET = new Uint8Array(32);
+
 function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result: ConfigResult): void {
   const { faults } = gatherer;
   const walked = walk(root, configSchema, faults);
   checkReferences(root, gatherer.isIncomplete, faults);
+  checkContradictions(root, faults);
+  const certificates = readCertificates(root, gatherer.files.readFile, gatherer.seen, faults);
   if (faults.length > 0) return;
   const config = configSchema.parse(walked.value) as Config;
   const placeOf = (path: readonly string[]): Place => {
@@ -170,6 +181,8 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
     node: options.node ?? hostname(),
     cores: options.cores ?? availableParallelism(),
     workers: options.workers,
+    secret: options.secret ?? PLACEHOLDER_SECRET,
+    certificates,
     sourceOf: (path) => placeText(placeOf(path)),
   });
   const { plan } = built;

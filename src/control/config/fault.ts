@@ -4,7 +4,7 @@
  * Rules
  * 1. Codes are stable: people search for them and scripts match them. docs/errors.md has a section for each.
  * 2. A fault always has a file; it has a line of 0 only when the file itself could not be read.
- * 3. Values that came from the environment or a file are never quoted in a message.
+ * 3. Values that came from the environment or a file are never quoted in a message, and a secret is not shown in an excerpt either.
  */
 import type { Place, Source } from './source.ts';
 
@@ -25,11 +25,19 @@ export const codes = Object.freeze({
   'no-such-file': 'error',
   'include-loop': 'error',
   'unset-variable': 'error',
+  contradiction: 'error',
+  'fallback-loop': 'error',
   'test-failed': 'error',
   'no-health-check': 'warning',
   'no-route': 'warning',
   'route-shadowed': 'warning',
   'route-tie': 'warning',
+  'no-effect': 'warning',
+  'sticky-and-hash': 'warning',
+  'sticky-clash': 'warning',
+  'zone-unknown': 'warning',
+  'panic-threshold-high': 'warning',
+  'burst-small': 'warning',
   'pool-unused': 'warning',
   'filter-unused': 'warning',
   'retry-longer-than-request': 'warning',
@@ -84,11 +92,19 @@ export function faultAt(place: Place, code: FaultCode, message: string, detail: 
     endCol: to.col,
     help: detail.help ?? null,
     pointer: pointerOf(detail.path ?? []),
-    excerpt: source.lineText(from.line),
+    excerpt: detail.path?.at(-1) === 'secret' ? null : hideSecrets(source.lineText(from.line)),
     also: second
       ? { message: second.message, file: second.place.source.file, ...second.place.source.position(second.place.start) }
       : null,
   };
+}
+
+/** A line with the values of keys named secret blotted out, character by character, so that carets still stand under their places. */
+function hideSecrets(line: string): string {
+  return line.replace(
+    /(\bsecret["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}\]]+)/g,
+    (_, key: string, value: string) => key + (value.includes('${') ? value : '*'.repeat(value.length)),
+  );
 }
 
 /** A fault with a file that has no text to point into. */

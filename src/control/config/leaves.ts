@@ -10,7 +10,7 @@ import {
   readRange,
 } from './address.ts';
 import { readFieldName, readTemplate, readTextMatch } from './patterns.ts';
-import { count, either, named, oneOrMany, text } from './shape.ts';
+import { choice, count, either, named, oneOrMany, text } from './shape.ts';
 import {
   bad,
   DURATION_EXPECTED,
@@ -76,6 +76,25 @@ export const match = text(
   },
 );
 export const fieldName = text('Name of a header field.', 'expected a header field name', readFieldName);
+/** Of every guard: does it act, or only say what it would do? */
+export const mode = choice(
+  'enforce, or shadow: what it would do is counted and said, and not done. Default enforce.',
+  ['enforce', 'shadow'],
+  {
+    foreign: {
+      'dry-run': 'shadow',
+      dryrun: 'shadow',
+      'report-only': 'shadow',
+      report: 'shadow',
+      observe: 'shadow',
+      monitor: 'shadow',
+      detect: 'shadow',
+      on: 'enforce',
+      block: 'enforce',
+    },
+  },
+);
+export const zoneName = (description: string) => text(description, 'expected the name of a zone, for example a', readName);
 export const poolName = text('Name of a pool.', 'expected the name of a pool', readName);
 
 export function readName(value: string): Read<string> {

@@ -42,8 +42,8 @@ class References {
   check(): void {
     this.routeNames();
     this.listeners();
-    for (const [name, pool] of entries(childOf(this.root, 'pools')))
-      this.endpoints(childOf(pool, 'endpoints'), ['pools', name, 'endpoints']);
+    for (const [name, pool] of entries(childOf(this.root, 'pools'))) this.pool(pool, ['pools', name]);
+    this.fallbackLoops();
     for (const [name, filter] of entries(childOf(this.root, 'filters')))
       this.headerEdits(childOf(filter, 'headers'), ['filters', name, 'headers']);
     for (const [i, route] of items(childOf(this.root, 'routes')).entries()) this.route(route, ['routes', String(i)]);
@@ -89,6 +89,32 @@ class References {
         if (before) this.twice(node, 'this address is listened on twice', before, [...path, 'listen']);
         else first.set(key, node);
       }
+    }
+  }
+
+  pool(pool: Node, path: string[]): void {
+    this.endpoints(childOf(pool, 'endpoints'), [...path, 'endpoints']);
+    this.name(childOf(pool, 'fallback'), 'pool', [...path, 'fallback']);
+  }
+
+  /** A pool that is, in the end, its own fallback: one fault for each circle, at the pool of it that stands first. */
+  fallbackLoops(): void {
+    const next = new Map(entries(childOf(this.root, 'pools')).map(([name, pool]) => [name, childOf(pool, 'fallback')]));
+    const seen = new Set<string>();
+    for (const first of next.keys()) {
+      const way: string[] = [];
+      let at: string | undefined = first;
+      while (at !== undefined && !seen.has(at)) {
+        seen.add(at);
+        way.push(at);
+        at = textOf(next.get(at));
+      }
+      const begins = at === undefined ? -1 : way.indexOf(at);
+      if (begins < 0) continue;
+      const circle = [...way.slice(begins), at!];
+      const node = next.get(circle[0])!;
+      const path = ['pools', circle[0], 'fallback'];
+      this.fault(node, 'fallback-loop', `${path.join('.')} goes round in a circle: ${circle.join(' -> ')}`, path);
     }
   }
 

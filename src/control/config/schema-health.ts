@@ -1,8 +1,9 @@
-/** Schema of health checks. */
+/** Schema of health: what weir asks endpoints, what it reads from live traffic, and what follows from it. */
 import { z } from 'zod';
-import { fieldValue, percent, readCheckPath, span } from './leaves.ts';
+import { isHostName } from './address.ts';
+import { duration, fieldValue, mode, percent, readCheckPath, span } from './leaves.ts';
 import { readMethod } from './patterns.ts';
-import { choice, count, either, named, shape, text, words } from './shape.ts';
+import { choice, count, either, named, noted, oneOrMany, shape, text, words, yes } from './shape.ts';
 import { bad, good, type Read } from './units.ts';
 
 const statusRange = either('Status or range of statuses.', 'expected a status or a range, for example 200 or 200-399', [
@@ -25,27 +26,127 @@ export function readStatusRange(value: string): Read<[number, number]> {
   return high >= low ? good([low, high]) : bad('the range ends before it begins', `did you mean ${high}-${low}?`);
 }
 
-export const ACTIVE_EXPECTED = 'expected a path to ask for (/healthz), tcp, or a map';
-export const active = either('Active checks. Short form: the path to ask for, or tcp.', ACTIVE_EXPECTED, [
-  text('Path to ask for, or tcp.', ACTIVE_EXPECTED, readActive, { examples: ['/healthz', 'tcp'] }),
+export const checkTypes = ['http', 'https', 'tcp', 'grpc', 'redis', 'postgres', 'mysql', 'exec'] as const;
+export type CheckType = (typeof checkTypes)[number];
+
+/** Types that are asked without any more words. */
+const shortTypes = ['tcp', 'grpc', 'redis', 'postgres', 'mysql'] as const;
+export type ShortType = (typeof shortTypes)[number];
+
+const foreignTypes: Readonly<Record<string, CheckType>> = {
+  postgresql: 'postgres',
+  pgsql: 'postgres',
+  mariadb: 'mysql',
+  valkey: 'redis',
+  'redis-check': 'redis',
+  'pgsql-check': 'postgres',
+  'mysql-check': 'mysql',
+  httpchk: 'http',
+  'tcp-check': 'tcp',
+  connect: 'tcp',
+  'external-check': 'exec',
+  external: 'exec',
+  command: 'exec',
+  script: 'exec',
+};
+
+/** Keys that belong to some types only; all other keys belong to every type. */
+export const keysOfTypes: Readonly<Record<string, readonly CheckType[]>> = {
+  path: ['http', 'https'],
+  method: ['http', 'https'],
+  headers: ['http', 'https'],
+  expect: ['http', 'https'],
+  host: ['http', 'https', 'grpc'],
+  tls: ['http', 'https', 'grpc'],
+  service: ['grpc'],
+  command: ['exec'],
+};
+
+const tls = either(
+  'TLS of the check; true: with the defaults.',
+  'expected true or a map, for example { serverName: app.internal }',
+  [
+    z.literal(true),
+    shape(
+      'TLS of the check.',
+      {
+        serverName: text(
+          'Name that is asked for and proved. Default: host, else the host of the address.',
+          'expected a host name, for example app.internal',
+          (value) => (isHostName(value) ? good(value) : bad('expected a host name, for example app.internal')),
+        ).optional(),
+        verify: yes('Does the certificate have to prove the name? Default true.').optional(),
+        ca: text(
+          'File with the certificates (PEM) of those who may issue it, read with the config. Default: those of the system.',
+          'expected the path of a file',
+          (value) => (value === '' ? bad('expected the path of a file') : good(value)),
+        ).optional(),
+      },
+      {
+        notYet: ['certificate', 'key', 'alpn', 'minVersion'],
+        foreign: {
+          sni: 'serverName',
+          'check-sni': 'serverName',
+          server_name: 'serverName',
+          'ca-file': 'ca',
+          caFile: 'ca',
+          ca_file: 'ca',
+          rootCAs: 'ca',
+          insecureSkipVerify: 'verify: false',
+          insecure: 'verify: false',
+        },
+      },
+    ),
+  ],
+);
+
+export const ACTIVE_EXPECTED = 'expected a path to ask for (/healthz), tcp, grpc, redis, postgres, mysql, or a map';
+export const ACTIVE_SHORT = 'Path to ask for, or tcp, grpc, redis, postgres, mysql.';
+export const active = either('Active checks. Short form: the path to ask for, or what is spoken.', ACTIVE_EXPECTED, [
+  text(ACTIVE_SHORT, ACTIVE_EXPECTED, readActive, { examples: ['/healthz', 'tcp', 'redis'] }),
   shape(
     'Active checks: weir asks each endpoint by itself.',
     {
-      type: choice('What is asked. Default http.', ['http', 'tcp'], {
-        notYet: ['grpc', 'https', 'exec', 'redis', 'mysql', 'postgres', 'tls'],
-      }).optional(),
-      path: text('Path that is asked for. Default /.', 'expected a path, for example /healthz', readCheckPath).optional(),
-      method: text('Method. Default GET.', 'expected a method, for example GET', readMethod).optional(),
-      host: words('Host that is asked for. Default: the address of the endpoint.').optional(),
-      headers: named('Header fields that are sent.', fieldValue('Value.')).optional(),
-      expect: shape('What a good answer is.', {
-        status: either('Statuses that pass. Default 200-399.', 'expected a status or a range, for example 200 or 200-399', [
-          ...statusRange.options,
-          z.array(statusRange).min(1),
-        ]).optional(),
-        body: words('Text that the body has to contain.').optional(),
-      }).optional(),
+      type: choice(
+        'What is asked. http, https: a request. tcp: a connection. grpc: grpc.health.v1. redis: PING. postgres, mysql: the greeting. exec: a command. Default http.',
+        checkTypes,
+        { notYet: ['tls', 'http3', 'udp', 'ldap', 'smtp'], foreign: foreignTypes },
+      ).optional(),
+      path: text('http: path that is asked for. Default /.', 'expected a path, for example /healthz', readCheckPath).optional(),
+      method: text('http: method. Default GET.', 'expected a method, for example GET', readMethod).optional(),
+      host: words('http, grpc: host that is asked for. Default: the address of the endpoint.').optional(),
+      headers: named('http: header fields that are sent.', fieldValue('Value.')).optional(),
+      expect: shape(
+        'http: what a good answer is.',
+        {
+          status: either('Statuses that pass. Default 200-399.', 'expected a status or a range, for example 200 or 200-399', [
+            ...statusRange.options,
+            z.array(statusRange).min(1),
+          ]).optional(),
+          body: words('Text that the body has to contain.').optional(),
+        },
+        { foreign: { statuses: 'status', code: 'status', codes: 'status', string: 'body', match: 'body' } },
+      ).optional(),
+      tls: tls.optional(),
+      service: text(
+        'grpc: service that is asked for. Default: the server as a whole.',
+        'expected the name of a gRPC service, for example orders.v1.Orders',
+        (value) =>
+          /^[\w.-]{0,200}$/.test(value) ? good(value) : bad('expected the name of a gRPC service, for example orders.v1.Orders'),
+      ).optional(),
+      command: oneOrMany(
+        'exec: program by its absolute path, and its arguments. Exit code 0 passes. The address is in WEIR_ADDRESS, WEIR_HOST and WEIR_PORT; no shell.',
+        text('Program or argument.', 'expected a text', (value) =>
+          value.includes('\0') ? bad('an argument holds no NUL') : good(value),
+        ),
+      ).optional(),
       interval: span('Time between two checks of one endpoint. Default 2s.').optional(),
+      fastInterval: span(
+        'Interval while results differ from the state, until rise or fall is reached. Default a quarter of interval, at least 100ms.',
+      ).optional(),
+      idleInterval: span(
+        'Interval while no request was sent to the endpoint since its last check. Default as interval; longer for many endpoints that are seldom asked.',
+      ).optional(),
       timeout: span('Limit for one check. Default 1s.').optional(),
       rise: count('Passes in a row that bring an endpoint back. Default 2.', 1, 1000).optional(),
       fall: count('Failures in a row that take an endpoint out. Default 3.', 1, 1000).optional(),
@@ -53,7 +154,7 @@ export const active = either('Active checks. Short form: the path to ask for, or
       port: count('Another port than that of the endpoint.', 1, 65535).optional(),
     },
     {
-      notYet: ['tls', 'grpc', 'send', 'exec', 'unhealthyInterval'],
+      notYet: ['send'],
       foreign: {
         uri: 'path',
         url: 'path',
@@ -63,12 +164,156 @@ export const active = either('Active checks. Short form: the path to ask for, or
         unhealthyThreshold: 'fall',
         passes: 'rise',
         fails: 'fall',
+        max_fails: 'fall',
+        fastinter: 'fastInterval',
+        downinter: 'fastInterval',
+        unhealthyInterval: 'fastInterval',
+        unhealthy_interval: 'fastInterval',
+        no_traffic_interval: 'idleInterval',
+        service_name: 'service',
+        serviceName: 'service',
+        serverName: 'tls: { serverName: … }',
+        sni: 'tls: { serverName: … }',
+        'check-sni': 'tls: { serverName: … }',
+        'check-ssl': 'type: https',
+        verify: 'tls: { verify: … }',
+        ca: 'tls: { ca: … }',
+        status: 'expect: { status: … }',
+        expectedStatuses: 'expect: { status: … }',
+        expected_statuses: 'expect: { status: … }',
+        body: 'expect: { body: … }',
+        exec: 'type: exec and command',
+        grpc: 'type: grpc',
+        jitterPercent: 'jitter',
+        interval_jitter: 'jitter',
       },
     },
   ),
 ]);
 
 export function readActive(value: string): Read<string> {
-  if (value === 'tcp') return good(value);
-  return value.startsWith('/') ? readCheckPath(value) : bad(ACTIVE_EXPECTED);
+  if ((shortTypes as readonly string[]).includes(value)) return good(value);
+  if (value.startsWith('/')) return readCheckPath(value);
+  const meant = foreignTypes[value] ?? value;
+  if (meant === 'https' || meant === 'exec' || meant === 'http')
+    return bad(
+      ACTIVE_EXPECTED,
+      `did you mean { active: { type: ${meant}, ${meant === 'exec' ? 'command: [/…]' : 'path: /…'} } }?`,
+    );
+  return bad(ACTIVE_EXPECTED, meant === value ? undefined : `did you mean ${meant}?`);
 }
+
+const passive = either(
+  'Passive health: endpoints are judged by live traffic, over all workers. true or nothing written: with the defaults; false: not at all.',
+  'expected true, false or a map, for example { consecutiveFailures: 5, ejectFor: 30s }',
+  [
+    yes('With the defaults, or not at all.'),
+    shape(
+      'Passive health: endpoints are judged by live traffic, over all workers. What is the fault of the client or of weir never counts.',
+      {
+        consecutiveFailures: count(
+          'Failures in a row that eject: no connection, no answer or a broken one, timeouts, 502, 503, 504. 0: off. Default 5.',
+          0,
+          1000,
+        ).optional(),
+        consecutive5xx: count('The same with every 5xx. 0: off. Default 5.', 0, 1000).optional(),
+        errorRatio: percent(
+          'Share of requests that failed (as consecutive5xx) within window that ejects. 0%: off. Default 0%.',
+        ).optional(),
+        latency: noted(
+          z
+            .number()
+            .min(0)
+            .max(1000)
+            .refine((value) => value === 0 || value > 1)
+            .describe(
+              "Times the median response time of the pool's other endpoints that eject. 0: off. Default 0; 3 is a start.",
+            ),
+          { expected: 'expected 0 or a number above 1, for example 3', help: latencyHelp },
+        ).optional(),
+        minRequests: count(
+          'Requests within window below which errorRatio and latency say nothing. Default 20.',
+          1,
+          1_000_000,
+        ).optional(),
+        window: span('Time over which errorRatio and latency look. Default 10s.').optional(),
+        ejectFor: span('Time without requests, times the number of ejections in a row. Default 30s.').optional(),
+        maxEjectFor: span('Longest time without requests. Default 5m, and at least ejectFor.').optional(),
+        maxEjected: percent(
+          "Share of the pool's endpoints that may be ejected at once; one of two or more always may. Default 50%.",
+        ).optional(),
+        mode: mode.optional(),
+      },
+      {
+        foreign: {
+          consecutive_gateway_failure: 'consecutiveFailures',
+          consecutiveGatewayErrors: 'consecutiveFailures',
+          consecutiveErrors: 'consecutiveFailures',
+          'error-limit': 'consecutiveFailures',
+          max_fails: 'consecutiveFailures',
+          maxFails: 'consecutiveFailures',
+          maxFailedAttempts: 'consecutiveFailures',
+          fall: 'consecutiveFailures',
+          consecutive5xxErrors: 'consecutive5xx',
+          failure_percentage_threshold: 'errorRatio',
+          errorRate: 'errorRatio',
+          fail_timeout: 'ejectFor',
+          fail_duration: 'ejectFor',
+          baseEjectionTime: 'ejectFor',
+          base_ejection_time: 'ejectFor',
+          max_ejection_time: 'maxEjectFor',
+          maxEjectionTime: 'maxEjectFor',
+          max_ejection_percent: 'maxEjected',
+          maxEjectionPercent: 'maxEjected',
+          unhealthy_latency: 'latency',
+          failureWindow: 'window',
+          interval: 'window',
+          failure_percentage_request_volume: 'minRequests',
+          requestVolume: 'minRequests',
+          enforcing: 'mode',
+          observe: 'mode',
+        },
+      },
+    ),
+  ],
+);
+
+function latencyHelp(value: unknown): string | undefined {
+  return typeof value === 'string' ? 'it is a factor, as in 3 times the median, not a time' : undefined;
+}
+
+export const health = either('Health. Short form: the path to ask for, or what is spoken.', ACTIVE_EXPECTED, [
+  text(ACTIVE_SHORT, ACTIVE_EXPECTED, readActive, { examples: ['/healthz', 'tcp', 'redis'] }),
+  shape(
+    'Health of the endpoints: active checks, live traffic, and what follows.',
+    {
+      active: active.optional(),
+      passive: passive.optional(),
+      slowStart: duration(
+        'Time in which an endpoint that became ready grows from a tenth to its full share. 0s: at once. Default 0s.',
+      ).optional(),
+      panicThreshold: percent(
+        'Share of the endpoints that must be ready: with fewer, health and ejections are ignored and all are used, loudly. 0%: never. Default 0%.',
+      ).optional(),
+    },
+    {
+      notYet: ['agent'],
+      foreign: {
+        path: 'active: { path: … }',
+        interval: 'active: { interval: … }',
+        type: 'active: { type: … }',
+        timeout: 'active: { timeout: … }',
+        outlierDetection: 'passive',
+        outlier_detection: 'passive',
+        outlier: 'passive',
+        observe: 'passive',
+        warmup: 'slowStart',
+        healthy_panic_threshold: 'panicThreshold',
+        panic: 'panicThreshold',
+        consecutive5xx: 'passive: { consecutive5xx: … }',
+        consecutiveFailures: 'passive: { consecutiveFailures: … }',
+        ejectFor: 'passive: { ejectFor: … }',
+      },
+    },
+  ),
+]);

@@ -1,10 +1,11 @@
 /** Schema of pools and their endpoints. */
 import { z } from 'zod';
 import { ENDPOINT_EXPECTED } from './address.ts';
-import { address, span } from './leaves.ts';
-import { algorithm, HASH_ON_EXPECTED, readHashOn } from './schema-balance.ts';
-import { ACTIVE_EXPECTED, active, readActive } from './schema-health.ts';
-import { choice, count, either, noted, shape, text, words, yes } from './shape.ts';
+import { address, mode, readName, span, zoneName } from './leaves.ts';
+import { balance } from './schema-balance.ts';
+import { health } from './schema-health.ts';
+import { sticky } from './schema-sticky.ts';
+import { choice, count, either, shape, text, yes } from './shape.ts';
 
 const endpoint = shape(
   'One server.',
@@ -12,12 +13,32 @@ const endpoint = shape(
     address,
     weight: count('Share of the work; 0 takes no new requests. Default 1.', 0, 1000).optional(),
     backup: yes('Used only when no other endpoint is left. Default false.').optional(),
-    zone: words('Zone it stands in.').optional(),
+    zone: zoneName('Zone it stands in.').optional(),
     maxConnections: count('Requests in flight on it, over all workers; 0: no limit. Default 0.', 0, 1_000_000).optional(),
   },
   {
     notYet: ['tls', 'serverName', 'disabled', 'health', 'host'],
     foreign: { host: 'address', url: 'address', server: 'address', ip: 'address', addr: 'address' },
+  },
+);
+
+const circuitBreaker = shape(
+  'Limits of the pool over all workers; what is above is answered 503 at once instead of making endpoints slower still.',
+  {
+    maxRequests: count('Requests in flight; 0: no limit. Default 0.', 0, 10_000_000).optional(),
+    maxPending: count('Requests that wait in the queue; 0: no limit. Default 0.', 0, 10_000_000).optional(),
+    maxRetries: count('Retries under way; 0: no limit. Default 0.', 0, 10_000_000).optional(),
+    mode: mode.optional(),
+  },
+  {
+    foreign: {
+      max_pending_requests: 'maxPending',
+      max_connections: 'connections: { perEndpoint: … } of the pool',
+      maxConnections: 'connections: { perEndpoint: … } of the pool',
+      pending: 'maxPending',
+      retries: 'maxRetries',
+      requests: 'maxRequests',
+    },
   },
 );
 
@@ -27,56 +48,19 @@ export const pool = shape(
     endpoints: z
       .array(either('An endpoint. Short form: its address.', ENDPOINT_EXPECTED, [address, endpoint]))
       .describe('The servers of this pool.'),
-    balance: either(
-      'How an endpoint is chosen. Short form: the algorithm.',
-      'expected the name of an algorithm, for example round-robin',
-      [
-        algorithm,
-        shape(
-          'How an endpoint is chosen.',
-          {
-            algorithm: algorithm.optional(),
-            hashOn: text(
-              'What ring-hash, maglev and rendezvous place a request by. Default {client.ip}.',
-              HASH_ON_EXPECTED,
-              readHashOn,
-              { examples: ['{request.header.x-user}', '{request.cookie.session}', '{request.query.id}', '{request.path}'] },
-            ).optional(),
-            boundedLoad: noted(
-              z
-                .number()
-                .gt(1)
-                .max(100)
-                .describe(
-                  'Hashing policies: no endpoint takes more than this many times its fair share. Default: no bound; 1.25 to 1.5 are typical.',
-                ),
-              { expected: 'expected a number above 1, for example 1.25' },
-            ).optional(),
-          },
-          { notYet: ['zone', 'tableSize', 'decay'] },
-        ),
-      ],
-    ).optional(),
+    balance: balance.optional(),
     protocol: choice('What the endpoints speak. Default http.', ['http'], {
       notYet: ['h2', 'https', 'grpc', 'tcp', 'udp', 'http2', 'h2c'],
       foreign: { 'http/1.1': 'http', http1: 'http' },
     }).optional(),
-    health: either('Health checks. Short form: the path to ask for, or tcp.', ACTIVE_EXPECTED, [
-      text('Path to ask for, or tcp.', ACTIVE_EXPECTED, readActive, { examples: ['/healthz', 'tcp'] }),
-      shape(
-        'Health checks.',
-        { active: active.optional() },
-        {
-          notYet: ['passive', 'slowStart', 'panicThreshold', 'agent'],
-          foreign: {
-            path: 'active: { path: … }',
-            interval: 'active: { interval: … }',
-            type: 'active: { type: … }',
-            timeout: 'active: { timeout: … }',
-          },
-        },
-      ),
-    ]).optional(),
+    health: health.optional(),
+    sticky: sticky.optional(),
+    circuitBreaker: circuitBreaker.optional(),
+    fallback: text(
+      'Pool that is asked when no endpoint of this one can be. Default none: 503.',
+      'expected the name of a pool',
+      readName,
+    ).optional(),
     connections: shape(
       'Connections to the endpoints, per worker.',
       {
@@ -88,13 +72,42 @@ export const pool = shape(
       },
       { notYet: ['source', 'localAddresses', 'fastOpen'], foreign: { idle: 'keepAliveFor', max: 'perEndpoint' } },
     ).optional(),
-    queue: shape('Requests that wait when connections.perEndpoint is reached.', {
-      max: count('Waiting requests per worker. Default 1024.', 0, 1_000_000).optional(),
-      timeout: span('How long one waits. Default 2s.').optional(),
-    }).optional(),
+    queue: shape(
+      'Requests that wait: until one of the connections.perEndpoint of a worker is free, and until an endpoint is below its maxConnections.',
+      {
+        max: count('Waiting requests per worker. Default 1024.', 0, 1_000_000).optional(),
+        timeout: span('How long one waits; urgency of a route says who goes first. Default 2s.').optional(),
+      },
+      { foreign: { size: 'max', length: 'max', maxqueue: 'max', 'timeout queue': 'timeout' } },
+    ).optional(),
   },
   {
-    notYet: ['discover', 'sticky', 'circuitBreaker', 'fallback', 'tls', 'retry', 'proxyProtocol', 'subset', 'zones', 'dsr'],
-    foreign: { algorithm: 'balance', strategy: 'balance', maxconn: 'connections', check: 'health', keepalive: 'connections' },
+    notYet: ['discover', 'tls', 'retry', 'proxyProtocol', 'dsr'],
+    foreign: {
+      algorithm: 'balance',
+      strategy: 'balance',
+      maxconn: 'connections',
+      check: 'health',
+      keepalive: 'connections',
+      zone: 'balance: { zone: … }',
+      zones: 'balance: { zone: … }',
+      subset: 'balance: { subset: … }',
+      hashOn: 'balance: { hashOn: … }',
+      passive: 'health: { passive: … }',
+      outlierDetection: 'health: { passive: … }',
+      outlier_detection: 'health: { passive: … }',
+      slowStart: 'health: { slowStart: … }',
+      slowstart: 'health: { slowStart: … }',
+      slow_start: 'health: { slowStart: … }',
+      panicThreshold: 'health: { panicThreshold: … }',
+      cookie: 'sticky',
+      stickiness: 'sticky',
+      sessionAffinity: 'sticky',
+      'stick-table': 'sticky',
+      breaker: 'circuitBreaker',
+      circuit_breakers: 'circuitBreaker',
+      backup: 'fallback',
+      timeouts: 'timeouts of a route',
+    },
   },
 );

@@ -27,8 +27,33 @@ export const retry = shape(
     budget: percent('Retries as a share of requests. Default 20%.').optional(),
     minPerSecond: count('Retries a second that are allowed whatever the budget says. Default 3.', 0, 100_000).optional(),
     perTry: duration('Limit for one try; 0s: none, the response timeout decides. Default 0s.').optional(),
+    hedge: duration(
+      'A second try starts on another endpoint when no answer came for so long; the first answer wins. Idempotent requests without a body only; it counts as a try. 0s: never. Default 0s.',
+    ).optional(),
+    backoff: duration(
+      'From the second retry on, a random wait up to this, doubled for each further one. 0s: none. Default 25ms.',
+    ).optional(),
+    maxBackoff: duration('Longest of these waits. Default 250ms, and at least backoff.').optional(),
   },
-  { notYet: ['hedge', 'backoff'] },
+  {
+    foreign: {
+      num_retries: 'attempts',
+      tries: 'attempts',
+      max: 'attempts',
+      retry_on: 'on',
+      conditions: 'on',
+      per_try_timeout: 'perTry',
+      perTryTimeout: 'perTry',
+      hedge_policy: 'hedge',
+      hedging: 'hedge',
+      retry_back_off: 'backoff',
+      base_interval: 'backoff',
+      initialInterval: 'backoff',
+      max_interval: 'maxBackoff',
+      budget_percent: 'budget',
+      min_retry_concurrency: 'minPerSecond',
+    },
+  },
 );
 
 export const routeTimeoutFields = {
@@ -132,6 +157,7 @@ export const route = shape(
     ).optional(),
     timeouts: shape('Timeouts of these requests.', routeTimeoutFields).optional(),
     retry: retry.optional(),
+    urgency: count('Place in the queue of a pool: 0 first, 7 last. Default 3.', 0, 7).optional(),
     upgrade: either(
       'Protocols that may be upgraded to; [] for none. Default websocket.',
       'expected protocols, for example [websocket]',
@@ -148,21 +174,7 @@ export const route = shape(
     ).optional(),
   },
   {
-    notYet: [
-      'mirror',
-      'sticky',
-      'cache',
-      'rateLimit',
-      'auth',
-      'cors',
-      'compress',
-      'faults',
-      'sni',
-      'grpc',
-      'cookie',
-      'limits',
-      'balance',
-    ],
+    notYet: ['mirror', 'cache', 'auth', 'cors', 'compress', 'faults', 'sni', 'grpc', 'cookie', 'limits', 'balance'],
     foreign: {
       paths: 'path',
       hosts: 'host',
@@ -171,6 +183,11 @@ export const route = shape(
       weight: 'to: { web: 95, next: 5 }',
       headers: 'header',
       filters: 'use',
+      sticky: 'sticky of the pool',
+      rateLimit: 'use, and a filter with rateLimit',
+      hedge: 'retry: { hedge: … }',
+      attempts: 'retry: { attempts: … }',
+      queuePriority: 'urgency',
     },
   },
 );

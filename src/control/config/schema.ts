@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { LISTEN_EXPECTED, readListen } from './address.ts';
-import { duration, listenHelp, percent } from './leaves.ts';
+import { duration, listenHelp, percent, zoneName } from './leaves.ts';
 import { readFieldName } from './patterns.ts';
 import { filter } from './schema-filter.ts';
 import { listener, listenerTimeoutFields } from './schema-listener.ts';
@@ -23,6 +23,7 @@ export const configSchema = shape(
   {
     version: z.literal(1).describe('Version of the config language.'),
     name: words('Name of this node: in Via, Proxy-Status, CDN-Loop. Default: the host name.').optional(),
+    zone: zoneName('Zone this node stands in; pools with balance.zone prefer endpoints of it. Default none.').optional(),
     include: oneOrMany('More files, merged by name. Patterns like conf.d/*.yaml.', words('File or pattern.')).optional(),
     process: shape(
       'The program as a whole.',
@@ -154,6 +155,8 @@ export const configSchema = shape(
       server: 'listeners',
       endpoints: 'pools',
       middlewares: 'filters',
+      locality: 'zone',
+      rateLimits: 'filters',
     },
   },
 );

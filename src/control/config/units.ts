@@ -100,6 +100,45 @@ export function readByteRate(text: string): Read<number> {
   return good(size.value / (durationUnits[found[2]] / 1000));
 }
 
+export interface Rate {
+  requests: number;
+  windowMs: number;
+}
+
+export const RATE_EXPECTED = 'expected requests in a time, for example 100/s, 10/m or 1000/h';
+
+/** "10/m" to 10 requests in 60,000 ms. */
+export function readRate(text: string): Read<Rate> {
+  const found = /^([0-9]{1,12})\/(s|m|h)$/.exec(text);
+  if (!found) return bad(RATE_EXPECTED, rateHelp(text));
+  const requests = Number(found[1]);
+  return requests === 0
+    ? bad('a rate is at least 1', 'to refuse all, use access')
+    : good({ requests, windowMs: durationUnits[found[2]] });
+}
+
+/** The burst of a rate that has none of its own: what comes in a second. */
+export function burstOf({ requests, windowMs }: Rate): number {
+  return Math.max(1, Math.ceil((requests * 1000) / windowMs));
+}
+
+/** What another way to write a rate means: 100, 100r/s, 100 per minute, 0.5/s. */
+export function rateHelp(value: unknown): string | undefined {
+  const found =
+    /^([0-9]+(?:\.[0-9]+)?)\s*(?:r|rps|reqs?|requests?)?\s*(?:(?:\/|per)\s*)?(s|m|h|sec|second|min|minute|hour)?$/i.exec(
+      String(value).trim(),
+    );
+  if (!found) return undefined;
+  let number = Number(found[1]);
+  const units = ['s', 'm', 'h'];
+  let unit = units.indexOf((found[2] ?? 's')[0].toLowerCase());
+  while (!Number.isInteger(number) && unit < 2) {
+    number = Math.round(number * 60 * 1e6) / 1e6;
+    unit++;
+  }
+  return Number.isInteger(number) && number > 0 ? `did you mean ${number}/${units[unit]}?` : undefined;
+}
+
 export const PERCENT_EXPECTED = 'expected a percentage, for example 20%';
 
 /** "20%" to 0.2. */
