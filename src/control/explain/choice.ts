@@ -2,10 +2,10 @@
  * Choice: who in a pool could take a request, and whom the pool's policy picks. The policy is the data plane's own, on the same table; only a
  * record is kept of whom it looked at.
  */
-import { NONE, type NodePlace, policyOf } from '../../balance/balance.ts';
-import { health, type TableReader } from '../../state/doors.ts';
-import type { BalanceAlgorithm, EndpointPlan, PoolPlan } from '../../state/plan.ts';
-import { endpointStateNames, stateOf } from '../../state/table.ts';
+import { NONE, type NodePlace, policyOf, tiersOf } from '../../balance/balance.ts';
+import { admin, type TableReader } from '../../state/doors.ts';
+import type { BalanceAlgorithm, PoolPlan } from '../../state/plan.ts';
+import { type Candidate, candidatesOf } from './candidates.ts';
 
 /** Picks tried to find each candidate's share. */
 const SHARE_PICKS = 1024;
@@ -13,26 +13,6 @@ const SHARE_PICKS = 1024;
 const SHARE_ENDPOINTS_MAX = 512;
 /** 2^32 divided by the golden ratio: multiples of it fill the numbers evenly. */
 const GOLDEN = 0x9e3779b9;
-
-export interface Candidate {
-  endpoint: string;
-  state: string;
-  /** Why it is in its state, or null. */
-  why: string | null;
-  isUsable: boolean;
-  isBackup: boolean;
-  zone: string | null;
-  /** Configured weight times the share set at run time. */
-  weight: number;
-  inFlight: number;
-  /** null: no limit. */
-  requestsMax: number | null;
-  responseMs: number;
-  /** What the policy compares: load after the request, for its weight. null: this policy does not. */
-  score: number | null;
-  /** Share of all random numbers that pick it as things stand, 0..1; null: chance does not decide. */
-  share: number | null;
-}
 
 export interface Choice {
   candidates: Candidate[];
@@ -43,10 +23,17 @@ export interface Choice {
   random: number;
   /** Endpoints whose load the policy asked for, when it did not ask for all. */
   lookedAt: string[];
+  /** So few are ready that health is ignored; null: no panic. */
+  panic: { ready: number; of: number; threshold: number } | null;
+  /** The zone is preferred: how many are in it and may be picked, and what share of requests stays there while they are not full. null: none is. */
+  zone: { name: string; usable: number; stays: number } | null;
+  /** Of a large pool only so many are used; null: all. */
+  subset: { size: number; of: number } | null;
 }
 
 const comparing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests'];
 const drawing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests', 'least-time', 'random'];
+const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
 
 /** `at`: the node that chooses. `key`: what a hashing policy places by, null when the pool has none. `random`: unsigned 32 bits. `why`: reason of a slot's state. */
 export function choose(
@@ -58,39 +45,31 @@ export function choose(
   why: (slot: number) => string | null,
 ): Choice {
   const asked = new Set<number>();
-  const { algorithm } = pool.balance;
+  const { algorithm, zone, subset } = pool.balance;
   const slot = policyOf(pool, watched(table, asked), at).pick(key ?? 0, random | 0, NONE);
   const addressOf = (wanted: number): string => pool.endpoints.find((e) => e.slot === wanted)?.address ?? '';
   const shares = drawing.includes(algorithm) && pool.endpoints.length <= SHARE_ENDPOINTS_MAX ? sharesOf(pool, table, at) : null;
-  const candidates = pool.endpoints.map((endpoint): Candidate => {
-    const candidate = candidateOf(endpoint, table, why);
+  const tiers = tiersOf(pool, table, at);
+  const ordinary = pool.endpoints.filter((e) => !e.backup && e.slot >= 0);
+  const candidates = candidatesOf(pool, table, tiers, why).map((candidate, i): Candidate => {
     if (!candidate.isUsable) return { ...candidate, share: shares === null ? null : 0 };
     const score = comparing.includes(algorithm) ? (candidate.inFlight + 1) / candidate.weight : null;
-    return { ...candidate, score, share: shares === null ? null : (shares.get(endpoint.slot) ?? 0) / SHARE_PICKS };
+    return { ...candidate, score, share: shares === null ? null : (shares.get(pool.endpoints[i]!.slot) ?? 0) / SHARE_PICKS };
   });
-  const lookedAt = asked.size < candidates.filter(({ isUsable }) => isUsable).length ? [...asked].map(addressOf) : [];
-  return { candidates, pick: slot === NONE ? null : addressOf(slot), key, random, lookedAt };
-}
-
-function candidateOf(endpoint: EndpointPlan, table: TableReader, why: (slot: number) => string | null): Candidate {
-  const { slot, address, backup, zone, requestsMax } = endpoint;
-  const base = { endpoint: address, isBackup: backup, zone, requestsMax: requestsMax || null, score: null, share: null };
-  if (slot < 0 || endpoint.resolved === null) {
-    const what = slot < 0 ? 'it has no slot in the state table' : 'its name has no address';
-    return { ...base, state: 'down', why: what, isUsable: false, weight: endpoint.weight, inFlight: 0, responseMs: 0 };
-  }
-  const weight = (endpoint.weight * table.weightPercent(slot)) / 100;
-  const inFlight = table.inFlight(slot);
-  const isFull = requestsMax !== 0 && inFlight >= requestsMax;
-  const reason = isFull ? 'full' : weight === 0 ? 'weight 0' : null;
+  const wanted = ordinary.filter((e) => table.admin(e.slot) === admin.ready);
   return {
-    ...base,
-    state: endpointStateNames[stateOf(table.health(slot), table.admin(slot), table.isEjected(slot))]!,
-    why: reason ?? why(slot) ?? (table.health(slot) === health.unknown ? 'not checked yet' : null),
-    isUsable: table.isReady(slot) && reason === null,
-    weight,
-    inFlight,
-    responseMs: table.latencyMs(slot),
+    candidates,
+    pick: slot === NONE ? null : addressOf(slot),
+    key,
+    random,
+    lookedAt: asked.size < candidates.filter(({ isUsable }) => isUsable).length ? [...asked].map(addressOf) : [],
+    panic: tiers.isPanicking
+      ? { ready: wanted.filter((e) => table.isReady(e.slot)).length, of: wanted.length, threshold: pool.health.panicThreshold }
+      : null,
+    zone:
+      zone === null || at.zone === null ? null : { name: at.zone, usable: tiers.near.count, stays: tiers.staysBelow / 2 ** 32 },
+    subset:
+      subset === 0 || hashing.includes(algorithm) || subset >= ordinary.length ? null : { size: subset, of: ordinary.length },
   };
 }
 

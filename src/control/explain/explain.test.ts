@@ -289,7 +289,7 @@ describe('the pool', () => {
     }
   });
 
-  test('a full endpoint is passed over, and nobody left is 503', () => {
+  test('a full endpoint is passed over; while all are full the request waits, and with nobody left it is 503', () => {
     const { plan, door, worker } = running();
     const request = made('http://a.example:8080/x');
     assert.equal((explain(plan, door, request, none) as Explanation).pool!.pick, '10.0.3.1:80');
@@ -297,8 +297,18 @@ describe('the pool', () => {
     const full = explain(plan, door, request, none) as Explanation;
     assert.deepEqual([full.pool!.pick, full.pool!.candidates[0]!.why], ['10.0.3.2:80', 'full']);
     door.setAdmin(slotOf(plan, '10.0.3.2:80'), admin.drain);
+    const waiting = explain(plan, door, request, none) as Explanation;
+    assert.deepEqual([waiting.pool!.pick, waiting.pool!.queue.waits, waiting.answer], [null, true, null]);
+    assert.match(
+      explanationText(waiting),
+      /^ queue {5}every endpoint that is ready is full: it waits up to \S+ with urgency 3; 0 wait/m,
+    );
+    door.setAdmin(slotOf(plan, '10.0.3.1:80'), admin.drain);
     const { pool, answer } = explain(plan, door, request, none) as Explanation;
-    assert.deepEqual([pool!.pick, answer!.status, answer!.reason], [null, 503, 'destination_unavailable']);
+    assert.deepEqual(
+      [pool!.pick, pool!.queue.waits, answer!.status, answer!.reason],
+      [null, false, 503, 'destination_unavailable'],
+    );
   });
 });
 
@@ -409,7 +419,10 @@ describe('as text', () => {
     assert.match(text, /^ route {5}api {2}weir\.yaml:\d+ {2}host a\.example, path prefix \/v1\/\* {2}\(also fit: any\)$/m);
     assert.match(text, /^ {11}login {2}weir\.yaml:\d+ {2}missed: path \/login, method POST$/m);
     assert.match(text, /^ rewrite {3}\/v1\/items -> \/items$/m);
-    assert.match(text, /^ pool {6}web {2}4 endpoints \(4 usable\) {2}power-of-two looked at .* {2}-> {2}10\.0\.1\.\d:80$/m);
+    assert.match(
+      text,
+      /^ pool {6}web {2}weir\.yaml:\d+ {2}4 endpoints \(4 usable\) {2}power-of-two looked at .* {2}-> {2}10\.0\.1\.\d:80$/m,
+    );
     assert.match(text, /^ {11}\* {2}10\.0\.1\.\d:80 .*share \d+%/m);
   });
 

@@ -11,41 +11,30 @@
  * 2. A filter that would answer does not end the explanation: what would follow is told as well.
  */
 import { ClientAddress } from '../../base/client-address.ts';
-import { faults } from '../../base/faults.ts';
+import { type FaultName, fault, faults } from '../../base/faults.ts';
 import { type Head, method, methodNames } from '../../base/head.ts';
 import { addressText } from '../../base/wire.ts';
-import {
-  buildFilters,
-  ClientRules,
-  clientFrom,
-  ForwardedFields,
-  httpsRedirect,
-  RequestFacts,
-  RouteAnswer,
-} from '../../filter/filter.ts';
-import {
-  applyRewrite,
-  BAD_PATH,
-  buildRoutes,
-  chooseTarget,
-  hashKeyOf,
-  headFromText,
-  liveFields,
-  NO_ROUTE,
-} from '../../route/route.ts';
+import { ClientRules, clientFrom, ForwardedFields, httpsRedirect, RequestFacts, RouteAnswer } from '../../filter/filter.ts';
+import { applyRewrite, BAD_PATH, buildRoutes, chooseTarget, headFromText, liveFields, NO_ROUTE } from '../../route/route.ts';
 import type { TableReader } from '../../state/doors.ts';
-import type { FilterPlan, ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
-import { type Choice, choose } from './choice.ts';
+import type { ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
+import { type FilterStep, filterStep } from './filter-step.ts';
+import { type Limits, limitsOf } from './limits.ts';
+import { enter, type Placing, type PoolStep, placeIn } from './place.ts';
 import { chooseListener, type ExplainRequest } from './request.ts';
-import { actionText, cidrText, durationText, hashOnText, matchText } from './words.ts';
+import { actionText, matchText } from './words.ts';
 
-export type { Candidate, Choice } from './choice.ts';
+export type { Candidate } from './candidates.ts';
 export { offlineParts } from './offline.ts';
+export type { PoolStep } from './place.ts';
 export { CLIENT_DEFAULT, type ExplainRequest, explainRequest } from './request.ts';
 export type { Stories } from './requests.ts';
 export { type RequestStory, shortSpan } from './story.ts';
 export { storyText } from './story-text.ts';
 export { explanationText } from './text.ts';
+
+/** Fallback pools that are asked one after the other, as relay/ does. */
+const FALLBACKS_MAX = 4;
 
 export interface RouteStep {
   name: string;
@@ -56,17 +45,6 @@ export interface RouteStep {
   action: string;
   /** Conditions that do not hold. */
   missed: readonly string[];
-}
-
-export interface FilterStep {
-  name: string;
-  kind: FilterPlan['kind'];
-  /** Status it would answer; 0: it lets the request pass. */
-  status: number;
-  /** Word of the fault it would answer with; '' for none. */
-  reason: string;
-  /** What it does, or why it answers. */
-  effect: string[];
 }
 
 /** What weir answers by itself. */
@@ -93,23 +71,12 @@ export interface Explanation {
   answer: OwnAnswer | null;
   /** What the endpoint gets; null: nothing. */
   sends: { method: string; target: string; host: string; headers: [string, string][] } | null;
-  pool: ({ name: string; source: string; policy: string; hashOn: string | null; of: string | null } & Choice) | null;
+  /** Pools that were asked before `pool`, of which no endpoint could take it. */
+  passed: PoolStep[];
+  pool: PoolStep | null;
   limits: Limits | null;
   /** What to bear in mind. */
   note: string | null;
-}
-
-/** Durations in seconds, 0 = none. */
-export interface Limits {
-  connect: number;
-  response: number;
-  idle: number;
-  request: number;
-  tries: number;
-  retryOn: readonly string[];
-  retryBudget: number;
-  perTry: number;
-  text: string;
 }
 
 export interface ExplainParts {
@@ -142,6 +109,7 @@ export function explain(plan: Plan, table: TableReader, request: ExplainRequest,
   const head = headFromText(request.method, request.url, request.headers);
   const client = new ClientAddress();
   const facts = factsOf(request, listener, peer);
+  facts.nowMs = table.nowMs();
   const explanation: Explanation = {
     request: { method: request.method, url: request.url, peer: peer.text },
     epoch: plan.epoch,
@@ -152,6 +120,7 @@ export function explain(plan: Plan, table: TableReader, request: ExplainRequest,
     rewrite: null,
     answer: null,
     sends: null,
+    passed: [],
     pool: null,
     limits: null,
     note: parts.note ?? null,
@@ -196,7 +165,7 @@ function respond(
   route: RoutePlan,
   action: Exclude<Action, { kind: 'forward' }>,
 ): void {
-  explanation.filters = route.filters.map((filter) => filterStep(route, filter, head, rest.client, facts));
+  explanation.filters = route.filters.map((filter) => filterStep(filter, head, rest.client, facts, rest.table));
   explanation.answer = firstAnswer(explanation.filters) ?? {
     status: action.status,
     reason: action.kind,
@@ -208,34 +177,34 @@ function respond(
 /** A route to a pool. */
 function forward(inquiry: Inquiry, route: RoutePlan, action: Extract<Action, { kind: 'forward' }>): void {
   const { plan, table, head, client, facts, draw, why, explanation } = inquiry;
+  const { urgency } = route;
+  const placing: Placing = { pools: plan.pools, table, at: plan, head, client, urgency, draw, why };
   const pool = plan.pools[chooseTarget(action, draw())]!;
   facts.pool = pool.name;
-  const hashKey = hashKeyOf(pool);
-  const key = hashKey === null ? null : hashKey.of(head, client, draw()) >>> 0;
+  let entered = enter(pool, placing);
   const failed = new ForwardedFields(plan.headers, plan.node).request(head, facts);
   if (failed !== 0) explanation.answer = faultAnswer(failed, '');
   const before = targetOf(head);
   if (!applyRewrite(route, head)) explanation.answer ??= ownAnswer('headTooLarge', 'the rewritten path has no room');
   if (route.rewrite !== null) explanation.rewrite = { from: before, to: targetOf(head), host: route.rewrite.host };
-  explanation.filters = route.filters.map((filter) => filterStep(route, filter, head, client, facts));
+  explanation.filters = route.filters.map((filter) => filterStep(filter, head, client, facts, table));
   explanation.answer ??= firstAnswer(explanation.filters);
+  let placed = placeIn(entered, placing);
+  placed.step.of = action.pools.length === 1 ? null : actionText(action, plan);
+  while (placed.next !== null && explanation.passed.length < FALLBACKS_MAX) {
+    explanation.passed.push(placed.step);
+    entered = enter(placed.next, placing);
+    placed = placeIn(entered, placing);
+  }
+  explanation.pool = placed.step;
+  if (placed.failed !== null) explanation.answer ??= ownAnswer(placed.failed.fault, placed.failed.detail);
+  else if (placed.next !== null) explanation.answer ??= ownAnswer('destinationUnavailable', 'the fallback pools have no end');
   explanation.sends = {
     method: explanation.request.method,
     target: targetOf(head),
     host: textOf(head, head.authorityStart, head.authorityEnd),
     headers: liveFields(head),
   };
-  const choice = choose(pool, table, plan, key, draw(), why);
-  const of = action.pools.length === 1 ? null : actionText(action, plan);
-  explanation.pool = {
-    name: pool.name,
-    source: pool.source,
-    policy: pool.balance.algorithm,
-    hashOn: hashKey === null ? null : hashOnText(pool),
-    of,
-    ...choice,
-  };
-  if (choice.pick === null) explanation.answer ??= ownAnswer('destinationUnavailable', '');
   explanation.limits = limitsOf(route);
 }
 
@@ -273,87 +242,19 @@ function clientOf(
   };
 }
 
-/** Lets one filter at the head, and says what became of it. */
-function filterStep(route: RoutePlan, filter: FilterPlan, head: Head, client: ClientAddress, facts: RequestFacts): FilterStep {
-  const before = fieldsOf(head);
-  const failed = buildFilters({ ...route, filters: [filter] }).request(head, client, facts);
-  const step = {
-    name: filter.name,
-    kind: filter.kind,
-    status: faults[failed]!.status,
-    reason: failed === 0 ? '' : faults[failed]!.reason,
-  };
-  if (filter.kind === 'access') {
-    const allow = filter.allow.length === 0 ? 'everybody else' : filter.allow.map(cidrText).join(', ');
-    const deny = filter.deny.length === 0 ? 'nobody' : filter.deny.map(cidrText).join(', ');
-    return { ...step, effect: [`${client.text} ${failed === 0 ? 'may pass' : 'may not pass'}: allows ${allow}, denies ${deny}`] };
-  }
-  if (failed !== 0) return { ...step, effect: [faults[failed]!.text] };
-  if (filter.kind !== 'headers') return { ...step, effect: [] };
-  const { set, add, remove } = filter.response;
-  const response = [
-    ...remove.map((name) => `response loses ${name}`),
-    ...set.map(({ name, value }) => `response gets ${name}: ${value}`),
-    ...add.map(({ name, value }) => `response gets one more ${name}: ${value}`),
-  ];
-  return { ...step, effect: [...difference(before, fieldsOf(head)), ...response] };
-}
-
-function fieldsOf(head: Head): string[] {
-  const fields = liveFields(head).map(([name, value]) => `${name}: ${value}`);
-  return [`host: ${textOf(head, head.authorityStart, head.authorityEnd)}`, ...fields];
-}
-
-function difference(before: readonly string[], after: readonly string[]): string[] {
-  const nameOf = (line: string): string => line.slice(0, line.indexOf(':')).toLowerCase();
-  const left = [...after];
-  const gone: string[] = [];
-  for (const line of before) {
-    const at = left.indexOf(line);
-    if (at >= 0) left.splice(at, 1);
-    else gone.push(nameOf(line));
-  }
-  const replaced = new Set(left.map(nameOf));
-  return [
-    ...new Set(gone.filter((name) => !replaced.has(name)).map((name) => `loses ${name}`)),
-    ...left.map((line) => `gets ${line}`),
-  ];
-}
-
 function firstAnswer(steps: readonly FilterStep[]): OwnAnswer | null {
   const step = steps.find(({ status }) => status !== 0);
   if (step === undefined) return null;
   return { status: step.status, reason: step.reason, detail: `filter ${step.name}: ${step.effect.join(', ')}`, location: null };
 }
 
-function ownAnswer(name: string, detail: string): OwnAnswer {
-  return faultAnswer(faults.find((row) => row.name === name)!.id, detail);
+function ownAnswer(name: FaultName, detail: string): OwnAnswer {
+  return faultAnswer(fault[name], detail);
 }
 
 function faultAnswer(faultId: number, detail: string): OwnAnswer {
   const { status, reason, text } = faults[faultId]!;
   return { status, reason, detail: detail === '' ? text : detail, location: null };
-}
-
-function limitsOf({ timeouts, retry }: RoutePlan): Limits {
-  const { connectMs, responseMs, idleMs, requestMs } = timeouts;
-  const { attempts, on, budget, budgetMin, perTryMs } = retry;
-  const tries =
-    attempts <= 1
-      ? 'one try'
-      : `${attempts} tries on ${on.join(', ')} (${Math.round(budget * 100)}% of requests, at least ${budgetMin}/s)`;
-  const perTry = perTryMs === 0 ? '' : `, each ${durationText(perTryMs)}`;
-  return {
-    connect: connectMs / 1000,
-    response: responseMs / 1000,
-    idle: idleMs / 1000,
-    request: requestMs / 1000,
-    tries: attempts,
-    retryOn: on,
-    retryBudget: budget,
-    perTry: perTryMs / 1000,
-    text: `connect ${durationText(connectMs)}, response ${durationText(responseMs)}, idle ${durationText(idleMs)}, request ${durationText(requestMs)}; ${tries}${perTry}`,
-  };
 }
 
 /** Path and query, as UTF-8. */

@@ -73,7 +73,12 @@ export interface ChosenListener {
 /** The listener that a connection to this URL reaches; a sentence when it cannot be told. */
 export function chooseListener(plan: Plan, { url, listener: named }: ExplainRequest): ChosenListener | string {
   const { listeners } = plan;
-  const chosen = (index: number, why: string): ChosenListener => ({ index, listener: listeners[index]!, why });
+  const chosen = (index: number, why: string): ChosenListener | string => {
+    const listener = listeners[index]!;
+    const { protocol, name } = listener;
+    const isForRequests = protocol === 'http' || protocol === 'auto';
+    return isForRequests ? { index, listener, why } : `listener ${name} takes ${protocol}: it knows no requests`;
+  };
   if (named !== null) {
     const index = listeners.findIndex(({ name }) => name === named);
     return index < 0 ? `there is no listener named ${named}; there are ${listing(listeners)}` : chosen(index, 'as asked');

@@ -1,9 +1,9 @@
 /** An explanation as text. */
-import type { Candidate } from './choice.ts';
 import type { Explanation, RouteStep } from './explain.ts';
 import { printableLines, sectionsOf } from './lines.ts';
+import { poolSections } from './pool-text.ts';
 
-/** Routes that missed, and candidates, shown in text; --json has all. */
+/** Routes that missed, shown in text; --json has all. */
 const LINES_MAX = 20;
 
 export function explanationText(explanation: Explanation): string {
@@ -24,17 +24,8 @@ export function explanationText(explanation: Explanation): string {
     const host = rewrite.host === null ? '' : `, host ${rewrite.host}`;
     section('rewrite', [`${rewrite.from} -> ${rewrite.to}${host}`]);
   }
-  if (pool !== null) {
-    const usable = pool.candidates.filter(({ isUsable }) => isUsable).length;
-    const of = pool.of === null ? '' : ` (of ${pool.of})`;
-    const inFlight = (address: string): number => pool.candidates.find((c) => c.endpoint === address)?.inFlight ?? 0;
-    const looked = pool.lookedAt.map((address) => `${address} (${inFlight(address)} in flight)`).join(', ');
-    section('pool', [
-      `${pool.name}${of}  ${pool.candidates.length} ${pool.candidates.length === 1 ? 'endpoint' : 'endpoints'} (${usable} usable)  ` +
-        `${pool.policy}${pool.hashOn === null ? '' : ` on ${pool.hashOn}`}${looked === '' ? '' : ` looked at ${looked}`}  ->  ${pool.pick ?? 'nobody'}`,
-      ...candidateLines(pool.candidates, pool.pick),
-    ]);
-  }
+  for (const step of explanation.passed) for (const [name, texts] of poolSections(step, true)) section(name, texts);
+  if (pool !== null) for (const [name, texts] of poolSections(pool, false)) section(name, texts);
   if (limits !== null) section('limits', [limits.text]);
   if (answer !== null) {
     const location = answer.location === null ? '' : `  location ${answer.location}`;
@@ -58,31 +49,5 @@ function routeLines(routes: readonly RouteStep[]): string[] {
     lines.push(`${name}  ${source}  missed: ${why.join(', ')}`);
   }
   if (missed.length > LINES_MAX) lines.push(`${missed.length - LINES_MAX} more missed (--json has them)`);
-  return lines;
-}
-
-function candidateLines(candidates: readonly Candidate[], pick: string | null): string[] {
-  const rows = candidates.slice(0, LINES_MAX).map((candidate) => {
-    const { endpoint, state, why, weight, inFlight, score, share, isBackup } = candidate;
-    return [
-      endpoint === pick ? '*' : ' ',
-      endpoint,
-      `${state}${isBackup ? ' backup' : ''}`,
-      `weight ${weight}`,
-      `${inFlight} in flight`,
-      score === null ? '' : `score ${score.toPrecision(3)}`,
-      share === null ? '' : `share ${Math.round(share * 100)}%`,
-      why === null ? '' : `(${why})`,
-    ];
-  });
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]!.length))) ?? [];
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .filter((_, column) => widths[column]! > 0)
-      .join('  ')
-      .trimEnd(),
-  );
-  if (candidates.length > LINES_MAX) lines.push(`  ${candidates.length - LINES_MAX} more (--json has them)`);
   return lines;
 }
