@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type ConfigResult, formatFaults, loadConfig } from '../control/config/config.ts';
-import { Control, type ControlOptions, runtimeFolder } from '../control/control.ts';
+import { Control, type ControlOptions, instanceSecret, runtimeFolder } from '../control/control.ts';
 import { configPaths } from './check.ts';
 import { count } from './flags.ts';
 import { startSamples } from './sample.ts';
@@ -29,8 +29,15 @@ export async function run(options: RunOptions, shell: Shell): Promise<number> {
   const paths = configPaths(options.config, shell);
   if (options.watch && paths.includes('-')) throw new UsageError('--watch cannot watch standard input');
   const workers = workersOf(options.workers);
+  let secret: Uint8Array;
+  try {
+    secret = instanceSecret(folderOf(shell));
+  } catch (error) {
+    shell.err(`weir: cannot use the runtime folder: ${(error as Error).message}\n`);
+    return exit.cannotStart;
+  }
   let fromStdin: Promise<ConfigResult> | null = null;
-  const read = () => loadConfig(paths, { env: shell.environment, workers });
+  const read = () => loadConfig(paths, { env: shell.environment, workers, secret });
   // Standard input can be read once; a reload finds the same again.
   const load = paths.includes('-') ? () => (fromStdin ??= read()) : read;
   const key = paths.map((path) => (path === '-' ? `- ${process.pid}` : resolve(shell.folder, path))).join('\n');
@@ -43,6 +50,10 @@ export async function run(options: RunOptions, shell: Shell): Promise<number> {
   return code;
 }
 
+function folderOf(shell: Shell): string {
+  return runtimeFolder(shell.environment, process.getuid!(), tmpdir());
+}
+
 /** What `run` and `proxy` have in common: from a way to get a configuration to an exit code. */
 export async function supervise(
   options: Pick<ControlOptions, 'key' | 'load' | 'engine' | 'watch' | 'portFallback' | 'notReadyForMs'>,
@@ -53,7 +64,7 @@ export async function supervise(
     // A person at the keyboard is not waiting for a balancer in front to notice.
     notReadyForMs: shell.inIsTerminal ? 0 : options.notReadyForMs,
     version: shell.version,
-    runtimeFolder: runtimeFolder(shell.environment, process.getuid!(), tmpdir()),
+    runtimeFolder: folderOf(shell),
     format: (faults) => formatFaults(faults, { color: shell.color }),
     say: shell.err,
     isTerminal: shell.errIsTerminal,

@@ -37,6 +37,7 @@ import { FileWatch } from './supervise/watch.ts';
 import { workerPath } from './supervise/worker-process.ts';
 
 export { runtimeFolder } from './supervise/instance.ts';
+export { instanceSecret } from './supervise/secret.ts';
 
 /** First answers of name servers are waited for so long; who comes later joins by a plan of its own. */
 const NAMES_MS_MAX = 2000;

@@ -71,6 +71,14 @@ export function runtimeFolder(environment: Readonly<Record<string, string | unde
   return join(temporary, `weir-${uid}`);
 }
 
+/** Makes the runtime folder where there is none. Throws when it belongs to somebody else, or the system's error. */
+export function ownFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid, mode } = lstatSync(folder);
+  const own = process.geteuid!();
+  if (uid !== own || (mode & 0o022) !== 0) throw new Error(`${folder} must belong to uid ${own} and be writable by nobody else`);
+}
+
 /** Start time of a process, or null when there is none (a zombie is none). */
 export function startTimeOf(pid: number): number | null {
   try {
@@ -98,11 +106,7 @@ export class Instance {
 
   /** Takes the instance of this key. Throws InstanceTaken, or the system's error when the folder cannot be used. */
   static take(folder: string, key: string): Instance {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const { uid, mode } = lstatSync(folder);
-    const own = process.geteuid!();
-    if (uid !== own || (mode & 0o022) !== 0)
-      throw new Error(`${folder} must belong to uid ${own} and be writable by nobody else`);
+    ownFolder(folder);
     const path = join(folder, createHash('sha256').update(key).digest('hex').slice(0, 16));
     for (;;) {
       const lockFd = openSync(`${path}.lock`, 'a+', 0o600);
