@@ -7,7 +7,7 @@ import { admin, health } from '../../state/doors.ts';
 import type { FilterPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../state/table.ts';
 import { assignIds, parseConfig } from '../config/config.ts';
-import { type Explanation, explain, explainRequest, explanationText } from './explain.ts';
+import { type Explanation, explain, explainRequest, explanationText, offlineParts } from './explain.ts';
 
 const CONFIG = `version: 1
 name: lb-a
@@ -308,4 +308,12 @@ test('limits tell retries with their waits, a hedge and the urgency', () => {
     /; 3 tries on .*, waits of up to 25ms, doubling to 250ms, from the second retry on, a second one beside the first after 50ms if it may be repeated$/,
   );
   assert.deepEqual([limits!.hedge, limits!.backoff, limits!.backoffMax, limits!.urgency], [0.05, 0.025, 0.25, 1]);
+});
+
+test('offline no endpoint is in slow start, however long that is', () => {
+  const pools = loaded.pools.map((pool) => ({ ...pool, health: { ...pool.health, slowStartMs: 3_600_000 } }));
+  const parts = offlineParts({ ...loaded, pools });
+  const request = explainRequest({ url: 'http://a.example:8080/x' });
+  const explained = explain(parts.plan, parts.table, request as never, { draw: () => 7, why: () => null }) as Explanation;
+  assert.deepEqual(new Set(explained.pool!.candidates.map(({ state, ramp }) => `${state} ${ramp}`)), new Set(['ready 1']));
 });
