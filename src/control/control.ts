@@ -12,7 +12,6 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../base/wire.ts';
 import { addressText } from '../base/wire.ts';
 import { socketKey, type WorkerStart } from '../state/channel.ts';
-import { admin } from '../state/doors.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Tally } from '../state/table.ts';
 import { RLIMIT_NOFILE } from '../sys/constants.generated.ts';
@@ -24,6 +23,7 @@ import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
 import { Requests } from './explain/requests.ts';
 import { HealthChecks } from './health/health.ts';
+import { PassiveWatch } from './health/passive-watch.ts';
 import { banner } from './supervise/banner.ts';
 import { type EventLog, makeEventLog } from './supervise/events.ts';
 import { Fleet, type RollOutResult } from './supervise/fleet.ts';
@@ -99,6 +99,7 @@ export class Control implements ControlState {
   private sockets!: Sockets;
   private fleet!: Fleet;
   private health!: HealthChecks;
+  private passive!: PassiveWatch;
   private instance!: Instance;
   private orphans!: Orphans;
   private admin: Admin | null = null;
@@ -137,6 +138,7 @@ export class Control implements ControlState {
       return await this.begin();
     } catch (error) {
       this.health?.stop();
+      this.passive?.stop();
       await this.fleet?.stop();
       throw error;
     }
@@ -176,6 +178,9 @@ export class Control implements ControlState {
     this.drains = new Drains({ door, tally, orders: this.orders, events: this.events, now: Date.now });
     this.health = new HealthChecks({ door, events: this.events, now: Date.now, random: Math.random });
     this.health.apply(plan);
+    const { orders, health, events } = this;
+    this.passive = new PassiveWatch({ door, events, orders, checks: health, now: Date.now, random: Math.random });
+    this.passive.apply(plan);
     this.fleet = this.makeFleet(loaded.process.engine);
     const first: Plan = { ...plan, epoch: ++this.lastEpoch };
     this.requests.learn(first);
@@ -185,6 +190,7 @@ export class Control implements ControlState {
     const result = await starting;
     if (!result.ok) {
       this.health.stop();
+      this.passive.stop();
       await this.fleet.stop();
       return this.giveUp(result.reason);
     }
@@ -195,6 +201,7 @@ export class Control implements ControlState {
     const adminNote = await this.openAdmin(first, loaded.process.adminIsDefault);
     if (adminNote !== null && !loaded.process.adminIsDefault) {
       this.health.stop();
+      this.passive.stop();
       await this.fleet.stop();
       return this.giveUp(adminNote);
     }
@@ -263,14 +270,7 @@ export class Control implements ControlState {
     return this.reloadCounts;
   }
   endpointNote(slot: number): EndpointNote | null {
-    const order = this.orders.stateNote(slot);
-    if (order !== null) return order;
-    // Drained by order of a control process that is gone: what the checks say is not the reason.
-    if (this.tally.admin(slot) !== admin.ready) return null;
-    const status = this.health.statusOf(slot);
-    return status === null
-      ? null
-      : { why: status.evidence === '' ? status.reason : `${status.reason}: ${status.evidence}`, since: status.since };
+    return this.passive.reportOf(slot);
   }
   checkNow(slot: number): boolean {
     return this.health.checkNow(slot);
@@ -443,6 +443,7 @@ export class Control implements ControlState {
     this.configured = configured;
     void this.names.follow(configured);
     this.health.apply(next);
+    this.passive.apply(next);
     this.drains.apply(next);
     const closed = this.sockets.retire(next);
     this.saveInstance();
@@ -513,6 +514,7 @@ export class Control implements ControlState {
     } else await this.fleet.stop();
     this.orphans.kill();
     this.health.stop();
+    this.passive.stop();
     if (this.watchdog !== null) clearInterval(this.watchdog);
     await this.admin?.close();
     this.sockets.closeAll();

@@ -35,6 +35,8 @@ export interface HealthStatus {
   checkMs: number;
   /** Equal results in a row up to now. */
   streak: number;
+  /** The last result, whatever the state; null: none yet. */
+  last: { passed: boolean; reason: string; evidence: string } | null;
 }
 
 const stateNames = ['unknown', 'up', 'down'] as const;
@@ -50,6 +52,7 @@ export class Verdict {
   private evidence = '';
   private checkedAt = 0;
   private checkMs = 0;
+  private last: HealthStatus['last'] = null;
 
   /** `state` is what the table says: health outlives reloads and restarts. */
   constructor(state: number, nowMs: number) {
@@ -66,6 +69,7 @@ export class Verdict {
     this.lastPassed = passed;
     this.checkedAt = nowMs;
     this.checkMs = result.ms;
+    this.last = { passed, reason: result.reason, evidence: result.evidence };
     const needed = passed ? (this.wasUp ? rise : 1) : this.state === health.unknown ? 1 : fall;
     const to = passed ? health.up : health.down;
     if (this.state === to) {
@@ -83,7 +87,7 @@ export class Verdict {
   }
 
   status(): HealthStatus {
-    const { since, reason, evidence, checkedAt, checkMs, streak } = this;
-    return { state: stateNames[this.state]!, since, reason, evidence, checkedAt, checkMs, streak };
+    const { since, reason, evidence, checkedAt, checkMs, streak, last } = this;
+    return { state: stateNames[this.state]!, since, reason, evidence, checkedAt, checkMs, streak, last };
   }
 }

@@ -336,7 +336,11 @@ export function stateOf(itsHealth: number, itsAdmin: number, isEjected: boolean)
 }
 
 /** State of a slot now. `slowStartMs` is its pool's. */
-export function stateNow(table: TableReader, slot: number, slowStartMs: number): number {
+export function stateNow(
+  table: Pick<TableReader, 'health' | 'admin' | 'isEjected' | 'readySince' | 'nowMs'>,
+  slot: number,
+  slowStartMs: number,
+): number {
   const state = stateOf(table.health(slot), table.admin(slot), table.isEjected(slot));
   if (state !== endpointState.ready || slowStartMs === 0) return state;
   const since = table.readySince(slot);

@@ -42,6 +42,7 @@ interface Note {
   readonly value: number;
   readonly since: number;
   readonly reason: string | null;
+  readonly by: string;
 }
 
 export class Orders {
@@ -62,7 +63,7 @@ export class Orders {
     if (wasSame && (value === admin.ready || reason === null)) return;
     const since = wasSame ? this.noteIn(this.states, slot, value)?.since : undefined;
     if (value === admin.ready) this.states.delete(slot);
-    else this.states.set(slot, { value, since: since ?? now(), reason });
+    else this.states.set(slot, { value, since: since ?? now(), reason, by });
     door.setAdmin(slot, value);
     const said = { ready: 'is ready again', drain: 'drains: it gets no new requests', maint: 'is in maintenance' };
     events.info(`endpoint_${to}`, `endpoint ${pool}/${endpoint} ${said[to]}`, { pool, endpoint, reason, by });
@@ -73,7 +74,7 @@ export class Orders {
     const { door, events, now } = this.parts;
     const { slot, pool, endpoint, reason, by } = order;
     if (percent === 100) this.weights.delete(slot);
-    else this.weights.set(slot, { value: percent, since: now(), reason });
+    else this.weights.set(slot, { value: percent, since: now(), reason, by });
     door.setWeightPercent(slot, percent);
     events.info('endpoint_weight', `endpoint ${pool}/${endpoint} has ${percent}% of its weight`, { pool, endpoint, reason, by });
   }
@@ -82,6 +83,11 @@ export class Orders {
   stateNote(slot: number): EndpointNote | null {
     const value = this.parts.door.admin(slot);
     return value === admin.ready ? null : noteOf(this.noteIn(this.states, slot, value));
+  }
+
+  /** Who ordered that the endpoint drains or is in maintenance; null when it does not, or nobody of this process said so. */
+  orderedBy(slot: number): string | null {
+    return this.noteIn(this.states, slot, this.parts.door.admin(slot))?.by ?? null;
   }
 
   /** Why the weight is another than the configured one. */

@@ -1,0 +1,80 @@
+/**
+ * Ejection: for how long an endpoint is out, how often it was in a row, and how it stands after its return.
+ *
+ *            eject                  time is over              first good end
+ *   in  ------------>  ejected  ------------------> on probation ----------> in
+ *                         ^                               |
+ *                         '-------- one failure ----------'
+ *
+ * Rules
+ * 1. Only time ends an ejection: a check that passes says nothing about requests.
+ * 2. Each ejection in a row makes the next one longer; each ejectMs spent well takes one back.
+ */
+
+/** Up to this share is added to the time out, so that endpoints that left together do not return together. */
+const JITTER = 0.1;
+
+/** How an ejection's length grows. */
+export interface EjectionTimes {
+  readonly ejectMs: number;
+  readonly ejectMaxMs: number;
+}
+
+export class Ejection {
+  /** In a row, the present one included. */
+  count = 0;
+  /** 0: it is not ejected. */
+  untilMs = 0;
+  /** When the present or last one began. */
+  sinceMs = 0;
+  /** An `ejectionCause`; of the present or last one, -1: none, or not known. */
+  cause = -1;
+  evidence = '';
+  isOnProbation = false;
+  /** Exchanges that were under way on its return: that many failures are not held against its probation. */
+  excused = 0;
+  private returnedMs = 0;
+
+  get isOut(): boolean {
+    return this.untilMs > 0;
+  }
+
+  /** Returns for how many ms. `random` in 0..1. */
+  begin(nowMs: number, cause: number, evidence: string, times: EjectionTimes, random: number): number {
+    const wellMs = this.isOnProbation || this.count === 0 ? 0 : nowMs - this.returnedMs;
+    this.count = Math.max(0, this.count - Math.floor(wellMs / times.ejectMs)) + 1;
+    const forMs = Math.min(times.ejectMs * this.count, times.ejectMaxMs) * (1 + JITTER * random);
+    this.sinceMs = nowMs;
+    this.untilMs = nowMs + forMs;
+    this.cause = cause;
+    this.evidence = evidence;
+    this.isOnProbation = false;
+    return forMs;
+  }
+
+  /** `inFlight`: exchanges that it still has from before. */
+  end(nowMs: number, inFlight: number): void {
+    this.untilMs = 0;
+    this.returnedMs = nowMs;
+    this.isOnProbation = true;
+    this.excused = inFlight;
+  }
+
+  /** Ends that came while it was on probation. True: it has failed it. */
+  failsProbation(good: number, failed: number): boolean {
+    if (!this.isOnProbation) return false;
+    if (good > 0) {
+      this.isOnProbation = false;
+      return false;
+    }
+    const excused = Math.min(this.excused, failed);
+    this.excused -= excused;
+    return failed > excused;
+  }
+
+  /** What was an ejection in another mode is none. */
+  forget(): void {
+    this.count = this.untilMs = this.returnedMs = this.excused = 0;
+    this.isOnProbation = false;
+  }
+}
