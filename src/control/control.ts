@@ -176,7 +176,13 @@ export class Control implements ControlState {
     this.orders = new Orders({ door, events: this.events, now: Date.now });
     const { tally } = this.table;
     this.drains = new Drains({ door, tally, orders: this.orders, events: this.events, now: Date.now });
-    this.health = new HealthChecks({ door, events: this.events, now: Date.now, random: Math.random });
+    this.health = new HealthChecks({
+      door,
+      events: this.events,
+      now: Date.now,
+      random: Math.random,
+      path: this.options.environment['PATH'],
+    });
     this.health.apply(plan);
     const { orders, health, events } = this;
     this.passive = new PassiveWatch({ door, events, orders, checks: health, now: Date.now, random: Math.random });

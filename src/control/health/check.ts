@@ -1,0 +1,124 @@
+/**
+ * check: what the kinds of checks have in common: the shape of a check, its conversation, the words for what went wrong.
+ *
+ * A kind is either a *script*, a conversation without sockets, carried by the prober (plain) or by check-tls, or a check of its own (grpc, exec).
+ *
+ * Rules
+ * 1. A check ends exactly once, by its deadline at the latest, and never throws: what goes wrong is its result.
+ * 2. Reasons are those of base/faults.ts where it has one; the rest is in docs/health.md.
+ * 3. What the peer said stands in the evidence as printable ASCII, cut to EVIDENCE_CHARS_MAX.
+ */
+import type { Address } from '../../base/wire.ts';
+import type { CheckResult } from '../../health/health.ts';
+import type { ActiveHealthPlan } from '../../state/plan.ts';
+import { errnoName } from '../../sys/libc.ts';
+
+/** What is checked. Pools that name the same address with the same check share one. */
+export interface CheckTarget {
+  readonly address: Address;
+  readonly check: ActiveHealthPlan;
+  /** Host and port as people write them, for Host, server names and commands: "app.internal:8080". */
+  readonly authority: string;
+  /** Pool of an exec check; else one of those that share it. */
+  readonly pool: string;
+}
+
+/** One check, ready to be made again and again. Never twice at a time. */
+export interface Check {
+  start(ended: (result: CheckResult) => void): void;
+}
+
+/** What a conversation came to; the prober adds how long it took. */
+export interface Heard {
+  readonly passed: boolean;
+  readonly reason: string;
+  readonly evidence: string;
+}
+
+/** A conversation with an endpoint. */
+export interface Script {
+  /** Said as soon as there is a connection; null: a connection is all that is wanted. Empty: the endpoint speaks first. */
+  readonly opening: Uint8Array | null;
+  /** The reason when the endpoint says nothing in time. */
+  readonly timeoutReason: string;
+  begin(): Hearing;
+}
+
+/** One conversation under way. */
+export interface Hearing {
+  /** Takes what has arrived, lent for the call. null: not decided yet. The first answer counts. */
+  hear(bytes: Buffer): Heard | null;
+  /** The endpoint has closed. */
+  end(): Heard;
+  /** Decided, and nothing more to come: closing now disturbs nobody. */
+  readonly isOver: boolean;
+}
+
+export const EVIDENCE_CHARS_MAX = 120;
+
+export const passed = (evidence: string): Heard => ({ passed: true, reason: 'ok', evidence });
+export const failed = (reason: string, evidence: string): Heard => ({ passed: false, reason, evidence });
+
+/** The endpoint closed before it had answered. */
+export const cutOff = failed('connection_terminated', 'closed before it answered');
+
+/** Bytes of a peer as they may stand in logs. */
+export function printable(bytes: Uint8Array | string): string {
+  const text = typeof bytes === 'string' ? bytes : Buffer.from(bytes.subarray(0, EVIDENCE_CHARS_MAX)).toString('latin1');
+  return text
+    .slice(0, EVIDENCE_CHARS_MAX)
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim();
+}
+
+/** Reason of a check that could not be made for want of a descriptor or memory. It says nothing of the endpoint, so it is made again. */
+export const WITHOUT_MEANS = 'without_means';
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection_refused',
+  // No socket of that name.
+  ENOENT: 'connection_refused',
+  ECONNRESET: 'connection_terminated',
+  EPIPE: 'connection_terminated',
+  ECONNABORTED: 'connection_terminated',
+  EHOSTUNREACH: 'destination_ip_unroutable',
+  ENETUNREACH: 'destination_ip_unroutable',
+  ENETDOWN: 'destination_ip_unroutable',
+  EHOSTDOWN: 'destination_ip_unroutable',
+  ETIMEDOUT: 'connection_timeout',
+  EADDRNOTAVAIL: 'connection_limit_reached',
+  EMFILE: WITHOUT_MEANS,
+  ENFILE: WITHOUT_MEANS,
+  ENOBUFS: WITHOUT_MEANS,
+  ENOMEM: WITHOUT_MEANS,
+};
+
+/** The reason for a system error by its name, "ECONNREFUSED". */
+export const reasonOf = (code: string): string => reasons[code] ?? 'failed';
+
+/** An error of the kernel as a result. `errno` is positive. */
+export function failedBy(errno: number): Heard {
+  const code = errnoName(errno);
+  return failed(reasonOf(code), code);
+}
+
+/** Where a check goes: the endpoint, or another port of its host. */
+export function checkedAddress(address: Address, port: number): Address {
+  return address.kind === 'ip' && port !== 0 ? { ...address, port } : address;
+}
+
+/** "app.internal:8080" of what the file calls "app.internal:8080", with the port of the check. A unix socket is "localhost". */
+export function authorityOf(written: string, address: Address): string {
+  if (address.kind === 'unix') return 'localhost';
+  const found = /^(.+):\d+$/.exec(written);
+  const host = found?.[1] ?? (address.host.includes(':') ? `[${address.host}]` : address.host);
+  return `${host}:${address.port}`;
+}
+
+/** The host alone, without port and brackets. */
+export function hostOf(authority: string): string {
+  return authority.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+}
+
+/** Path of a unix socket as Node takes it: "@name" is the abstract namespace, as in sys/socket-address. */
+export const nodePath = (path: string): string => (path.startsWith('@') ? '\0' + path.slice(1) : path);

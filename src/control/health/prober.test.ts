@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { until } from '../../../tests/support/wait.ts';
+import type { Address } from '../../base/wire.ts';
+import type { CheckResult } from '../../health/health.ts';
+import { EMFILE } from '../../sys/constants.generated.ts';
+import { streamSocket } from '../../sys/libc.ts';
+import { failed, passed, type Script } from './check.ts';
+import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
+import { Prober, type ProberParts } from './prober.ts';
+
+const tcp = planOf<'tcp'>({ type: 'tcp' });
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+function proberOf(t: TestContext, parts: ProberParts = {}): Prober {
+  const prober = new Prober(parts);
+  t.after(() => prober.stop());
+  return prober;
+}
+
+const hangs: Script = { opening: Buffer.from('hello'), timeoutReason: 'connection_read_timeout', begin: () => deaf };
+const deaf = { isOver: false, hear: () => null, end: () => failed('connection_terminated', 'closed') };
+
+test('an HTTP check asks for its path and judges status and body', async (t) => {
+  const seen: string[] = [];
+  const server = createHttp((request, response) => {
+    seen.push(`${request.method} ${request.url} ${request.headers.host} ${request.headers['x-a'] ?? ''}`);
+    response.writeHead(request.url === '/bad' ? 503 : 200).end('all is well');
+  });
+  const address = await listening(server);
+  t.after(() => server.close());
+  const checks = checksOf(t);
+  const ask = (plan: Parameters<typeof httpPlan>[0]) => run(make(checks, address, httpPlan(plan)));
+  const good = await ask({ host: 'app.example', headers: [{ name: 'X-A', value: 'b' }] });
+  assert.equal(short(good), 'ok: 200 OK');
+  assert.ok(good.ms > 0 && good.ms < 1000);
+  assert.deepEqual(seen, ['GET /healthz app.example b']);
+  assert.equal(short(await ask({ path: '/bad' })), 'status: 503 Service Unavailable');
+  assert.equal(short(await ask({ expect: { status: [[200, 200]], body: 'is well' } })), 'ok: 200 OK');
+  assert.equal((await ask({ expect: { status: [[200, 200]], body: 'is ill' } })).reason, 'body');
+});
+
+test('the Host of a check is the name the file has for the endpoint', async (t) => {
+  const seen: string[] = [];
+  const server = createHttp((request, response) => {
+    seen.push(request.headers.host!);
+    response.end();
+  });
+  const address = await listening(server);
+  t.after(() => server.close());
+  const { port } = address as { port: number };
+  const checks = checksOf(t);
+  await run(make(checks, address, httpPlan(), `app.internal:${port}`));
+  await run(make(checks, address, httpPlan(), 'app.internal:1'));
+  await run(make(checks, address, httpPlan()));
+  assert.deepEqual(seen, [`app.internal:${port}`, `app.internal:${port}`, `127.0.0.1:${port}`]);
+});
+
+test('a connection is all a tcp check wants, and the program behind it sees none', async (t) => {
+  let accepted = 0;
+  const address = await peer(t, () => accepted++);
+  const checks = checksOf(t);
+  for (let i = 0; i < 20; i++) assert.equal(short(await run(make(checks, address, tcp))), 'ok: connected');
+  // A connection made in full afterwards comes behind whatever the checks have left in the backlog.
+  assert.equal(
+    (await run(make(checks, address, planOf<'redis'>({ type: 'redis', timeoutMs: 60 })))).reason,
+    'connection_read_timeout',
+  );
+  assert.equal(accepted, 1);
+});
+
+test('what is not there is refused, on a port and on a path', async (t) => {
+  const checks = checksOf(t);
+  const folder = mkdtempSync(join(tmpdir(), 'weir-check-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const port = loopback(await closedPort());
+  const path = { kind: 'unix' as const, path: join(folder, 'none') };
+  for (const plan of [tcp, httpPlan(), planOf<'redis'>({ type: 'redis' }), planOf<'mysql'>({ type: 'mysql' })]) {
+    assert.equal(short(await run(make(checks, port, plan))), 'connection_refused: ECONNREFUSED');
+    assert.equal(short(await run(make(checks, path, plan))), 'connection_refused: ENOENT');
+  }
+});
+
+test('an address the kernel has no form for fails and says so', async (t) => {
+  const checks = checksOf(t);
+  const long = { kind: 'unix' as const, path: `/${'x'.repeat(200)}` };
+  assert.match(short(await run(make(checks, long, tcp))), /^failed: not an address/);
+  assert.match(short(await run(make(checks, { kind: 'ip', host: 'app', port: 1 }, tcp))), /^failed: not an address/);
+});
+
+test('unix sockets are checked as ports are', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-check-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const address = await peer(
+    t,
+    (socket) => socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\n')),
+    join(folder, 'a.sock'),
+  );
+  const checks = checksOf(t);
+  assert.equal(short(await run(make(checks, address, tcp))), 'ok: connected');
+  assert.equal(short(await run(make(checks, address, httpPlan()))), 'ok: 200 OK');
+});
+
+test('a peer that says nothing, trickles, or never ends its head fails by the deadline', async (t) => {
+  const trickle = await peer(t, (socket) => {
+    const timer = setInterval(() => socket.write('H'), 10);
+    socket.on('close', () => clearInterval(timer));
+    socket.write('HTTP/1.1 200 OK\r\nX: ');
+  });
+  const mute = await peer(t, () => {});
+  const checks = checksOf(t);
+  for (const address of [trickle, mute]) {
+    const result = await run(make(checks, address, httpPlan({ timeoutMs: 120 })));
+    assert.equal(short(result), 'http_response_timeout: no answer within 120 ms');
+    assert.ok(result.ms >= 120 && result.ms < 1000, `${result.ms}`);
+  }
+  for (const type of ['redis', 'postgres', 'mysql'] as const)
+    assert.equal((await run(make(checks, mute, planOf({ type, timeoutMs: 60 })))).reason, 'connection_read_timeout');
+});
+
+test('a peer whose backlog is full is not connected to within the deadline', async (t) => {
+  // Nobody accepts in a process that is stopped: here, a listener whose backlog of one is filled first.
+  const { bind, close, connect, listen, localAddress } = await import('../../sys/libc.ts');
+  const fd = streamSocket(loopback(0));
+  bind(fd, loopback(0));
+  listen(fd, 0);
+  const address = localAddress(fd) as ReturnType<typeof loopback>;
+  const fillers = [streamSocket(address), streamSocket(address), streamSocket(address)];
+  for (const filler of fillers) connect(filler, address);
+  t.after(() => [fd, ...fillers].forEach(close));
+  const checks = checksOf(t);
+  for (const plan of [{ ...tcp, timeoutMs: 80 }, httpPlan({ timeoutMs: 80 })])
+    assert.equal(short(await run(make(checks, address, plan))), 'connection_timeout: no connection within 80 ms');
+});
+
+test('resets, early ends and garbage each have their word', async (t) => {
+  const reset = await peer(t, (socket) => socket.on('data', () => socket.resetAndDestroy()));
+  const early = await peer(t, (socket) => socket.on('data', () => socket.end()));
+  const cut = await peer(t, (socket) => socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-')));
+  const noise = await peer(t, (socket) => socket.on('data', () => socket.write(Buffer.alloc(3000, 0x1b))));
+  const endless = await peer(t, (socket) =>
+    socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(200_000)}`)),
+  );
+  const checks = checksOf(t);
+  const ask = async (address: typeof reset) => (await run(make(checks, address, httpPlan()))).reason;
+  assert.equal(await ask(reset), 'connection_terminated');
+  assert.equal(await ask(early), 'connection_terminated');
+  assert.equal(await ask(cut), 'http_response_incomplete');
+  assert.equal(await ask(noise), 'http_protocol_error');
+  assert.equal(await ask(endless), 'http_response_header_section_size');
+});
+
+test('the result does not wait for the body, and the connection does', async (t) => {
+  let went = '';
+  let goOn = () => {};
+  const address = await peer(t, (socket) => {
+    socket.on('error', (error) => (went = error.message));
+    socket.on('end', () => (went ||= 'closed'));
+    socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n'));
+    goOn = () => socket.write('x'.repeat(50_000));
+  });
+  const result = await run(make(checksOf(t), address, httpPlan({ timeoutMs: 5000 })));
+  assert.equal(short(result), 'ok: 200 OK');
+  assert.equal(went, '');
+  goOn();
+  await until('the check to close', () => went !== '');
+  assert.equal(went, 'closed');
+});
+
+test('so many checks are under way and no more; the others wait their turn, and all are made', async (t) => {
+  let open = 0;
+  let most = 0;
+  const address = await peer(t, (socket) => {
+    most = Math.max(most, ++open);
+    socket.on('close', () => open--);
+    socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'));
+  });
+  const prober = proberOf(t, { lanesMax: 3 });
+  const script: Script = {
+    opening: Buffer.from('?'),
+    timeoutReason: 'x',
+    begin: () => ({ isOver: true, hear: () => passed('answered'), end: () => failed('x', 'x') }),
+  };
+  const results: CheckResult[] = [];
+  for (let i = 0; i < 40; i++) prober.start({ address, script, timeoutMs: 2000 }, (result) => results.push(result));
+  assert.equal(prober.underWay, 3);
+  assert.equal(prober.waitingCount, 37);
+  await until('40 results', () => results.length === 40);
+  assert.ok(results.every(({ reason }) => reason === 'ok'));
+  assert.ok(most <= 4, `${most} at once`);
+  assert.equal(prober.underWay + prober.waitingCount, 0);
+});
+
+test('no descriptor left is no failure of the endpoint: its check waits, and its time does not run', async (t) => {
+  const address = await peer(t, () => {});
+  let isShort = true;
+  let tries = 0;
+  const said: string[] = [];
+  const open = (to: Address): number => {
+    tries++;
+    return isShort ? -EMFILE : streamSocket(to);
+  };
+  const prober = proberOf(t, { open, onShort: (code) => said.push(code) });
+  const script: Script = { opening: null, timeoutReason: 'x', begin: () => deaf };
+  const results: CheckResult[] = [];
+  for (let i = 0; i < 3; i++) prober.start({ address, script, timeoutMs: 50 }, (result) => results.push(result));
+  await until('the third try', () => tries >= 3);
+  assert.deepEqual([results.length, said], [0, ['EMFILE']]);
+  isShort = false;
+  await until('3 results', () => results.length === 3);
+  assert.ok(results.every(({ reason, ms }) => reason === 'ok' && ms < 50));
+});
+
+test('whatever becomes of checks, no descriptor stays open, and no timer when nothing is under way', async (t) => {
+  const before = descriptors();
+  const mute = await peer(t, () => {});
+  const reset = await peer(t, (socket) => socket.on('data', () => socket.resetAndDestroy()));
+  const noise = await peer(t, (socket) => socket.on('data', () => socket.end('\0'.repeat(20))));
+  const gone = loopback(await closedPort());
+  const prober = proberOf(t);
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const timersBefore = timers();
+  const kinds: Script[] = [hangs, { ...hangs, opening: Buffer.alloc(0) }, { ...hangs, opening: null }];
+  let ended = 0;
+  for (let i = 0; i < 60; i++) {
+    const address = [mute, reset, noise, gone][i % 4]!;
+    prober.start({ address, script: kinds[i % 3]!, timeoutMs: 20 + (i % 7) * 10 }, () => ended++);
+  }
+  // Read in the turn in which the last one ends: until() has a timer of its own.
+  const { promise, resolve } = Promise.withResolvers<number>();
+  prober.start({ address: mute, script: hangs, timeoutMs: 200 }, () => setImmediate(() => resolve(timers())));
+  assert.equal(await promise, timersBefore);
+  assert.equal(ended, 60);
+  assert.equal(prober.underWay, 0);
+  prober.stop();
+  const listeners = 3;
+  await until('the descriptors to be given back', () => descriptors() === before + listeners);
+});
+
+test('stopping drops what is under way and gives its descriptors back', async (t) => {
+  const mute = await peer(t, () => {});
+  const before = descriptors();
+  const prober = new Prober();
+  for (let i = 0; i < 5; i++)
+    prober.start({ address: mute, script: hangs, timeoutMs: 60_000 }, () => assert.fail('it was stopped'));
+  assert.equal(prober.underWay, 5);
+  prober.stop();
+  assert.equal(prober.underWay, 0);
+  await until('the descriptors to be given back', () => descriptors() === before);
+});

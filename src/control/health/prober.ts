@@ -1,0 +1,414 @@
+/**
+ * prober: makes plain checks over the kernel's own calls: one descriptor and six system calls a check, no stream, no promise.
+ *
+ *     start -> waiting -> connecting -> speaking -> hearing -> over
+ *                 ^           |            |           |         result as soon as it is decided; the descriptor is closed
+ *                 |           +------------+-----------+         when the answer has ended, or by the deadline
+ *                 no descriptor left
+ *
+ * It looks at its sockets in ticks of Node's timer, while there are any. In the tick after a step the next one is simply tried: near endpoints
+ * have answered by then. Who has not is given to epoll (edge-triggered).
+ *
+ * Rules
+ * 1. Every check has one absolute deadline, from its first packet to the last byte that matters: who trickles cannot hold it.
+ * 2. At most `lanesMax` checks are under way, the rest wait their turn. A descriptor that cannot be had says nothing of an endpoint: the check
+ *    waits, and its time does not run.
+ * 3. A connection that was all that was wanted ends with a reset before the handshake's last ACK has left (TCP_QUICKACK off): the
+ *    endpoint's program never sees it, and nobody keeps a TIME_WAIT. A conversation ends with a close.
+ * 4. `ended` may call start(); it is called from a tick, never from start().
+ */
+import type { Address } from '../../base/wire.ts';
+import type { CheckResult } from '../../health/health.ts';
+import {
+  EAGAIN,
+  EINPROGRESS,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  EPOLL_CTL_ADD,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+  IPPROTO_TCP,
+  MSG_NOSIGNAL,
+  SO_ERROR,
+  SOL_SOCKET,
+  TCP_INFO,
+  TCP_QUICKACK,
+} from '../../sys/constants.generated.ts';
+import {
+  close,
+  connect,
+  EPOLL_EVENT_BYTES,
+  EPOLL_EVENT_DATA,
+  epollCreate,
+  epollCtl,
+  epollWait,
+  errnoName,
+  getsockopt,
+  mapLow,
+  recv,
+  send,
+  setReset,
+  setsockopt,
+  streamSocket,
+} from '../../sys/libc.ts';
+import { failed, failedBy, type Heard, type Hearing, passed, type Script } from './check.ts';
+
+/** Checks under way at a time, each with a descriptor. */
+export const LANES_MAX = 512;
+/** Between two ticks: when something happened, when nothing did, and when so many checks start that they are better taken together. */
+const TICK_MS_MIN = 1;
+const TICK_MS_MAX = 8;
+const TICK_MS_BUSY = 20;
+/** Starts a second from which checks are taken together, and a tick costs less by so many at once. */
+const BUSY_RATE = 500;
+/** After the kernel had no descriptor to give. */
+export const SHORT_MS = 100;
+const RECV_BYTES = 64 * 1024;
+const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
+/** First byte of TCP_INFO while the handshake is under way (include/net/tcp_states.h). */
+const TCP_SYN_SENT = 2;
+
+const stage = Object.freeze({ free: 0, knocking: 1, connecting: 2, speaking: 3, hearing: 4 });
+
+/** A plain check: where, what is said, how long it may take. */
+export interface PlainCheck {
+  readonly address: Address;
+  readonly script: Script;
+  readonly timeoutMs: number;
+}
+
+export interface ProberParts {
+  /** ms of a clock that never goes back. */
+  clock?: () => number;
+  lanesMax?: number;
+  /** No descriptor is to be had: said once until one is. `code` is the name of the error. */
+  onShort?: (code: string) => void;
+  /** socket(2), for tests that make it fail. */
+  open?: (address: Address) => number;
+}
+
+interface Job {
+  readonly check: PlainCheck;
+  readonly ended: (result: CheckResult) => void;
+}
+
+class Lane {
+  readonly index: number;
+  /** Where it stands in the list of those in use. */
+  place = -1;
+  fd = -1;
+  stage: number = stage.free;
+  job: Job | null = null;
+  hearing: Hearing | null = null;
+  sent = 0;
+  startedAt = 0;
+  deadline = 0;
+  /** The next step is tried in the next tick. */
+  isHopeful = false;
+  isWatched = false;
+  isConnected = false;
+  hasEnded = false;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+// One receive buffer and one list of events for all probers: nothing here outlives a call.
+const received = mapLow(RECV_BYTES);
+const receivedBytes = Buffer.from(received.buffer);
+const events = mapLow(LANES_MAX * 16);
+const eventWords = new Int32Array(events.buffer);
+
+export class Prober {
+  private readonly clock: () => number;
+  private readonly onShort: (code: string) => void;
+  private readonly open: (address: Address) => number;
+  private readonly lanes: Lane[];
+  private readonly free: Lane[];
+  private readonly busy: Lane[] = [];
+  /** A queue: the first is at `waitingFrom`. */
+  private waiting: Job[] = [];
+  private waitingFrom = 0;
+  private epoll = -1;
+  private timer: NodeJS.Timeout | null = null;
+  private isTicking = false;
+  private isShort = false;
+  private shortUntil = 0;
+  private idleTicks = 0;
+  private startsSince = 0;
+  private starts = 0;
+  private rate = 0;
+
+  constructor(parts: ProberParts = {}) {
+    this.clock = parts.clock ?? (() => performance.now());
+    this.onShort = parts.onShort ?? (() => {});
+    this.open = parts.open ?? streamSocket;
+    this.lanes = Array.from({ length: Math.min(parts.lanesMax ?? LANES_MAX, LANES_MAX) }, (_, index) => new Lane(index));
+    this.free = [...this.lanes];
+  }
+
+  start(check: PlainCheck, ended: (result: CheckResult) => void): void {
+    this.waiting.push({ check, ended });
+    if (this.isTicking) return;
+    this.admit();
+    // One that is far away must not make the clock coarse for one that is near.
+    if (this.timer !== null && this.idleTicks > 0 && this.rate < BUSY_RATE) {
+      clearTimeout(this.timer);
+      this.timer = null;
+    }
+    this.idleTicks = 0;
+    this.arm();
+  }
+
+  /** Checks under way and waiting are dropped; nobody hears of them. */
+  stop(): void {
+    this.waiting = [];
+    this.waitingFrom = 0;
+    for (const lane of this.busy) {
+      if (lane.fd >= 0) close(lane.fd);
+      lane.stage = stage.free;
+      lane.job = null;
+      lane.hearing = null;
+    }
+    this.busy.length = 0;
+    this.free.length = 0;
+    this.free.push(...this.lanes);
+    if (this.epoll >= 0) close(this.epoll);
+    this.epoll = -1;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  /** Checks that hold a descriptor, and those that wait for one. */
+  get underWay(): number {
+    return this.busy.length;
+  }
+  get waitingCount(): number {
+    return this.waiting.length - this.waitingFrom;
+  }
+
+  private arm(): void {
+    if (this.timer !== null || (this.busy.length === 0 && this.waitingCount === 0)) return;
+    this.timer = setTimeout(this.onTimer, this.tickMs());
+  }
+
+  private tickMs(): number {
+    if (this.waitingCount > 0) return this.busy.length === 0 && this.isShort ? SHORT_MS : TICK_MS_MAX / 2;
+    if (this.rate >= BUSY_RATE) return TICK_MS_BUSY;
+    return Math.min(TICK_MS_MIN << Math.min(this.idleTicks, 3), TICK_MS_MAX);
+  }
+
+  private readonly onTimer = (): void => {
+    this.timer = null;
+    this.tick();
+    this.arm();
+  };
+
+  private tick(): void {
+    this.isTicking = true;
+    const now = this.clock();
+    let tries = 0;
+    const count = this.epoll < 0 ? 0 : epollWait(this.epoll, events.address, LANES_MAX, 0);
+    for (let at = 0; at < count; at++) {
+      const lane = this.lanes[eventWords[(at * EPOLL_EVENT_BYTES + EPOLL_EVENT_DATA) >> 2]!]!;
+      // One descriptor gives one event, and a lane that ends here takes no new one before admit().
+      if (lane.stage !== stage.free) this.advance(lane, now);
+    }
+    // Backwards: whoever ends gives its place to the last.
+    for (let at = this.busy.length - 1; at >= 0; at--) {
+      const lane = this.busy[at]!;
+      if (lane.isHopeful) {
+        tries++;
+        this.advance(lane, now);
+      }
+      if (lane.stage !== stage.free && now >= lane.deadline) this.expire(lane, now);
+    }
+    this.idleTicks = count > 0 || tries > 0 ? 0 : this.idleTicks + 1;
+    this.admit();
+    this.isTicking = false;
+  }
+
+  /** Lets those in who wait, as far as there is room. */
+  private admit(): void {
+    const now = this.clock();
+    if (now - this.startsSince >= 1000) {
+      this.rate = (this.starts * 1000) / (now - this.startsSince);
+      this.startsSince = now;
+      this.starts = 0;
+    }
+    if (now < this.shortUntil) return;
+    while (this.waitingFrom < this.waiting.length && this.free.length > 0) {
+      if (!this.enter(this.waiting[this.waitingFrom]!, now)) break;
+      this.waitingFrom++;
+      this.starts++;
+    }
+    if (this.waitingFrom === this.waiting.length) {
+      this.waiting.length = 0;
+      this.waitingFrom = 0;
+    } else if (this.waitingFrom > 4096) {
+      this.waiting = this.waiting.slice(this.waitingFrom);
+      this.waitingFrom = 0;
+    }
+  }
+
+  /** False: no descriptor is left. */
+  private enter(job: Job, now: number): boolean {
+    const { address, script, timeoutMs } = job.check;
+    const fd = this.open(address);
+    if (fd === -EMFILE || fd === -ENFILE || fd === -ENOBUFS || fd === -ENOMEM) {
+      this.shortUntil = now + SHORT_MS;
+      if (!this.isShort) this.onShort(errnoName(-fd));
+      this.isShort = true;
+      return false;
+    }
+    this.isShort = false;
+    const lane = this.free.pop()!;
+    lane.place = this.busy.length;
+    this.busy.push(lane);
+    lane.fd = fd;
+    lane.job = job;
+    lane.hearing = script.opening === null ? null : script.begin();
+    lane.sent = 0;
+    lane.startedAt = now;
+    lane.deadline = now + timeoutMs;
+    lane.isHopeful = true;
+    lane.isWatched = false;
+    lane.isConnected = false;
+    lane.hasEnded = false;
+    lane.stage = stage.knocking;
+    // A request takes the ACK along; a check that only connects sends none. Who waits to be greeted must send it at once.
+    if (fd >= 0 && address.kind === 'ip' && script.opening?.length !== 0) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+    // What fails at once is found again in the next tick, and told then (rule 4).
+    this.knock(lane);
+    return true;
+  }
+
+  /** Sends the SYN. A unix socket whose backlog is full (EAGAIN) is asked again in each tick. null: so far, so good. */
+  private knock(lane: Lane): Heard | null {
+    const { address, script } = lane.job!.check;
+    let result = lane.fd;
+    try {
+      if (result >= 0) result = connect(result, address);
+    } catch {
+      return failed('failed', 'not an address of the kernel: a path too long, or a host that is a name');
+    }
+    if (result < 0 && result !== -EINPROGRESS) return result === -EAGAIN ? null : failedBy(-result);
+    lane.isConnected = result === 0;
+    lane.stage = script.opening === null ? stage.connecting : script.opening.length > 0 ? stage.speaking : stage.hearing;
+    return null;
+  }
+
+  /** Takes the next step, as far as it goes. */
+  private advance(lane: Lane, now: number): void {
+    if (lane.stage === stage.knocking) {
+      const heard = this.knock(lane);
+      if (heard !== null) this.conclude(lane, heard, now);
+      return;
+    }
+    lane.isHopeful = false;
+    if (lane.stage === stage.connecting) this.seeConnection(lane, now);
+    else if (lane.stage === stage.speaking) this.speak(lane, now);
+    else this.listen(lane, now);
+    if (lane.stage !== stage.free && !lane.isHopeful && !lane.isWatched) this.watch(lane, now);
+  }
+
+  private seeConnection(lane: Lane, now: number): void {
+    const error = this.errorOf(lane);
+    if (error === EINPROGRESS) return;
+    this.conclude(lane, error === 0 ? passed('connected') : failedBy(error), now);
+  }
+
+  /** 0: connected; EINPROGRESS: not yet; else why not. */
+  private errorOf(lane: Lane): number {
+    if (lane.job!.check.address.kind === 'unix') return 0;
+    if ((getsockopt(lane.fd, IPPROTO_TCP, TCP_INFO) & 0xff) === TCP_SYN_SENT) return EINPROGRESS;
+    return getsockopt(lane.fd, SOL_SOCKET, SO_ERROR);
+  }
+
+  private speak(lane: Lane, now: number): void {
+    const opening = lane.job!.check.script.opening!;
+    const share = Math.min(opening.length - lane.sent, RECV_BYTES);
+    received.bytes.set(lane.sent === 0 && share === opening.length ? opening : opening.subarray(lane.sent, lane.sent + share), 0);
+    const count = send(lane.fd, received.address, share, MSG_NOSIGNAL);
+    if (count === -EAGAIN) return;
+    if (count < 0) {
+      this.conclude(lane, failedBy(-count), now);
+      return;
+    }
+    lane.isConnected = true;
+    lane.sent += count;
+    if (lane.sent === opening.length) lane.stage = stage.hearing;
+    lane.isHopeful = true;
+  }
+
+  private listen(lane: Lane, now: number): void {
+    const count = recv(lane.fd, received.address, RECV_BYTES, 0);
+    if (count === -EAGAIN) return;
+    if (count < 0) {
+      this.conclude(lane, failedBy(-count), now);
+      return;
+    }
+    lane.isConnected = true;
+    const hearing = lane.hearing!;
+    if (count === 0) {
+      this.conclude(lane, lane.hasEnded ? null : hearing.end(), now);
+      return;
+    }
+    const heard = hearing.hear(receivedBytes.subarray(0, count));
+    if (hearing.isOver) this.conclude(lane, heard, now);
+    else {
+      if (heard !== null) this.tell(lane, heard, now);
+      // More may wait, and of that there will be no event.
+      lane.isHopeful = count === RECV_BYTES;
+    }
+  }
+
+  private watch(lane: Lane, now: number): void {
+    if (this.epoll < 0) this.epoll = epollCreate();
+    const result = this.epoll < 0 ? this.epoll : epollCtl(this.epoll, EPOLL_CTL_ADD, lane.fd, EVERYTHING, lane.index, 0);
+    lane.isWatched = result === 0;
+    // Without epoll it is tried again in each tick.
+    lane.isHopeful = result !== 0 && now < lane.deadline;
+  }
+
+  private expire(lane: Lane, now: number): void {
+    const { script, timeoutMs, address } = lane.job!.check;
+    const isOpen = lane.isConnected || (lane.stage !== stage.knocking && address.kind === 'ip' && this.errorOf(lane) === 0);
+    this.conclude(
+      lane,
+      isOpen
+        ? failed(script.timeoutReason, `no answer within ${timeoutMs} ms`)
+        : failed('connection_timeout', `no connection within ${timeoutMs} ms`),
+      now,
+    );
+  }
+
+  /** Closes the lane; tells the result if it was not told before. */
+  private conclude(lane: Lane, heard: Heard | null, now: number): void {
+    if (lane.fd >= 0) {
+      if (lane.hearing === null && lane.stage === stage.connecting && lane.job!.check.address.kind === 'ip') setReset(lane.fd);
+      close(lane.fd);
+    }
+    lane.fd = -1;
+    lane.stage = stage.free;
+    const last = this.busy.pop()!;
+    if (last !== lane) {
+      last.place = lane.place;
+      this.busy[lane.place] = last;
+    }
+    this.free.push(lane);
+    if (heard !== null) this.tell(lane, heard, now);
+    lane.job = null;
+    lane.hearing = null;
+  }
+
+  private tell(lane: Lane, { passed, reason, evidence }: Heard, now: number): void {
+    if (lane.hasEnded) return;
+    lane.hasEnded = true;
+    lane.job!.ended({ passed, reason, evidence, ms: now - lane.startedAt });
+  }
+}
