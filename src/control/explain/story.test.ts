@@ -89,7 +89,7 @@ test('the verdict names who answered, and in one sentence what happened before',
     'answered 200 by 10.0.0.2:80 in 7ms, after 10.0.0.1:80 answered 503',
   );
   assert.equal(
-    verdict({ tries: [attempt(1), attempt(1, { kind: 'fresh', status: 200 })] }),
+    verdict({ tries: [attempt(1, { faultId: fault.connectionTerminated }), attempt(1, { kind: 'fresh', status: 200 })] }),
     'answered 200 by 10.0.0.1:80 in 7ms, after 10.0.0.1:80 had closed the kept connection; asked again over a new one',
   );
   assert.equal(

@@ -140,9 +140,9 @@ function secondsOf(ms: number): number | null {
 
 /** What became of a try, as a predicate of its endpoint. `next`: the try after it. */
 function outcomeOf({ kind, slot, faultId, status, endedMs }: TryRecord, next: TryRecord | undefined): string {
+  if (next?.kind === 'fresh' && next.slot === slot) return 'had closed the kept connection; asked again over a new one';
   if (faultId !== 0) return predicateOf(faults[faultId]!);
   if (status !== 0) return `answered ${status}`;
-  if (next?.kind === 'fresh' && next.slot === slot) return 'had closed the kept connection; asked again over a new one';
   return kind === 'hedge' || endedMs < 0 || next?.kind === 'hedge' ? 'was not waited for any more' : 'was given up';
 }
 
