@@ -18,14 +18,13 @@ import { TieredPolicy } from './tiered-policy.ts';
 const PROBE_RATIO = 0.03;
 /** How many samples' worth of doubt: with few recent ones the estimate leans towards the other endpoint's. */
 const DOUBT_SAMPLES = 1;
-/** Make the decisions to probe and to stay other random numbers than the draws. */
-const PROBE_SALT = 0x27d4eb2f;
+/** Makes the decision to stay another random number than the draws. */
 const LEAN_SALT = 0x5bd1e995;
 
 export class LeastTimePolicy extends TieredPolicy {
   readonly algorithm = 'least-time';
   private readonly table: TableReader;
-  /** Average and samples of both candidates. */
+  /** Sum of times and samples of both candidates. */
   private readonly latency = new Float64Array(4);
 
   constructor(view: PoolView) {
@@ -37,7 +36,6 @@ export class LeastTimePolicy extends TieredPolicy {
     if (avoid !== NONE || tier.isLimited) return this.chooseUsable(tier, random, avoid);
     if (tier.count === 1) return 0;
     const first = tier.draw(random, NONE);
-    if (isProbe(random)) return first;
     const random2 = mix(random);
     const second = tier.count === 2 ? 1 - first : tier.draw(random2, first);
     return this.sooner(tier, first, second, random2);
@@ -45,7 +43,7 @@ export class LeastTimePolicy extends TieredPolicy {
 
   private chooseUsable(tier: Tier, random: number, avoid: number): number {
     const first = tier.drawUsable(random, avoid, NONE);
-    if (first === NONE || isProbe(random)) return first;
+    if (first === NONE) return NONE;
     const random2 = mix(random);
     const second = tier.drawUsable(random2, avoid, first);
     return second === NONE ? first : this.sooner(tier, first, second, random2);
@@ -55,22 +53,24 @@ export class LeastTimePolicy extends TieredPolicy {
     const { latency, table } = this;
     const slotFirst = tier.slots[first]!;
     const slotSecond = tier.slots[second]!;
-    table.readLatency(slotFirst, latency, 0);
-    table.readLatency(slotSecond, latency, 2);
+    table.readLatencies(slotFirst, slotSecond, latency);
+    const samplesFirst = latency[1]!;
+    const samplesSecond = latency[3]!;
     // With nothing known of one it is as the other; with nothing known of either both are 1 and the load decides.
-    const known = latency[1]! > 0 ? latency[0]! : 1;
-    const otherKnown = latency[3]! > 0 ? latency[2]! : known;
-    const ofFirst = (latency[0]! * latency[1]! + otherKnown * DOUBT_SAMPLES) / (latency[1]! + DOUBT_SAMPLES);
-    const ofSecond = (latency[2]! * latency[3]! + known * DOUBT_SAMPLES) / (latency[3]! + DOUBT_SAMPLES);
-    const perWeight = tier.total / tier.count;
-    const costFirst = ofFirst * (1 + (table.inFlight(slotFirst) * perWeight) / tier.weights[first]!);
-    const costSecond = ofSecond * (1 + (table.inFlight(slotSecond) * perWeight) / tier.weights[second]!);
-    if (costSecond >= costFirst) return first;
-    const ratio = costSecond / costFirst;
-    return (mix(random ^ LEAN_SALT) >>> 0) * FRACTION < ratio * ratio * ratio ? first : second;
+    const known = samplesFirst > 0 ? latency[0]! / samplesFirst : samplesSecond > 0 ? latency[2]! / samplesSecond : 1;
+    const otherKnown = samplesSecond > 0 ? latency[2]! / samplesSecond : known;
+    const costFirst =
+      (latency[0]! + otherKnown * DOUBT_SAMPLES) *
+      (samplesSecond + DOUBT_SAMPLES) *
+      (1 + table.inFlight(slotFirst) * tier.mean * tier.inverses[first]!);
+    const costSecond =
+      (latency[2]! + known * DOUBT_SAMPLES) *
+      (samplesFirst + DOUBT_SAMPLES) *
+      (1 + table.inFlight(slotSecond) * tier.mean * tier.inverses[second]!);
+    // Below PROBE_RATIO a request stays in any case; above, if the rest of the fraction is below (sooner / later)³. Multiplied out: two costs may be 0, and one comparison has
+    // one branch to mispredict.
+    const fraction = (mix(random ^ LEAN_SALT) >>> 0) * FRACTION;
+    const bar = (1 - PROBE_RATIO) * costSecond * costSecond * costSecond;
+    return (fraction - PROBE_RATIO) * costFirst * costFirst * costFirst <= bar ? first : second;
   }
-}
-
-function isProbe(random: number): boolean {
-  return (mix(random ^ PROBE_SALT) >>> 0) * FRACTION < PROBE_RATIO;
 }

@@ -38,6 +38,8 @@ export class Tier {
   readonly ramps: Uint8Array;
   count = 0;
   total = 0;
+  /** Mean weight. */
+  mean = 0.5;
   /** All weights are the same. */
   isEven = true;
   /** Some endpoint has a limit. */
@@ -94,8 +96,9 @@ export class Tier {
   }
 
   close(): void {
-    if (this.isEven) return;
     const { before, count, guide } = this;
+    this.mean = this.total / count;
+    if (this.isEven) return;
     const parts = 2 * count;
     this.partsPerWeight = parts / this.total;
     let place = 0;

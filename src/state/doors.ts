@@ -33,7 +33,7 @@ export const traffic = Object.freeze({
   hardStreak: 6,
   /** Exchanges in flight, without tunnels. */
   inFlight: 7,
-  /** As {@link TableReader.readLatency}. */
+  /** Moving average of the response time, and how many recent samples it stands for ({@link TableReader.readLatencies}). */
   latencyMs: 8,
   latencyWeight: 9,
 });
@@ -90,10 +90,11 @@ export interface TableReader {
   /** Moving average of the response time in ms over all workers (weighted by their counts); 0 = none yet. */
   latencyMs(slot: number): number;
   /**
-   * Writes that average to `out[to]`, and to `out[to + 1]` how many recent samples it stands for: each counts 1 and fades with the same
-   * decay. Writes, because a fraction that is returned may be boxed.
+   * What that average is made of, for two slots: to `out[0]` the sum of the times of the first in ms, to `out[1]` the number of samples in it, to `out[2]` and
+   * `out[3]` those of the other. Each sample counts 1 and fades with the same decay. Writes, because a fraction that is returned may be boxed; two, because who compares
+   * two walks the workers once.
    */
-  readLatency(slot: number, out: Float64Array, to: number): void;
+  readLatencies(slot: number, other: number, out: Float64Array): void;
   /** All that passive health asks of a slot, to `out[0]` up to TRAFFIC_LENGTH; places as in {@link traffic}. */
   readTraffic(slot: number, out: Float64Array): void;
 }

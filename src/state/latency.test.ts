@@ -20,9 +20,10 @@ function table(workers: number) {
 }
 
 function samplesOf(reader: Reader, slot: number): number {
-  const out = new Float64Array(3);
-  reader.readLatency(slot, out, 1);
-  return out[2]!;
+  const out = new Float64Array(4);
+  reader.readLatencies(slot, slot, out);
+  assert.deepEqual(out.subarray(0, 2), out.subarray(2));
+  return out[1]!;
 }
 
 function near(actual: number, expected: number): void {
@@ -104,4 +105,21 @@ test('after months of silence there is neither an overflow nor a latency', () =>
   answer(0, 7);
   near(control.latencyMs(slot), 7);
   near(samplesOf(control, slot), 1);
+});
+
+test('two endpoints are read at once, each with its own samples, of this landmark or an earlier one', () => {
+  const { control, slot, doors, answer } = table(2);
+  const other = control.claimSlot('pool', 'other:1');
+  const out = new Float64Array(4);
+  doors[0]!.heartbeat(0);
+  doors[0]!.begin(other);
+  doors[0]!.end(other, 0, 200, 70);
+  // Beyond the landmark of the other's sample.
+  doors[0]!.heartbeat(1_005_000);
+  answer(0, 30, 2);
+  control.readLatencies(slot, other, out);
+  near(out[0]!, 60);
+  near(out[1]!, 2);
+  assert.ok(out[3]! > 0 && out[3]! < 1e-40, `${out[3]}`);
+  near(out[2]! / out[3]!, 70);
 });

@@ -58,7 +58,7 @@ export class Reader implements TableReader {
   private readonly scaleAt: number;
   private readonly begunAt: number;
   private readonly deadAt: number;
-  private readonly scratch = new Float64Array(2);
+  private readonly scratch = new Float64Array(4);
 
   /** Throws when the buffer holds no table of this layout: ask {@link layoutProblem} first where that may be. */
   constructor(buffer: ArrayBufferLike) {
@@ -183,28 +183,42 @@ export class Reader implements TableReader {
   }
 
   latencyMs(slot: number): number {
-    this.readLatency(slot, this.scratch, 0);
-    return this.scratch[0]!;
+    const { scratch } = this;
+    this.readLatencies(slot, slot, scratch);
+    return scratch[1]! > 0 ? scratch[0]! / scratch[1]! : 0;
   }
 
-  readLatency(slot: number, out: Float64Array, to: number): void {
+  readLatencies(slot: number, other: number, out: Float64Array): void {
     const { f64, stripe8 } = this;
     let sum = 0;
     let weight = 0;
+    let otherSum = 0;
+    let otherWeight = 0;
     let at = this.latencyAt + slot * SLOT_STRIDE;
+    const apart = (other - slot) * SLOT_STRIDE;
     let scaleAt = this.scaleAt;
     for (let left = this.i32[header.stripesHigh]!; left > 0; left--, at += stripe8, scaleAt += stripe8) {
+      const scale = f64[scaleAt]!;
+      const landmark = f64[scaleAt + 1]!;
+      // A slot's weights may count from an earlier landmark than its stripe's present.
       const itsWeight = f64[at + 1]!;
-      if (itsWeight === 0) continue;
-      let scale = f64[scaleAt]!;
-      // The slot's weights count from an earlier landmark than its stripe's present.
-      const behind = f64[scaleAt + 1]! - f64[at + 2]!;
-      if (behind !== 0) scale *= Math.exp((-behind * LANDMARK_MS) / LATENCY_DECAY_MS);
-      sum += f64[at]! * scale;
-      weight += itsWeight * scale;
+      if (itsWeight !== 0) {
+        const itsScale = f64[at + 2] === landmark ? scale : scale * fadedSince(f64[at + 2]!, landmark);
+        sum += f64[at]! * itsScale;
+        weight += itsWeight * itsScale;
+      }
+      const otherAt = at + apart;
+      const othersWeight = f64[otherAt + 1]!;
+      if (othersWeight !== 0) {
+        const othersScale = f64[otherAt + 2] === landmark ? scale : scale * fadedSince(f64[otherAt + 2]!, landmark);
+        otherSum += f64[otherAt]! * othersScale;
+        otherWeight += othersWeight * othersScale;
+      }
     }
-    out[to] = weight > 0 ? sum / weight : 0;
-    out[to + 1] = weight;
+    out[0] = sum;
+    out[1] = weight;
+    out[2] = otherSum;
+    out[3] = otherWeight;
   }
 
   readTraffic(slot: number, out: Float64Array): void {
@@ -239,6 +253,14 @@ export class Reader implements TableReader {
     out[traffic.hardStreak] = hardStreak;
     // Two columns that change one after the other.
     out[traffic.inFlight] = Math.max(0, this.inFlight(slot) - tunnels);
-    this.readLatency(slot, out, traffic.latencyMs);
+    const { scratch } = this;
+    this.readLatencies(slot, slot, scratch);
+    out[traffic.latencyMs] = scratch[1]! > 0 ? scratch[0]! / scratch[1]! : 0;
+    out[traffic.latencyWeight] = scratch[1]!;
   }
+}
+
+/** What is left of a weight that counts from an earlier landmark. */
+function fadedSince(landmark: number, now: number): number {
+  return Math.exp(((landmark - now) * LANDMARK_MS) / LATENCY_DECAY_MS);
 }
