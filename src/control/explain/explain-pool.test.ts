@@ -305,7 +305,7 @@ test('limits tell retries with their waits, a hedge and the urgency', () => {
   const { limits } = ask();
   assert.match(
     limits!.text,
-    /; 3 tries on .*, waits of up to 25ms, doubling to 250ms, from the second retry on, a second one beside the first after 50ms if it may be repeated$/,
+    /; 3 tries on .*, waits of up to 25ms, doubling to 250ms, from the second retry on, a second one beside the first after 50ms if it may be repeated; urgency 1$/,
   );
   assert.deepEqual([limits!.hedge, limits!.backoff, limits!.backoffMax, limits!.urgency], [0.05, 0.025, 0.25, 1]);
 });

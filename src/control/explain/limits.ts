@@ -2,6 +2,9 @@
 import type { RoutePlan } from '../../state/plan.ts';
 import { durationText } from './words.ts';
 
+/** Of a route that says nothing (RFC 9218 §4.1). */
+const URGENCY_DEFAULT = 3;
+
 /** Durations in seconds, 0 = none. */
 export interface Limits {
   connect: number;
@@ -45,6 +48,6 @@ export function limitsOf({ timeouts, retry, urgency }: RoutePlan): Limits {
     backoff: backoffMs / 1000,
     backoffMax: backoffMaxMs / 1000,
     urgency,
-    text: `connect ${durationText(connectMs)}, response ${durationText(responseMs)}, idle ${durationText(idleMs)}, request ${durationText(requestMs)}; ${tries}${perTry}${hedge}`,
+    text: `connect ${durationText(connectMs)}, response ${durationText(responseMs)}, idle ${durationText(idleMs)}, request ${durationText(requestMs)}; ${tries}${perTry}${hedge}${urgency === URGENCY_DEFAULT ? '' : `; urgency ${urgency}`}`,
   };
 }
