@@ -1,5 +1,5 @@
 /** Tables of pools, endpoints and drains, for `weir get` and `weir status`. */
-import { countOf, leftText } from '../base/counts.ts';
+import { leftText } from '../base/counts.ts';
 import type { DrainRow } from '../control/admin/drains.ts';
 import type { EndpointRow } from './client.ts';
 import { agoText, spanText, table } from './columns.ts';
@@ -165,11 +165,9 @@ function stateText({ status, slowStart, isBackup }: EndpointRow): string {
 function whyText({ status, ejection, weightStatus }: EndpointRow): string {
   const parts: string[] = [];
   if (status.reason !== null) parts.push(status.reason);
-  if (ejection !== null) {
-    const { count, returnsAt } = ejection;
-    const times = `ejected ${countOf(count, 'time')} in a row`;
-    if (returnsAt !== null) parts.push(`returns in ${spanText((Date.parse(returnsAt) - Date.now()) / 1000)}, ${times}`);
-    else if (count > 0) parts.push(`was ${times}`);
+  if (ejection !== null && ejection.returnsAt !== null) {
+    const times = ejection.count > 1 ? `, ejected ${ejection.count} times in a row` : '';
+    parts.push(`returns in ${spanText((Date.parse(ejection.returnsAt) - Date.now()) / 1000)}${times}`);
   }
   if (weightStatus) parts.push(`weight: ${weightStatus.reason}`);
   return parts.join('; ');

@@ -217,7 +217,7 @@ describe('status', () => {
     await ran((shell) => maint({ admin, endpoint: first, reason: 'disk' }, shell));
     const { out, code } = await ran((shell) => status({ admin }, shell));
     assert.equal(code, exit.done);
-    assert.match(out, /^web +power-of-two +nobody +1\/2 +1 maint /m);
+    assert.match(out, /^web +power-of-two +traffic +1\/2 +1 maint /m);
     assert.match(out, /^web\/10\.0\.0\.1:8000 +maint +\S+.* disk +weir ready web\/10\.0\.0\.1:8000 takes it back$/m);
     const json = await ran((shell) => status({ admin, json: true }, shell));
     assert.equal(JSON.parse(json.out).troubles[0].reason, 'disk');

@@ -222,6 +222,45 @@ describe('a running instance', () => {
     }
   });
 
+  test('a client that is bound to an endpoint stays while it drains, and moves at the deadline; no request fails', async () => {
+    const sticky = { cookie: { name: 'at', secret: 'a secret of this test' } };
+    const config = configOf(ports());
+    const pools = { ...(config['pools'] as object), bound: { endpoints: endpoints.map(({ address }) => address), sticky } };
+    const route = { name: 'bound', path: '/bound/*', to: 'bound' };
+    await weir.reload({ ...config, pools, routes: [...(config['routes'] as object[]), route] });
+    try {
+      let cookie = '';
+      const servedBy = async (): Promise<string> => {
+        const answer = await fetch(`http://127.0.0.1:${weir.port}/bound/x`, { headers: cookie === '' ? {} : { cookie } });
+        assert.equal(answer.status, 200);
+        await answer.text();
+        cookie = answer.headers.get('set-cookie')?.split(';')[0] ?? cookie;
+        return answer.headers.get('x-endpoint')!;
+      };
+      const home = await servedBy();
+      const at = `bound/${endpoints.find(({ name }) => name === home)!.address}`;
+      const waited = order('drain', at, '--wait', '--timeout', '1500ms', '--json');
+      const drain = async () => JSON.parse((await weir.admin('/api/v1/drains')).body).items[0];
+      await until('the drain', async () => (await drain())?.state === 'draining');
+      const { deadline } = await drain();
+      let stayed = 0;
+      await until('the client to move', async () => {
+        if ((await servedBy()) !== home) return true;
+        stayed++;
+        return false;
+      });
+      assert.ok(Date.now() >= Date.parse(deadline), 'it moves at the deadline');
+      assert.ok(stayed > 1, `${stayed} requests reached it while it drained`);
+      const { code, out } = await waited;
+      const { state, isSafeToStop } = JSON.parse(out);
+      assert.deepEqual([code, state, isSafeToStop], [0, 'done', true]);
+      assert.notEqual(await servedBy(), home);
+      assert.equal(await weir.metric('weir_pool_sticky_total', { pool: 'bound', result: 'moved' }), 1);
+    } finally {
+      await weir.reload(configOf(ports()));
+    }
+  });
+
   test('half the weight is half the requests', async () => {
     await done('set', named(0), 'weight=50%', '--reason', 'canary');
     const result = await new Load({ port: weir.port, connections: 8, requests: 700 }).done(20_000);

@@ -140,7 +140,7 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
   const evidence = note?.evidence ?? [];
   const readySince = tally.readySince(slot);
   const isFit = isWarming || number === endpointState.ready;
-  const since = note?.since ?? (isFit && readySince > 0 ? wallMsOf(readySince) : 0);
+  const since = isFit && readySince > 0 ? wallMsOf(readySince) : (note?.since ?? 0);
   const weight = state.orders.weightNote(slot);
   const row = tally.slot(slot);
   const [none, ...classes] = row.classes;
