@@ -99,11 +99,15 @@ export function faultAt(place: Place, code: FaultCode, message: string, detail: 
   };
 }
 
-/** A line with the values of keys named secret blotted out, character by character, so that carets still stand under their places. */
+/**
+ * A line with the values of keys named secret blotted out, character by character, so that carets still stand under their places. What has no quotes may end
+ * anywhere, so the rest of the line goes with it. Placeholders stay, but for the defaults in them.
+ */
 function hideSecrets(line: string): string {
   return line.replace(
-    /(\bsecret["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}\]]+)/g,
-    (_, key: string, value: string) => key + (value.includes('${') ? value : '*'.repeat(value.length)),
+    /(\bsecret["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|.+)/,
+    (_, key: string, value: string) =>
+      key + value.replace(/\$\{(?:file:)?[^{}:]*\}|\S/g, (part) => (part.length > 1 ? part : '*')),
   );
 }
 

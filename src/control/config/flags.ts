@@ -51,8 +51,7 @@ export function planFromFlags(flags: ProxyFlags, options: ConfigOptions): Config
   );
   const faults = flagFaults(flags);
   if (faults.length > 0) return { ...result, plan: null, process: null, faults, warnings: [] };
-  // Whoever types one line knows that there are no health checks.
-  return { ...result, warnings: result.warnings.filter((warning) => warning.code !== 'no-health-check') };
+  return result;
 }
 
 function flagFaults(flags: ProxyFlags): ConfigFault[] {

@@ -1,13 +1,13 @@
 /** Lints: what is allowed and probably not meant. Warnings, never errors. */
-import type { Plan, RoutePlan } from '../../state/plan.ts';
+import type { FilterPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
+import { lintPools } from './lints-pool.ts';
 import { comparePrecedence, covers, mayTie } from './precedence.ts';
 import type { Config } from './schema.ts';
+import { orText } from './shape.ts';
 import type { Place } from './source.ts';
 import { durationText } from './units.ts';
 
-/** Keep-alive of common servers: nginx 75 s, Apache 5 s, Node 5 s; a load balancer in the cloud closes after 60 s. */
-const KEEP_ALIVE_MS_USUAL = 60_000;
 /** Pairs of routes that are compared; beyond, the config was made by a program. */
 const ROUTES_COMPARED_MAX = 1500;
 
@@ -32,7 +32,7 @@ export function lint(input: LintInput): ConfigFault[] {
   return faults;
 }
 
-type Warn = (
+export type Warn = (
   path: readonly string[],
   code: FaultCode,
   message: string,
@@ -40,37 +40,37 @@ type Warn = (
   also?: { message: string; place: Place },
 ) => void;
 
-function lintPools({ config, plan }: LintInput, warn: Warn): void {
-  const used = new Set(
-    plan.routes.flatMap((route) => (route.action.kind === 'forward' ? route.action.pools.map((p) => p.pool) : [])),
-  );
-  plan.pools.forEach((pool, index) => {
-    const written = config.pools?.[pool.name];
-    if (written === undefined) return;
-    const path = ['pools', pool.name];
-    if (!used.has(index)) warn(path, 'pool-unused', `no route or listener sends requests to pool ${pool.name}`);
-    // With one endpoint there is nowhere else to go, so a check would change nothing.
-    else if (pool.health.active === null && pool.endpoints.length > 1)
-      warn(
-        path,
-        'no-health-check',
-        `pool ${pool.name} has no health checks: a dead endpoint keeps getting requests`,
-        'add health: /healthz, or health: tcp',
-      );
-    if (pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
-      warn(
-        [...path, 'connections', 'keepAliveFor'],
-        'keep-alive-long',
-        `pool ${pool.name} keeps idle connections longer than most servers do`,
-        'a server that closes first costs retries; choose less than its own limit',
-      );
-  });
-}
-
 function lintFilters({ config, plan }: LintInput, warn: Warn): void {
   const used = new Set(plan.routes.flatMap((route) => route.filters.map((filter) => filter.name)));
   for (const name of Object.keys(config.filters ?? {}))
     if (!used.has(name)) warn(['filters', name], 'filter-unused', `no route uses filter ${name}`);
+  const told = new Set<string>();
+  for (const filter of plan.routes.flatMap((route) => route.filters)) {
+    if (filter.kind !== 'rateLimit' || told.has(filter.name)) continue;
+    told.add(filter.name);
+    const written = config.filters?.[filter.name]?.rateLimit;
+    lintRateLimit(filter, typeof written === 'object' && written.burst !== undefined, warn);
+  }
+}
+
+function lintRateLimit(limit: FilterPlan & { kind: 'rateLimit' }, hasBurst: boolean, warn: Warn): void {
+  const path = ['filters', limit.name, 'rateLimit'];
+  const { algorithm, requests, windowMs, burst, key } = limit;
+  // What comes in a second is a sensible burst of a rate per second. Of ten a minute it is one request, and browsers ask for two at once.
+  if (algorithm === 'token-bucket' && !hasBurst && windowMs > 1000 && requests > 1)
+    warn(
+      path,
+      'burst-small',
+      `filter ${limit.name} lets ${burst} pass at once, then one every ${durationText(Math.round(windowMs / requests))}`,
+      `add burst: ${Math.min(requests, 1000)}, or algorithm: sliding-window`,
+    );
+  const unique = ['{request.id}', '{client.port}'].find((placeholder) => key.includes(placeholder));
+  if (unique !== undefined)
+    warn(
+      [...path, 'key'],
+      'no-effect',
+      `filter ${limit.name} limits nobody: ${unique} is another for every request or connection`,
+    );
 }
 
 function lintListeners({ plan }: LintInput, warn: Warn): void {
@@ -104,9 +104,15 @@ function lintListeners({ plan }: LintInput, warn: Warn): void {
 }
 
 function lintTimes({ config, plan, origins }: LintInput, warn: Warn): void {
+  const told = new Set<number>();
   for (const route of plan.routes) {
     const origin = origins.get(route);
-    if (origin !== undefined) lintRetry(route, ['routes', String(origin)], warn);
+    // Routes of one entry differ in host and path only.
+    if (origin === undefined || told.has(origin)) continue;
+    told.add(origin);
+    lintRetry(route, ['routes', String(origin)], warn);
+    if (config.routes![origin].retry?.hedge !== undefined)
+      lintHedge(route, plan, ['routes', String(origin), 'retry', 'hedge'], warn);
   }
   const { gracefulMs, hardStopMs } = plan.drain;
   if (config.process?.drain?.hardStop === undefined) return;
@@ -127,6 +133,25 @@ function lintRetry(route: RoutePlan, path: readonly string[], warn: Warn): void 
     const message = `${attempts} tries of ${durationText(perTryMs)} take ${total}, longer than the request timeout of ${durationText(requestMs)}`;
     warn(path, 'retry-longer-than-request', message);
   }
+}
+
+/** Methods that are never tried twice at the same time (RFC 9110 §9.2.2). */
+const notIdempotent: ReadonlySet<string> = new Set(['POST', 'PATCH', 'CONNECT']);
+
+function lintHedge(route: RoutePlan, plan: Plan, path: readonly string[], warn: Warn): void {
+  const { retry, timeouts, match, action } = route;
+  if (retry.hedgeMs === 0) return;
+  const limitMs = Math.min(timeouts.responseMs, retry.perTryMs === 0 ? Infinity : retry.perTryMs);
+  const why = match.methods?.every((method) => notIdempotent.has(method))
+    ? `a ${orText(match.methods)} is never sent twice at the same time`
+    : retry.attempts < 2
+      ? 'attempts: 1 leaves no second try'
+      : retry.hedgeMs >= limitMs
+        ? `the first try has ended by then, after ${durationText(limitMs)}`
+        : action.kind === 'forward' && action.pools.every(({ pool }) => plan.pools[pool].endpoints.length === 1)
+          ? 'there is no other endpoint'
+          : null;
+  if (why !== null) warn(path, 'no-effect', `route ${route.name}: hedge has no effect: ${why}`);
 }
 
 function lintRoutes({ plan, origins, placeOf }: LintInput, warn: Warn): void {

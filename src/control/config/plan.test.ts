@@ -109,10 +109,10 @@ const lints: [title: string, result: () => ConfigResult, expected: [string, numb
     [['filter-unused', 4]],
   ],
   [
-    'a pool of two without health checks',
+    'a pool of two without any health',
     () =>
       parse(
-        'version: 1\nlisteners: { web: { listen: ":1", to: a } }\npools: { a: { endpoints: ["127.0.0.1:1", "127.0.0.1:2"] } }',
+        'version: 1\nlisteners: { web: { listen: ":1", to: a } }\npools: { a: { endpoints: ["127.0.0.1:1", "127.0.0.1:2"], health: { passive: false } } }',
       ),
     [['no-health-check', 3]],
   ],

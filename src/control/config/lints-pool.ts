@@ -1,0 +1,153 @@
+/** Lints of pools: balance, health, stickiness. */
+import type { BalanceAlgorithm, Plan, PoolPlan } from '../../state/plan.ts';
+import type { LintInput, Warn } from './lints.ts';
+import type { PoolConfig } from './schema.ts';
+import { ms } from './values.ts';
+
+/** Keep-alive of common servers: nginx 75 s, Apache 5 s, Node 5 s; a load balancer in the cloud closes after 60 s. */
+const KEEP_ALIVE_MS_USUAL = 60_000;
+/** Above, an ordinary rolling deploy of a small pool is a panic. */
+const PANIC_THRESHOLD_USUAL = 0.7;
+
+const placing: ReadonlySet<BalanceAlgorithm> = new Set(['ring-hash', 'maglev', 'rendezvous']);
+
+function isHashing({ balance }: PoolPlan): boolean {
+  return placing.has(balance.algorithm) || balance.algorithm === 'source';
+}
+
+export function lintPools(input: LintInput, warn: Warn): void {
+  const { config, plan } = input;
+  const used = usedPools(plan);
+  plan.pools.forEach((pool, index) => {
+    const written = config.pools?.[pool.name];
+    if (written === undefined) return;
+    const path = ['pools', pool.name];
+    const { active, passive } = pool.health;
+    if (!used.has(index)) warn(path, 'pool-unused', `no route, listener or pool sends requests to pool ${pool.name}`);
+    // With one endpoint there is nowhere else to go, so health would change nothing.
+    else if (active === null && (passive === null || passive.isShadow) && pool.endpoints.length > 1)
+      warn(
+        path,
+        'no-health-check',
+        `pool ${pool.name} has neither active checks nor passive health: a dead endpoint keeps getting requests`,
+        'add health: /healthz, or leave passive on',
+      );
+    if (pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
+      warn(
+        [...path, 'connections', 'keepAliveFor'],
+        'keep-alive-long',
+        `pool ${pool.name} keeps idle connections longer than most servers do`,
+        'a server that closes first costs retries; choose less than its own limit',
+      );
+    lintBalance(pool, written, warn);
+    lintZone(pool, config.zone, warn);
+    lintHealth(pool, written, warn);
+  });
+  lintSticky(input, warn);
+}
+
+function usedPools(plan: Plan): ReadonlySet<number> {
+  const used = new Set<number>();
+  for (const { action } of plan.routes) if (action.kind === 'forward') for (const { pool } of action.pools) used.add(pool);
+  for (const { fallback } of plan.pools) if (fallback !== null) used.add(fallback);
+  return used;
+}
+
+function lintBalance(pool: PoolPlan, written: PoolConfig, warn: Warn): void {
+  const { name, balance } = pool;
+  if (typeof written.balance !== 'object') return;
+  const { algorithm, hashOn, boundedLoad, subset } = balance;
+  const idle = (key: string, why: string, help: string) =>
+    warn(['pools', name, 'balance', key], 'no-effect', `pool ${name}: ${key} has no effect ${why}`, help);
+  if (written.balance.hashOn !== undefined && !placing.has(algorithm))
+    idle('hashOn', `with ${algorithm}`, 'it belongs to maglev, ring-hash and rendezvous');
+  const isByClient = isHashing(pool) && (algorithm === 'source' || hashOn.kind === 'client');
+  if (written.balance.mask !== undefined && !isByClient)
+    idle('mask', 'where requests are not placed by the client address', 'it belongs to source, and to hashOn: "{client.ip}"');
+  if (boundedLoad > 0 && !isHashing(pool)) idle('boundedLoad', `with ${algorithm}`, 'it belongs to hashing policies');
+  if (subset > 0 && isHashing(pool))
+    idle('subset', `with ${algorithm}: hashing policies use all endpoints`, 'another node would place the same key elsewhere');
+}
+
+function lintZone({ name, balance, endpoints }: PoolPlan, zone: string | undefined, warn: Warn): void {
+  if (balance.zone === null) return;
+  const path = ['pools', name, 'balance', 'zone'];
+  if (zone === undefined)
+    warn(path, 'zone-unknown', `pool ${name} prefers this node's zone, and none is written`, 'add zone: at the top');
+  else if (endpoints.every((endpoint) => endpoint.zone === null))
+    warn(path, 'zone-unknown', `pool ${name} prefers zone ${zone}, and none of its endpoints has a zone`);
+}
+
+function lintHealth(pool: PoolPlan, written: PoolConfig, warn: Warn): void {
+  const { name, health, breaker } = pool;
+  const path = ['pools', name, 'health'];
+  const idle = (at: readonly string[], why: string, help: string | null = null) =>
+    warn([...path, ...at], 'no-effect', `pool ${name}: ${at.at(-1)} has no effect ${why}`, help);
+  if (breaker !== null && breaker.requestsMax + breaker.pendingMax + breaker.retriesMax === 0)
+    warn(['pools', name, 'circuitBreaker'], 'no-effect', `pool ${name}: circuitBreaker sets no limit`);
+  if (typeof written.health !== 'object') return;
+  if (health.slowStartMs > 0 && pool.endpoints.length === 1) idle(['slowStart'], 'in a pool of one endpoint');
+  if (health.panicThreshold > PANIC_THRESHOLD_USUAL)
+    warn(
+      [...path, 'panicThreshold'],
+      'panic-threshold-high',
+      `pool ${name}: with a few endpoints down, health is ignored and the dead ones are used again`,
+      '30% to 50% are usual',
+    );
+  const { active, passive } = written.health;
+  if (typeof active === 'object') {
+    const { intervalMs } = health.active!;
+    const { fastInterval, idleInterval } = active;
+    if (fastInterval !== undefined && ms(fastInterval, 0) > intervalMs)
+      idle(['active', 'fastInterval'], 'when it is longer than interval');
+    if (idleInterval !== undefined && ms(idleInterval, 0) < intervalMs)
+      idle(['active', 'idleInterval'], 'when it is shorter than interval');
+  }
+  const judged = health.passive;
+  if (typeof passive === 'object' && judged !== null && judged.errorRatio === 0 && judged.latencyFactor === 0)
+    for (const key of ['minRequests', 'window'] as const)
+      if (passive[key] !== undefined) idle(['passive', key], 'without errorRatio or latency');
+}
+
+function lintSticky({ plan, placeOf }: LintInput, warn: Warn): void {
+  const byCookie = new Map<string, number[]>();
+  plan.pools.forEach((pool, index) => {
+    const { sticky, name, balance } = pool;
+    if (sticky === null) return;
+    const path = ['pools', name, 'sticky'];
+    if (isHashing(pool))
+      warn(
+        path,
+        'sticky-and-hash',
+        `pool ${name} is sticky and hashes by ${balance.algorithm}: the hash counts for the first request only`,
+        'one of the two is enough; sticky goes with least-requests or power-of-two',
+      );
+    const key = JSON.stringify([sticky.name, sticky.domain, sticky.path]);
+    const others = byCookie.get(key) ?? [];
+    const other = others.find((before) => mayMeet(plan, before, index));
+    if (other !== undefined)
+      warn(
+        path,
+        'sticky-clash',
+        `pools ${plan.pools[other].name} and ${name} set the same cookie ${sticky.name}: who asks both loses the endpoint each time`,
+        'give each a name of its own',
+        { message: 'the other is at', place: placeOf(['pools', plan.pools[other].name, 'sticky']) },
+      );
+    byCookie.set(key, [...others, index]);
+  });
+}
+
+/** Can one host lead to both pools? */
+function mayMeet(plan: Plan, a: number, b: number): boolean {
+  const [hostsOfA, hostsOfB] = [hostsOf(plan, a), hostsOf(plan, b)];
+  if (hostsOfA.size === 0 || hostsOfB.size === 0) return false;
+  return hostsOfA.has('') || hostsOfB.has('') || [...hostsOfA].some((host) => hostsOfB.has(host));
+}
+
+/** Hosts of the routes to a pool; '' is any. */
+function hostsOf(plan: Plan, pool: number): ReadonlySet<string> {
+  const hosts = new Set<string>();
+  for (const { action, match } of plan.routes)
+    if (action.kind === 'forward' && action.pools.some((target) => target.pool === pool)) hosts.add(match.host?.value ?? '');
+  return hosts;
+}
