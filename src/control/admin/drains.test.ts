@@ -208,10 +208,19 @@ test('a reload keeps it, even one that takes the endpoint out, until the slot is
   state.drains.apply({ ...plan, pools: plan.pools.map((pool) => ({ ...pool })) });
   assert.equal(state.drains.find(id)!.state, 'draining');
   state.drains.apply({ ...plan, pools: [{ ...state.web, endpoints: state.web.endpoints.slice(1) }] });
-  assert.equal(state.drains.find(id)!.remaining.requests, 1, 'what is left is still counted');
+  assert.equal(state.drains.list()[0]!.remaining.requests, 1, 'what is left is still counted');
   const another = { ...state.web.endpoints[0]!, address: '10.0.0.9:1' };
   state.drains.apply({ ...plan, pools: [{ ...state.web, endpoints: [another] }] } satisfies Plan);
   assert.equal(state.drains.find(id)!.state, 'cancelled');
+});
+
+test('a drain of an endpoint that left the plan is over when nothing is left', () => {
+  const { id } = state.drains.begin(order, {});
+  state.drains.apply({ ...state.its!, pools: [{ ...state.web, endpoints: state.web.endpoints.slice(1) }] });
+  assert.equal(state.drains.list().length, 1);
+  after(SETTLE_MS);
+  after(1);
+  assert.deepEqual([state.drains.list(), state.drains.find(id)!.state, said()], [[], 'done', ['drain_done']]);
 });
 
 test('it looks by itself when something is due: settled, each second, and at the deadline', () => {

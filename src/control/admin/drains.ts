@@ -97,6 +97,8 @@ export class Drains {
   private readonly live = new Map<number, Drain>();
   private readonly ended: Drain[] = [];
   private plan: Plan | null = null;
+  /** Which endpoint each slot of the plan is. */
+  private names = new Map<number, string>();
   /** When it will look next; ms since 1970. */
   private looksAt = Number.POSITIVE_INFINITY;
 
@@ -108,9 +110,11 @@ export class Drains {
   /** The plan in force is another: endpoints that drain without an object get one. */
   apply(plan: Plan): void {
     this.plan = plan;
+    this.names = new Map();
     for (const drain of this.live.values()) drain.isSticky = false;
     for (const pool of plan.pools) {
-      for (const { slot } of pool.endpoints) {
+      for (const { slot, address } of pool.endpoints) {
+        this.names.set(slot, nameOf(pool.name, address));
         const drain = this.live.get(slot);
         if (drain !== undefined) drain.isSticky = pool.sticky !== null;
       }
@@ -183,7 +187,10 @@ export class Drains {
   private move(drain: Drain, now: number): void {
     const { door, tally, events } = this.parts;
     const { slot, pool, endpoint, id } = drain;
-    if (door.admin(slot) !== admin.drain || !this.isOwnSlot(drain)) return this.end(drain);
+    const name = this.names.get(slot);
+    // A slot that left the plan is given to another endpoint only when nothing was left on it.
+    const isTaken = name !== undefined && name !== nameOf(pool, endpoint);
+    if (door.admin(slot) !== admin.drain || isTaken) return this.end(drain);
     if (now >= drain.deadline) this.setKeeps(drain, false);
     const { requests, tunnels } = tally.remaining(slot);
     const left = requests + tunnels;
@@ -193,7 +200,8 @@ export class Drains {
       pace.push({ at: now, left });
       while (pace.length > 1 && now - pace[0]!.at > PACE_MS) pace.shift();
     }
-    if (drain.state === 'done') return;
+    // An endpoint that left the plan has nothing more to be asked for.
+    if (drain.state === 'done') return name === undefined ? this.end(drain) : undefined;
     const fields = { pool, endpoint, drain: id, reason: drain.reason };
     if (left === 0) {
       if (!isSafe(drain, left, now)) return;
@@ -213,16 +221,6 @@ export class Drains {
     if (drain.keepsBound && !keeps && drain.state !== 'done') drain.pickedUntil = now();
     drain.keepsBound = keeps;
     if (tally.isKeeping(drain.slot) !== keeps) door.setKeeps(drain.slot, keeps);
-  }
-
-  /** A slot that left the plan may have been given to another endpoint since: that is only done when nothing was left on it. */
-  private isOwnSlot({ slot, pool, endpoint }: Drain): boolean {
-    for (const candidate of this.plan?.pools ?? []) {
-      for (const other of candidate.endpoints) {
-        if (other.slot === slot) return candidate.name === pool && other.address === endpoint;
-      }
-    }
-    return true;
   }
 
   private end(drain: Drain): void {
@@ -306,6 +304,10 @@ export class Drains {
       this.look();
     });
   }
+}
+
+function nameOf(pool: string, endpoint: string): string {
+  return `${pool}/${endpoint}`;
 }
 
 /** Rule 2. */
