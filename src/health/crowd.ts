@@ -1,6 +1,7 @@
-/** Crowd: the endpoints of a pool taken together, counted once per look, so that each can be compared with the others at no further cost. */
+/** Crowd: the endpoints of a pool taken together, counted once per look, so that each can be compared with the others at little further cost. */
 import { admin } from '../state/doors.ts';
 import type { Judged } from './judged.ts';
+import { medianWithout } from './median.ts';
 
 /** Failures in a row from which an endpoint counts as failing now, whatever its window still holds. */
 const FAILING_RUN = 2;
@@ -11,57 +12,48 @@ export class Crowd {
   out = 0;
   /** Endpoints that can take requests. */
   usable = 0;
-  // Sum of the shares of failures of the usable ones, and how many showed one: of bad ends, and of hard ones.
-  private badSum = 0;
-  private badKnown = 0;
-  private hardSum = 0;
-  private hardKnown = 0;
+  // Shares of failures of those that could at the start of the look and have shown one, sorted: of bad ends, and of hard ones.
+  private readonly bad: Float64Array;
+  private readonly hard: Float64Array;
+  private badCount = 0;
+  private hardCount = 0;
+
+  constructor(endpoints: number) {
+    this.bad = new Float64Array(endpoints);
+    this.hard = new Float64Array(endpoints);
+  }
 
   count(judged: readonly Judged[]): void {
-    this.present = this.out = this.usable = 0;
-    this.badSum = this.badKnown = this.hardSum = this.hardKnown = 0;
+    this.present = this.out = this.usable = this.badCount = this.hardCount = 0;
     for (let i = 0; i < judged.length; i++) {
       const one = judged[i]!;
       if (one.admin === admin.ready) this.present++;
       if (one.admin === admin.ready && one.ejection.isOut) this.out++;
-      if (one.isUsable) this.add(one, 1);
+      if (!one.isUsable) continue;
+      this.usable++;
+      const bad = shareOf(one, false);
+      const hard = shareOf(one, true);
+      if (bad >= 0) this.bad[this.badCount++] = bad;
+      if (hard >= 0) this.hard[this.hardCount++] = hard;
     }
+    this.bad.subarray(0, this.badCount).sort();
+    this.hard.subarray(0, this.hardCount).sort();
   }
 
-  /** This one has just been ejected. */
+  /** This one has just been ejected. What it showed still counts for the rest of the look: those that fail together are seen together. */
   ejected(one: Judged): void {
     this.out++;
-    if (one.isUsable) this.add(one, -1);
+    this.usable--;
     one.isUsable = false;
   }
 
   /**
-   * Mean share of failures of the others, each counting alike: one that fails fast, and so draws the requests, does not outvote the rest. Who has shown nothing
-   * does not count; 0 when nobody has.
+   * Median of the shares of failures of the others, 0..1: what an ordinary endpoint of this pool shows. A few that are broken, too, do not move it, and one that
+   * fails fast, and so draws the requests, counts once like the rest. 0 when nobody has shown anything. `one` could take requests at the start of the look.
    */
   shareOfOthers(one: Judged, isHard: boolean): number {
-    let sum = isHard ? this.hardSum : this.badSum;
-    let known = isHard ? this.hardKnown : this.badKnown;
-    const own = one.isUsable ? shareOf(one, isHard) : -1;
-    if (own >= 0) {
-      sum -= own;
-      known--;
-    }
-    return known === 0 ? 0 : Math.max(0, sum / known);
-  }
-
-  private add(one: Judged, sign: number): void {
-    const bad = shareOf(one, false);
-    const hard = shareOf(one, true);
-    this.usable += sign;
-    if (bad >= 0) {
-      this.badSum += sign * bad;
-      this.badKnown += sign;
-    }
-    if (hard >= 0) {
-      this.hardSum += sign * hard;
-      this.hardKnown += sign;
-    }
+    const count = isHard ? this.hardCount : this.badCount;
+    return count < 2 ? 0 : medianWithout(isHard ? this.hard : this.bad, count, shareOf(one, isHard));
   }
 }
 

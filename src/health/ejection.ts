@@ -60,13 +60,14 @@ export class Ejection {
     this.excused = inFlight;
   }
 
-  /** Ends that came while it was on probation. True: it has failed it. */
-  failsProbation(good: number, failed: number): boolean {
+  /** It has ended something well. */
+  passes(): void {
+    this.isOnProbation = false;
+  }
+
+  /** So many more have failed, and none ended well. True: it has failed its probation. */
+  failsProbation(failed: number): boolean {
     if (!this.isOnProbation) return false;
-    if (good > 0) {
-      this.isOnProbation = false;
-      return false;
-    }
     const excused = Math.min(this.excused, failed);
     this.excused -= excused;
     return failed > excused;

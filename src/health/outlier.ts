@@ -57,7 +57,7 @@ export class OutlierJudge {
   private readonly bySlot: ReadonlyMap<number, Judged>;
   private readonly table: JudgedTable;
   private readonly sample = new Float64Array(TRAFFIC_LENGTH);
-  private readonly crowd = new Crowd();
+  private readonly crowd: Crowd;
   private lastMs: number;
   private lastBadMs = Number.NEGATIVE_INFINITY;
   private lastAlikeMs = Number.NEGATIVE_INFINITY;
@@ -89,6 +89,7 @@ export class OutlierJudge {
       this.lastBadMs = before.lastBadMs;
       this.lastAlikeMs = before.lastAlikeMs;
     }
+    this.crowd = new Crowd(endpoints.length);
     this.latencyDueMs = plan.latencyFactor > 0 ? nowMs + LATENCY_LOOK_MS : Number.POSITIVE_INFINITY;
     this.findDue(nowMs);
   }
@@ -125,6 +126,7 @@ export class OutlierJudge {
       if (wasTakenOut && one.admin === admin.ready && ejection.isOut) ejection.untilMs = nowMs;
       table.readTraffic(slot, sample);
       one.take(sample, nowMs, goodShare);
+      if (one.newGood > 0) ejection.passes();
       const isIn = !one.isDown && !ejection.isOut && one.admin === admin.ready;
       one.isUsable = isIn && one.weight * table.weightPercent(slot) > 0;
       if (one.newBad > 0) isWorse = true;
@@ -136,7 +138,10 @@ export class OutlierJudge {
     if (isWorse || isLatencyDue) this.crowd.count(judged);
     if (isWorse) {
       this.lastBadMs = nowMs;
-      for (let i = 0; i < judged.length; i++) if (judged[i]!.newBad > 0) this.judgeCounts(judged[i]!, nowMs, random, findings);
+      for (let i = 0; i < judged.length; i++) {
+        const one = judged[i]!;
+        if (one.newBad > 0 && one.isUsable) this.judgeCounts(one, nowMs, random, findings);
+      }
     }
     if (isLatencyDue) {
       this.latencyDueMs = nowMs + LATENCY_LOOK_MS;
@@ -172,7 +177,7 @@ export class OutlierJudge {
     const { plan } = this;
     const { ejection, hardStreak, streak, recent } = one;
     const wasHard = ejection.cause === ejectionCause.consecutiveFailures;
-    if (ejection.failsProbation(one.newGood, wasHard ? one.newHard : one.newBad)) {
+    if (ejection.failsProbation(wasHard ? one.newHard : one.newBad)) {
       const cause = ejection.cause < 0 ? ejectionCause.consecutiveFailures : ejection.cause;
       this.judge(one, cause, 1, wasHard, true, nowMs, random, findings);
     } else if (plan.consecutiveFailures > 0 && one.newHard > 0 && hardStreak >= plan.consecutiveFailures)
@@ -209,7 +214,7 @@ export class OutlierJudge {
       const { good, bad } = one.recent;
       evidence = `${bad} of ${Math.round(good + bad)} requests failed within ${this.plan.windowMs / 1000} s`;
     }
-    evidence += `; of those of the others ${Math.round(others * 1000) / 10} % fail`;
+    evidence += `; the others fail ${Math.round(others * 1000) / 10} % (median)`;
     if (isOwn) this.eject(one, cause, evidence, nowMs, random, findings);
     else findings.push({ what: 'alike', slot: one.slot, cause, evidence, forMs: 0, count: 0 });
   }
@@ -220,7 +225,7 @@ export class OutlierJudge {
     if (measured.length < 2) return;
     const sorted = Float64Array.from(measured, (one) => one.latencyMs).sort();
     for (const one of measured) {
-      const median = medianWithout(sorted, one.latencyMs);
+      const median = medianWithout(sorted, sorted.length, one.latencyMs);
       if (one.latencyMs <= plan.latencyFactor * median || one.latencyMs < median + LATENCY_ABOVE_MS_MIN) continue;
       if (!this.mayEject(one, nowMs)) continue;
       const evidence = `answers take ${msText(one.latencyMs)} on average, those of the others ${msText(median)}`;
@@ -233,7 +238,7 @@ export class OutlierJudge {
   private mayEject(one: Judged, nowMs: number): boolean {
     const { present, out, usable } = this.crowd;
     const outMax = Math.max(1, Math.floor(present * this.plan.ejectedMax + ROUNDING));
-    if (usable - (one.isUsable ? 1 : 0) === 0) one.hold('last', nowMs);
+    if (usable === 1) one.hold('last', nowMs);
     else if (out >= outMax) one.hold('full', nowMs);
     else return true;
     return false;
@@ -248,8 +253,8 @@ export class OutlierJudge {
 }
 
 /**
- * Is this endpoint's failing its own? Its share is at least twice that of the others, or its run of failures is longer than chance would explain
- * if it were as good as they: an endpoint that has just died has a window full of good ends.
+ * Is this endpoint's failing its own? Its share is at least twice that of an ordinary one, or its run of failures is longer than chance would explain
+ * if it were one: an endpoint that has just died has a window full of good ends.
  */
 function isOutlier(own: number, others: number, run: number): boolean {
   if (others > MINORITY) return false;
