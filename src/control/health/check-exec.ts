@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { CheckResult } from '../../health/health.ts';
-import { type Check, type CheckTarget, failed, type Heard, hostOf, passed, printable, reasonOf } from './check.ts';
+import { type Check, type CheckTarget, failed, type Heard, hostOf, passed, printable, reasonOf, WITHOUT_MEANS } from './check.ts';
 
 /** Kept of what a command writes, for its first line. */
 const OUTPUT_BYTES_MAX = 4096;
@@ -69,7 +69,9 @@ export class ExecCheck implements Check {
     }
     child.on('error', (error: NodeJS.ErrnoException) => {
       const code = error.code ?? '';
-      end(failed(reasonOf(code), printable(`${code === '' ? error.message : code}: ${program}`)));
+      // EAGAIN: no process may be started now (fork(2)).
+      const isShort = code === 'EAGAIN' || reasonOf(code) === WITHOUT_MEANS;
+      end(failed(isShort ? WITHOUT_MEANS : 'failed', printable(`${code === '' ? error.message : code}: ${program}`)));
     });
     child.on('exit', killGroup);
     child.on('close', (code, signal) => {

@@ -5,6 +5,7 @@
  * 1. The certificate is judged after the handshake, so that the evidence names what is wrong with it.
  * 2. One absolute deadline, connection and handshake included.
  */
+import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import {
   checkServerIdentity,
@@ -29,8 +30,19 @@ export interface Attempt {
 /** Says what the check has to say, on a connection whose certificate was accepted. */
 export type Speak = (attempt: Attempt) => void;
 
-/** The system's certificates, read when they are first needed. */
-let systemContext: SecureContext | null = null;
+/** Made once for all endpoints of a pool: the certificates are parsed for each. */
+const contexts = new WeakMap<CheckTlsPlan, SecureContext>();
+
+/** Throws when the certificates cannot be read. */
+function contextOf(tls: CheckTlsPlan): SecureContext {
+  const known = contexts.get(tls);
+  if (known !== undefined) return known;
+  // A context takes a text without a certificate without a word.
+  if (tls.ca !== null) new X509Certificate(tls.ca);
+  const made = createSecureContext({ ca: tls.ca ?? getCACertificates('system') });
+  contexts.set(tls, made);
+  return made;
+}
 
 export class StreamCheck implements Check {
   private readonly target: CheckTarget;
@@ -39,15 +51,12 @@ export class StreamCheck implements Check {
   private readonly speak: Speak;
   private readonly secureContext: SecureContext | null;
 
-  /** Throws when the certificates of `tls` cannot be read. */
   constructor(target: CheckTarget, tls: CheckTlsPlan | null, alpn: string, speak: Speak) {
     this.target = target;
     this.tls = tls;
     this.alpn = alpn;
     this.speak = speak;
-    if (tls === null) this.secureContext = null;
-    else if (tls.ca !== null) this.secureContext = createSecureContext({ ca: tls.ca });
-    else this.secureContext = systemContext ??= createSecureContext({ ca: getCACertificates('system') });
+    this.secureContext = tls === null ? null : contextOf(tls);
   }
 
   start(ended: (result: CheckResult) => void): void {

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isAlive } from '../../../tests/support/system.ts';
+import { until } from '../../../tests/support/wait.ts';
+import type { CheckResult } from '../../health/health.ts';
+import { type Check, WITHOUT_MEANS } from './check.ts';
+import { checksOf, loopback, make, planOf, run, short } from './check-fixture.ts';
+import { Gate } from './checks.ts';
+
+const exec = (command: string[], timeoutMs = 5000) => planOf<'exec'>({ type: 'exec', command, timeoutMs });
+const shell = (script: string, timeoutMs?: number) => exec(['/bin/sh', '-c', script], timeoutMs);
+
+test('exit code 0 passes, the first line is the evidence', async (t) => {
+  const checks = checksOf(t);
+  const ask = async (script: string) => short(await run(make(checks, loopback(1), shell(script))));
+  assert.equal(await ask('echo all is well; echo more'), 'ok: all is well');
+  assert.equal(await ask('exit 0'), 'ok: exit 0');
+  assert.equal(await ask('echo lag 12 s >&2; exit 2'), 'exec_status: exit 2: lag 12 s');
+  assert.equal(await ask('exit 1'), 'exec_status: exit 1');
+  assert.equal(await ask('kill -SEGV $$'), 'exec_status: killed by SIGSEGV');
+  assert.equal(await ask("printf '\\033[31mred'"), 'ok: [31mred');
+});
+
+test('a command sees the endpoint it is asked about, and nothing of the environment but PATH', async (t) => {
+  const checks = checksOf(t, { path: '/usr/bin:/bin' });
+  const print = shell('env | grep -v "^\\(PWD\\|SHLVL\\|_\\|OLDPWD\\)=" | sort | tr "\\n" " "');
+  const name = await run(make(checks, loopback(5432), print, 'db.internal:5432'));
+  assert.equal(
+    name.evidence,
+    'PATH=/usr/bin:/bin WEIR_ADDRESS=db.internal:5432 WEIR_HOST=db.internal WEIR_POOL=web WEIR_PORT=5432',
+  );
+  const six = await run(make(checks, { kind: 'ip', host: '::1', port: 80 }, shell('echo $WEIR_ADDRESS $WEIR_HOST')));
+  assert.equal(six.evidence, '[::1]:80 ::1');
+  const unix = await run(make(checks, { kind: 'unix', path: '/run/a' }, shell('echo $WEIR_ADDRESS $WEIR_HOST $WEIR_PORT')));
+  assert.equal(unix.evidence, 'unix:/run/a /run/a');
+});
+
+test('no shell: words are given as they are', async (t) => {
+  const result = await run(make(checksOf(t), loopback(1), exec(['echo', '$HOME; `id`', '*'])));
+  assert.equal(short(result), 'ok: $HOME; `id` *');
+});
+
+test('a command that is not there fails and says so', async (t) => {
+  assert.equal(short(await run(make(checksOf(t), loopback(1), exec(['/no/such/command'])))), 'failed: ENOENT: /no/such/command');
+});
+
+test('a command that hangs is killed at the deadline with all it has started, and what it left behind when it ended too', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-check-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'pid');
+  const pid = () => Number(readFileSync(file, 'utf8'));
+  const checks = checksOf(t);
+  const hung = await run(make(checks, loopback(1), shell(`sleep 60 & echo $! > ${file}; wait`, 300)));
+  assert.equal(short(hung), 'exec_timeout: no exit within 300 ms');
+  await until('its child to be killed', () => !isAlive(pid()));
+  const left = await run(make(checks, loopback(1), shell(`sleep 60 & echo $! > ${file}; echo done`)));
+  assert.equal(short(left), 'ok: done');
+  assert.ok(left.ms < 4000);
+  await until('what it left to be killed', () => !isAlive(pid()));
+});
+
+test('a command whose stranger holds its output is judged by its own exit', async (t) => {
+  const checks = checksOf(t);
+  const result = await run(make(checks, loopback(1), shell('setsid sleep 2 & echo done', 400)));
+  assert.equal(short(result), 'ok: done');
+});
+
+test('a gate lets so many through, in order, and tries again what had no means', async () => {
+  const said: string[] = [];
+  const gate = new Gate(2, (code) => said.push(code));
+  const started: number[] = [];
+  const ends: ((result: CheckResult) => void)[] = [];
+  const results: CheckResult[] = [];
+  const checkOf = (number: number): Check => ({
+    start: (ended) => {
+      started.push(number);
+      ends.push(ended);
+    },
+  });
+  const checks = [0, 1, 2, 3].map((number) => gate.guard(checkOf(number)));
+  for (const check of checks) check.start((result) => results.push(result));
+  assert.deepEqual(started, [0, 1]);
+  ends[1]!({ passed: true, reason: 'ok', evidence: '', ms: 1 });
+  assert.deepEqual(started, [0, 1, 2]);
+  ends[0]!({ passed: false, reason: WITHOUT_MEANS, evidence: 'EMFILE', ms: 1 });
+  assert.deepEqual([results.length, said], [1, ['EMFILE']]);
+  const alive = setInterval(() => {}, 1000);
+  await until('the second try', () => started.length > 3).finally(() => clearInterval(alive));
+  assert.deepEqual(started, [0, 1, 2, 0], 'in its own place');
+  ends[2]!({ passed: true, reason: 'ok', evidence: '', ms: 1 });
+  assert.deepEqual(started, [0, 1, 2, 0, 3]);
+});
