@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the tests and benchmarks start besides weir: the peers, a load generator, a C compiler for the offsets.
+# Installs what the tests and benchmarks start besides weir: the peers, a load generator, servers to check, a C compiler
+# for the offsets.
 # Does nothing when all of it is there. Starts no service: Debian's packages would, so they are told not to (policy-rc.d), and
 # what this run installed is not enabled for the next boot either.
 set -euo pipefail
 
 # command:package
-wanted=(haproxy:haproxy nginx:nginx wrk:wrk h2load:nghttp2-client gcc:gcc curl:curl taskset:util-linux prlimit:util-linux)
+wanted=(haproxy:haproxy nginx:nginx wrk:wrk h2load:nghttp2-client gcc:gcc curl:curl taskset:util-linux prlimit:util-linux
+  redis-server:redis-server openssl:openssl)
 packages=()
 for pair in "${wanted[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || packages+=("${pair##*:}")
 done
+# Not in a folder of PATH.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 [ -e /usr/include/linux/io_uring.h ] || packages+=(linux-libc-dev)
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
 [ ${#packages[@]} -eq 0 ] && exit 0
@@ -29,7 +33,7 @@ export DEBIAN_FRONTEND=noninteractive
 echo "installing ${packages[*]}" >&2
 apt-get -qq update </dev/null >&2
 apt-get -qq install -y --no-install-recommends "${packages[@]}" </dev/null >/dev/null
-for service in haproxy nginx; do
+for service in haproxy nginx redis-server postgresql; do
   case " ${packages[*]} " in
     *" $service "*) [ -d /run/systemd/system ] && systemctl disable --now "$service" >/dev/null 2>&1 || true ;;
   esac
