@@ -5,7 +5,16 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fault } from '../../base/faults.ts';
 import { method } from '../../base/head.ts';
-import { admin, filterDecision, health, protocol, rejection, retryReason, stickyResult } from '../../state/doors.ts';
+import {
+  admin,
+  ejectionCause,
+  filterDecision,
+  health,
+  protocol,
+  rejection,
+  retryReason,
+  stickyResult,
+} from '../../state/doors.ts';
 import type { FilterPlan, RateLimitPlan } from '../../state/plan.ts';
 import { ENDPOINT_SERIES } from './endpoint-metrics.ts';
 import { StateFixture } from './fixture.ts';
@@ -111,6 +120,7 @@ function traffic(state: StateFixture): void {
   worker.process(0.25, 5e6, 77, 10, 20, 1);
   state.control.checked(slot, true, 3);
   state.control.checked(slot, false, 3);
+  for (const isShadow of [false, false, true]) state.control.countEjection(slot, ejectionCause.latency, isShadow);
   state.control.setHealth(slot, health.down);
   state.control.setWeightPercent(slot, 50);
 }
@@ -184,6 +194,9 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_checks_total{pool="web",endpoint="10.0.0.1:8000",result="passed"}': 1,
     'weir_checks_total{pool="web",endpoint="10.0.0.1:8000",result="failed"}': 1,
     'weir_endpoint_transitions_total{pool="web",endpoint="10.0.0.1:8000",to="down"}': 1,
+    'weir_endpoint_ejections_total{pool="web",endpoint="10.0.0.1:8000",cause="latency"}': 2,
+    'weir_endpoint_ejections_total{pool="web",endpoint="10.0.0.1:8001",cause="latency"}': 0,
+    'weir_endpoint_would_eject_total{pool="web",endpoint="10.0.0.1:8000",cause="latency"}': 1,
     'weir_worker_up{worker="0"}': 1,
     'weir_worker_up{worker="1"}': 0,
     'weir_worker_restarts_total{worker="0"}': 2,
@@ -382,6 +395,7 @@ test('every metric stands in the docs', async () => {
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
   assert.ok(names.length > 50);
   for (const name of names) assert.ok(docs.includes(`\`${name}\``), name);
+  assert.ok(docs.includes(`An endpoint has ${ENDPOINT_SERIES} series.`), `${ENDPOINT_SERIES}`);
 });
 
 test('OpenMetrics is answered to who asks for it', async () => {
