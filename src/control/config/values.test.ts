@@ -3,7 +3,17 @@ import { test } from 'node:test';
 import { readEndpoint, readListen, readRange } from './address.ts';
 import { readHost, readPath, readTextMatch } from './patterns.ts';
 import { editDistance, nearest, suggest } from './suggest.ts';
-import { durationText, type Read, readByteRate, readDuration, readPercent, readSize } from './units.ts';
+import {
+  burstOf,
+  durationText,
+  type Read,
+  rateHelp,
+  readByteRate,
+  readDuration,
+  readPercent,
+  readRate,
+  readSize,
+} from './units.ts';
 
 /** Each valid value has neighbours that are just invalid: null. */
 function table<T>(name: string, read: (text: string) => Read<T>, rows: [text: string, value: unknown][]): void {
@@ -64,6 +74,18 @@ table('rate', readByteRate, [
   ['240', null],
   ['240B', null],
   ['240/s', null],
+]);
+table('rate of requests', readRate, [
+  ['100/s', { requests: 100, windowMs: 1000 }],
+  ['10/m', { requests: 10, windowMs: 60_000 }],
+  ['1000/h', { requests: 1000, windowMs: 3_600_000 }],
+  ['0/s', null],
+  ['100', null],
+  ['1.5/s', null],
+  ['100/d', null],
+  ['100/S', null],
+  ['-1/s', null],
+  ['1/s ', null],
 ]);
 table('listening address', readListen, [
   [':8080', { kind: 'ip', host: '::', port: 8080 }],
@@ -160,6 +182,21 @@ test('ms are written as people write them, and read back', () => {
   for (const ms of [0, 1, 999, 1000, 90_000, 3_600_000, 5_025_678])
     assert.deepEqual(readDuration(durationText(ms)), { ok: true, value: ms });
   assert.equal(durationText(90_000), '1m30s');
+});
+
+test('what is meant by a rate in other words is proposed, and nothing for what is no rate', () => {
+  const help = (value: unknown) => rateHelp(value)?.replace(/^did you mean (.*)\?$/, '$1') ?? null;
+  assert.deepEqual(
+    [100, '100', '10r/m', '10 req/s', '5rps', '100 per hour', '0.5/s', '0.01/s', '0.0001/h', 'fast', '1/day', true].map(help),
+    ['100/s', '100/s', '10/m', '10/s', '5/s', '100/h', '30/m', '36/h', null, null, null, null],
+  );
+});
+
+test('a rate without a burst lets come at once what comes in a second, and always one', () => {
+  const bursts = ['100/s', '90/m', '10/m', '1/h']
+    .map((text) => readRate(text))
+    .map((read) => (read.ok ? burstOf(read.value) : 0));
+  assert.deepEqual(bursts, [100, 2, 1, 1]);
 });
 
 test('edit distance counts inserts, deletes, replacements and swaps', () => {
