@@ -34,6 +34,7 @@ export type How = keyof typeof ends;
 
 export class PoolFixture {
   nowMs = 1_000_000;
+  readonly buffer: ArrayBuffer;
   readonly control: ControlDoor;
   readonly workers: WorkerDoor[];
   readonly slots: number[];
@@ -45,6 +46,7 @@ export class PoolFixture {
     const sizes = { slotsMax: Math.max(8, endpoints), stripesMax: 4, poolsMax: 4, exchangeRowsMax: 4, countRowsMax: 4 };
     const buffer = new ArrayBuffer(tableBytes(sizes));
     initTable(buffer, sizes, 1);
+    this.buffer = buffer;
     this.control = new ControlDoor(buffer, () => this.nowMs);
     this.workers = Array.from({ length: workers }, () => new WorkerDoor(buffer, this.control.claimStripe()));
     for (const worker of this.workers) worker.heartbeat(this.nowMs);

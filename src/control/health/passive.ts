@@ -52,7 +52,7 @@ export interface PassiveStatus {
   /** When the present ejection began and ends; 0: it is not ejected. */
   since: number;
   until: number;
-  /** Failures in a row over all workers, as last seen. */
+  /** Failures in a row over all workers, as last seen; 0 while it is ejected. */
   streak: number;
   /** Why it was not ejected although it failed enough, lately. */
   held: 'alike' | 'full' | 'last' | null;
@@ -167,7 +167,7 @@ export class PassiveHealth {
       count: ejection.count,
       since: isOut ? Math.round(ejection.sinceMs + offset) : 0,
       until: isOut ? Math.round(ejection.untilMs + offset) : 0,
-      streak: one.streak,
+      streak: isOut ? 0 : one.streak,
       held: isHeldNow ? one.held : null,
     };
   }

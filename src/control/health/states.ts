@@ -23,6 +23,7 @@ export interface StatesParts {
 /** `state` is one of `endpointStateNames`. `since` 0: not known. */
 export interface EndpointReport extends EndpointNote {
   state: string;
+  evidence: readonly string[];
   /** What checks say; null: it is not checked. */
   active: HealthStatus | null;
   /** What live traffic says; null: it is not judged by it. */
@@ -135,7 +136,7 @@ function factsOf(judged: PassiveStatus, isEjected: boolean, nowMs: number): stri
     facts.push(`${it}${inRow}, and the next failure is the last straw: ${evidence || 'before this control process started'}`);
   }
   if (held !== null) facts.push(`it failed enough to be ejected, but ${heldTexts[held]}`);
-  if (streak > 0) facts.push(`${countOf(streak, 'request')} in a row failed`);
+  if (streak > 0) facts.push(`the last ${streak === 1 ? 'request' : `${streak} requests`} failed`);
   return facts;
 }
 
