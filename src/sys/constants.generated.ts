@@ -364,6 +364,25 @@ export const msghdr_msg_control = 32;
 export const msghdr_msg_controllen = 40;
 export const msghdr_msg_flags = 48;
 
+export const mmsghdr_BYTES = 64;
+export const mmsghdr_msg_hdr = 0;
+export const mmsghdr_msg_len = 56;
+
+export const io_uring_recvmsg_out_BYTES = 16;
+export const io_uring_recvmsg_out_namelen = 0;
+export const io_uring_recvmsg_out_controllen = 4;
+export const io_uring_recvmsg_out_payloadlen = 8;
+export const io_uring_recvmsg_out_flags = 12;
+
+export const in_pktinfo_BYTES = 12;
+export const in_pktinfo_ipi_ifindex = 0;
+export const in_pktinfo_ipi_spec_dst = 4;
+export const in_pktinfo_ipi_addr = 8;
+
+export const in6_pktinfo_BYTES = 20;
+export const in6_pktinfo_ipi6_addr = 0;
+export const in6_pktinfo_ipi6_ifindex = 16;
+
 export const cmsghdr_BYTES = 16;
 export const cmsghdr_cmsg_len = 0;
 export const cmsghdr_cmsg_level = 8;
