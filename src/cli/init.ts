@@ -75,7 +75,7 @@ pools:
     endpoints:
 ${endpoints.map((endpoint) => `      - ${JSON.stringify(endpoint)}`).join('\n')}
     balance: power-of-two         # or round-robin, least-requests, random, first
-    ${health === '' ? '# health: /healthz            # ask for this path; without checks a dead endpoint keeps getting requests' : `health: ${JSON.stringify(health)}`}
+    ${health === '' ? '# health: /healthz            # ask for this path; without checks only failed requests tell that an endpoint is down' : `health: ${JSON.stringify(health)}`}
 
 # The most specific route wins, wherever it stands in the list.
 # routes:

@@ -109,8 +109,13 @@ function lintHealth(pool: PoolPlan, written: PoolConfig, warn: Warn): void {
       if (passive[key] !== undefined) idle(['passive', key], 'without errorRatio or latency');
 }
 
+/** Stands for every host, where a route names none. */
+const ANY_HOST = '*';
+
 function lintSticky({ plan, placeOf }: LintInput, warn: Warn): void {
-  const byCookie = new Map<string, number[]>();
+  const hosts = hostsOfPools(plan);
+  /** The first pool that sets a cookie for a host, by cookie and host. */
+  const first = new Map<string, PoolPlan>();
   plan.pools.forEach((pool, index) => {
     const { sticky, name, balance } = pool;
     if (sticky === null) return;
@@ -122,32 +127,36 @@ function lintSticky({ plan, placeOf }: LintInput, warn: Warn): void {
         `pool ${name} is sticky and hashes by ${balance.algorithm}: the hash counts for the first request only`,
         'one of the two is enough; sticky goes with least-requests or power-of-two',
       );
-    const key = JSON.stringify([sticky.name, sticky.domain, sticky.path]);
-    const others = byCookie.get(key) ?? [];
-    const other = others.find((before) => mayMeet(plan, before, index));
+    const own = hosts.get(index);
+    if (own === undefined) return;
+    const cookie = JSON.stringify([sticky.name, sticky.domain, sticky.path]);
+    const asked = own.has(ANY_HOST) ? [''] : [...own, ANY_HOST];
+    const other = asked.map((host) => first.get(`${cookie} ${host}`)).find((found) => found !== undefined);
     if (other !== undefined)
       warn(
         path,
         'sticky-clash',
-        `pools ${plan.pools[other].name} and ${name} set the same cookie ${sticky.name}: who asks both loses the endpoint each time`,
+        `pools ${other.name} and ${name} set the same cookie ${sticky.name}: who asks both loses the endpoint each time`,
         'give each a name of its own',
-        { message: 'the other is at', place: placeOf(['pools', plan.pools[other].name, 'sticky']) },
+        { message: 'the other is at', place: placeOf(['pools', other.name, 'sticky']) },
       );
-    byCookie.set(key, [...others, index]);
+    // '' is for a pool that may meet all others of the cookie.
+    for (const host of [...own, '']) {
+      const key = `${cookie} ${host}`;
+      if (!first.has(key)) first.set(key, pool);
+    }
   });
 }
 
-/** Can one host lead to both pools? */
-function mayMeet(plan: Plan, a: number, b: number): boolean {
-  const [hostsOfA, hostsOfB] = [hostsOf(plan, a), hostsOf(plan, b)];
-  if (hostsOfA.size === 0 || hostsOfB.size === 0) return false;
-  return hostsOfA.has('') || hostsOfB.has('') || [...hostsOfA].some((host) => hostsOfB.has(host));
-}
-
-/** Hosts of the routes to a pool; '' is any. */
-function hostsOf(plan: Plan, pool: number): ReadonlySet<string> {
-  const hosts = new Set<string>();
-  for (const { action, match } of plan.routes)
-    if (action.kind === 'forward' && action.pools.some((target) => target.pool === pool)) hosts.add(match.host?.value ?? '');
+/** Hosts of the routes to each pool, by its index. */
+function hostsOfPools({ routes }: Plan): ReadonlyMap<number, ReadonlySet<string>> {
+  const hosts = new Map<number, Set<string>>();
+  for (const { action, match } of routes) {
+    if (action.kind !== 'forward') continue;
+    for (const { pool } of action.pools) {
+      const own = hosts.get(pool) ?? new Set();
+      hosts.set(pool, own.add(match.host?.value ?? ANY_HOST));
+    }
+  }
   return hosts;
 }

@@ -114,7 +114,7 @@ class References {
       const circle = [...way.slice(begins), at!];
       const node = next.get(circle[0])!;
       const path = ['pools', circle[0], 'fallback'];
-      this.fault(node, 'fallback-loop', `${path.join('.')} goes round in a circle: ${circle.join(' -> ')}`, path);
+      this.fault(node, 'fallback-loop', `${path.join('.')} goes round in a circle: ${shownWay(circle)}`, path);
     }
   }
 
@@ -243,6 +243,14 @@ class References {
   fault(place: Place, code: FaultCode, message: string, path: readonly string[], detail: FaultDetail = {}): void {
     this.faults.push(faultAt(place, code, message, { ...detail, path }));
   }
+}
+
+/** Longer circles were made by a program, and a line has to hold this one. */
+const WAY_SHOWN_MAX = 8;
+
+function shownWay(names: readonly string[]): string {
+  const shown = names.length > WAY_SHOWN_MAX ? [...names.slice(0, WAY_SHOWN_MAX - 1), '…', names.at(-1)!] : names;
+  return shown.join(' -> ');
 }
 
 /** Names in a map of the config. When the map is there under a foreign word, one error about the word is enough: its names count. */
