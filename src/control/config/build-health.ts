@@ -1,7 +1,7 @@
 /** Health of a pool, from config to plan. */
 import type { ActiveHealthPlan, CheckTlsPlan, PassiveHealthPlan, PoolPlan } from '../../state/plan.ts';
 import type { PoolConfig } from './schema.ts';
-import { readStatusRange, type ShortType } from './schema-health.ts';
+import { readStatusRange, type ShortType } from './schema-check.ts';
 import { readPercent } from './units.ts';
 import { listOf, ms, must } from './values.ts';
 

@@ -5,7 +5,7 @@
 import { limitProblem } from '../../state/limits.ts';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
-import { type CheckType, checkTypes, keysOfTypes } from './schema-health.ts';
+import { type CheckType, checkTypes, keysOfTypes } from './schema-check.ts';
 import { orText } from './shape.ts';
 import type { Place } from './source.ts';
 import { burstOf, readDuration, readRate } from './units.ts';
