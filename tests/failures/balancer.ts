@@ -43,7 +43,7 @@ async function startWeir(addresses: readonly string[]): Promise<Balancer> {
         pool: {
           health: {
             active: { path: '/healthz', interval: '2s', timeout: '1s', rise: 2, fall: 3 },
-            // passive: { latency: 3 },
+            passive: { latency: 3 },
           },
         },
         top: { defaults: { timeouts: { connect: '1s', response: '3s', idle: '3s' } } },
