@@ -1,10 +1,10 @@
 /**
- * balance: choose one endpoint for one exchange.
+ * balance: choose one endpoint for one exchange; and when there is none for it: who waits, what is refused, what may be tried again.
  *
  * A policy is a pure function of the pool view, a key and a random number. It opens nothing, waits for nothing and reads no clock, so any
  * choice can be replayed in a test.
  *
- * It does not know: sockets, HTTP, retries. relay/ decides whether to ask again.
+ * It does not know: sockets, how requests are read and sent. What was sent and answered is said by relay/, which carries out what is decided here.
  *
  * Rules
  * 1. pick() returns only an endpoint that is ready (in a panic: any that was not taken out on purpose) and below its limit, or NONE. Limits are read from the table, so workers that pick at the
@@ -29,11 +29,15 @@ import { RingHashPolicy } from './ring-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
 import { Tiers } from './tiers.ts';
 
+export { Breaker } from './breaker.ts';
 export { isWorthWaiting, limitedSlots } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
 export { type Algorithm, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
+export { PoolQueue, URGENCIES, type Waiter } from './pool-queue.ts';
 export { rampOf } from './ramp.ts';
+export { RetryBudget } from './retry-budget.ts';
+export { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus, retryOn } from './retry-rules.ts';
 export type { Tier } from './tier.ts';
 export type { Tiers } from './tiers.ts';
 

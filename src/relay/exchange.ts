@@ -15,7 +15,7 @@
  * 4. Nothing is called on a side that ended.
  * 5. It waits for one thing at a time: for a place (placement.ts), for a wire, or for the end of a backoff.
  */
-import { NONE } from '../balance/balance.ts';
+import { backoffMs, isIdempotent, isStaleWire, NEVER, NONE, reasonOfFault, reasonOfStatus } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
@@ -31,7 +31,6 @@ import { fillRecord } from './exchange-record.ts';
 import type { Hedge } from './hedge.ts';
 import { Placement } from './placement.ts';
 import type { Relay } from './relay.ts';
-import { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus } from './retry-rules.ts';
 import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
 import { Trail, tryKind } from './trail.ts';
 import { isGoodSwitch, mayUpgrade } from './upgrade.ts';

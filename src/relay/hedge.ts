@@ -9,14 +9,13 @@
  * 1. One begin() is followed by one end(): by this object while it runs, by the exchange once it is promoted.
  * 2. Interim heads of a try that may still lose are not passed on.
  */
-import { NONE } from '../balance/balance.ts';
+import { isStaleWire, NONE } from '../balance/balance.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import type { EndpointStream, ResponseSink } from '../base/stream.ts';
 import type { Endpoint } from '../upstream/upstream.ts';
 import type { Exchange } from './exchange.ts';
 import type { Relay } from './relay.ts';
-import { isStaleWire } from './retry-rules.ts';
 import { tryKind } from './trail.ts';
 
 export class Hedge implements ResponseSink {

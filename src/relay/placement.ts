@@ -11,14 +11,13 @@
  * 2. Nobody waits when no endpoint is ready: only when all that are ready are full.
  * 3. What is counted while a request is in a pool (in flight, waiting, retrying) is uncounted when it leaves the pool.
  */
-import { isWorthWaiting, NONE } from '../balance/balance.ts';
+import { isWorthWaiting, NONE, type Waiter } from '../balance/balance.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import { NO_COOKIE } from '../route/route.ts';
 import { stickyResult } from '../state/doors.ts';
 import type { Exchange } from './exchange.ts';
-import type { Waiter } from './pool-queue.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime } from './runtime.ts';
 

@@ -3,6 +3,7 @@
  *
  * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
  */
+import { PoolQueue } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
 import { fault, faults } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
@@ -13,7 +14,6 @@ import { closeHow, type Engine } from '../base/wire.ts';
 import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
-import { PoolQueue } from './pool-queue.ts';
 import { Recorder } from './recorder.ts';
 import type { Runtime } from './runtime.ts';
 import { Tunnel } from './tunnel.ts';

@@ -1,7 +1,7 @@
 /**
  * Runtime: a plan made ready to run in one worker. Built off the hot path; an exchange keeps the one it began under until it ends.
  */
-import { limitedSlots, type Policy, policyOf } from '../balance/balance.ts';
+import { Breaker, limitedSlots, type Policy, policyOf, RetryBudget, retryOn } from '../balance/balance.ts';
 import {
   buildFilters,
   ClientRules,
@@ -15,9 +15,6 @@ import { buildRoutes, type HashKey, hashKeyOf, type RouteTable, Sticky } from '.
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
-import { Breaker } from './breaker.ts';
-import { RetryBudget } from './retry-budget.ts';
-import { retryOn } from './retry-rules.ts';
 import { StreamTable } from './stream-runtime.ts';
 
 export interface RouteRuntime {

@@ -12,7 +12,7 @@
  * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
  * 5. Every pick is followed by one table.begin and one table.end.
  */
-import { isWorthWaiting, NONE } from '../balance/balance.ts';
+import { isWorthWaiting, NONE, type Waiter } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
@@ -24,7 +24,6 @@ import { protocol } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { ListenerFacts } from './exchange.ts';
 import type { LogRecord } from './log-record.ts';
-import type { Waiter } from './pool-queue.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
 import type { StreamRoute } from './stream-runtime.ts';

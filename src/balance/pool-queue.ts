@@ -13,6 +13,9 @@
  */
 import type { Engine, TimerOwner } from '../base/wire.ts';
 
+/** What a queue needs of an engine. */
+export type QueueClock = Pick<Engine, 'now' | 'setTimer'>;
+
 /** The scale of RFC 9218 §4.1. */
 export const URGENCIES = 8;
 /** How late a place that another worker freed is seen, at most; the timer's own lateness besides. */
@@ -34,13 +37,13 @@ export class PoolQueue implements TimerOwner {
   length = 0;
   private readonly first: (Waiter | null)[] = new Array<Waiter | null>(URGENCIES).fill(null);
   private readonly last: (Waiter | null)[] = new Array<Waiter | null>(URGENCIES).fill(null);
-  private readonly engine: Engine;
+  private readonly clock: QueueClock;
   private ticket = 0;
   private isServing = false;
   private isAskedAgain = false;
 
-  constructor(engine: Engine) {
-    this.engine = engine;
+  constructor(clock: QueueClock) {
+    this.clock = clock;
   }
 
   /** At the end of its urgency's line, until `dueMs` at most. */
@@ -53,7 +56,7 @@ export class PoolQueue implements TimerOwner {
     else before.queueNewer = waiter;
     this.last[urgency] = waiter;
     this.length++;
-    if (this.ticket === 0) this.ticket = this.engine.setTimer(LOOK_MS, this, 0);
+    if (this.ticket === 0) this.ticket = this.clock.setTimer(LOOK_MS, this, 0);
   }
 
   leave(waiter: Waiter): void {
@@ -81,14 +84,14 @@ export class PoolQueue implements TimerOwner {
   onTimer(): void {
     this.ticket = 0;
     this.serve();
-    const { now } = this.engine;
+    const { now } = this.clock;
     for (let urgency = 0; urgency < URGENCIES; urgency++) {
       for (let waiter = this.first[urgency]!; waiter !== null && now >= waiter.queueDueMs; waiter = this.first[urgency]!) {
         this.leave(waiter);
         waiter.onQueueTimeout();
       }
     }
-    if (this.length > 0 && this.ticket === 0) this.ticket = this.engine.setTimer(LOOK_MS, this, 0);
+    if (this.length > 0 && this.ticket === 0) this.ticket = this.clock.setTimer(LOOK_MS, this, 0);
   }
 
   private head(): Waiter | null {

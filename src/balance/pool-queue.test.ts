@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
-import type { Engine, TimerOwner } from '../base/wire.ts';
+import type { TimerOwner } from '../base/wire.ts';
 import { PoolQueue, URGENCIES, type Waiter } from './pool-queue.ts';
 
 /** What of an engine a queue needs: a clock and one timer at a time. */
@@ -25,7 +25,7 @@ class Clock {
 
 class Bench {
   readonly clock = new Clock();
-  readonly queue = new PoolQueue(this.clock as unknown as Engine);
+  readonly queue = new PoolQueue(this.clock);
   places = 0;
   readonly served: string[] = [];
   readonly late: string[] = [];
