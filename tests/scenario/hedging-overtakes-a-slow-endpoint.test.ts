@@ -1,0 +1,60 @@
+/** Harm prevented: one slow endpoint of three makes a third of all answers slow; or its clients get two answers, or a request that must not be repeated is. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { answer, ask, ok, ScriptedEndpoint } from '../support/peer.ts';
+import { until } from '../support/wait.ts';
+import { simpleConfig, Weir } from '../support/weir.ts';
+
+/** An endpoint that takes every request and answers none. */
+const deaf = async () => {};
+
+for (const engine of ['uring', 'epoll'] as const)
+  describe(`with ${engine}`, () => {
+    test('GETs are answered by another endpoint soon after the hedge, POSTs are left to the slow one', async () => {
+      const good = await ScriptedEndpoint.start(answer(ok('good')));
+      const slow = await ScriptedEndpoint.start(deaf);
+      const weir = await Weir.start({
+        engine,
+        config: (ports) =>
+          simpleConfig(ports, [good.address, slow.address], {
+            listener: { to: undefined },
+            pool: { balance: 'round-robin', health: { passive: false } },
+            top: {
+              routes: [
+                {
+                  path: '/*',
+                  to: 'pool',
+                  timeouts: { response: '2s' },
+                  retry: { hedge: '100ms', budget: '100%' },
+                },
+              ],
+            },
+          }),
+      });
+      const times: number[] = [];
+      for (let i = 0; i < 10; i++) {
+        const startMs = performance.now();
+        const message = await ask(weir.port, 'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n');
+        assert.deepEqual([message.status, message.body.toString()], [200, 'good']);
+        times.push(performance.now() - startMs);
+      }
+      const hedged = times.filter((ms) => ms >= 100);
+      assert.ok(hedged.length > 0 && Math.max(...times) < 1500, times.map(Math.round).join(' '));
+      assert.equal(await weir.metric('weir_hedges_total', { pool: 'pool', won: 'true' }), hedged.length);
+      await until('every try on the slow endpoint to be over', async () => slow.peers.every((peer) => peer.ending !== 'open'));
+      const before = slow.received.length + good.received.length;
+      const statuses = await Promise.all(
+        [1, 2].map(() =>
+          ask(weir.port, 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi').then(
+            (m) => m.status,
+          ),
+        ),
+      );
+      assert.deepEqual(statuses.sort(), [200, 504]);
+      const after = (slow.received + good.received).slice(before).match(/POST /g) ?? [];
+      assert.ok(after.length <= 2, `${after.length} POSTs for two`);
+      await weir.stop();
+      await good.close();
+      await slow.close();
+    });
+  });
