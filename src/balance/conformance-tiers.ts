@@ -94,15 +94,20 @@ export function tiersConformance(algorithm: Algorithm, stray: number): void {
   });
 
   test(named('the zone is left at the share of its limits that the configuration says'), () => {
-    const bench = new Bench([...alike(2, { zone: 'here', requestsMax: 10 }), ...alike(2, { zone: 'there', requestsMax: 1 })], 1, {
+    const bench = new Bench([...alike(2, { zone: 'there', requestsMax: 1 }), ...alike(2, { zone: 'here', requestsMax: 10 })], 1, {
       spillAt: 0.75,
     });
     const policy = bench.policy(algorithm);
     const loads = () => [...bench.slots].map((slot) => bench.control.inFlight(slot));
-    for (let i = 0; i < 16; i++) bench.begin(bench.pick(policy));
-    assert.deepEqual(loads(), [8, 8, 0, 0]);
+    for (let i = 0; i < 15; i++) bench.begin(bench.pick(policy));
+    assert.deepEqual(loads().slice(0, 2), [0, 0]);
+    assert.deepEqual(loads().slice(2).toSorted(), [7, 8]);
+    bench.begin(bench.pick(policy));
+    assert.deepEqual(loads(), [0, 0, 8, 8]);
+    const elsewhere = Array.from({ length: 100 }, () => bench.pick(policy)).filter((index) => index < 2);
+    assert.ok(elsewhere.length > 0);
     for (let i = 0; i < 6; i++) bench.begin(bench.pick(policy));
-    assert.deepEqual(loads(), [10, 10, 1, 1]);
+    assert.deepEqual(loads(), [1, 1, 10, 10]);
     assert.equal(bench.pick(policy), NONE);
   });
 
@@ -212,6 +217,15 @@ export function tiersConformance(algorithm: Algorithm, stray: number): void {
       const near = used(counts).filter((i) => i < 10);
       assert.equal(near.length, 3);
       assert.ok(used(counts).length > 3 && used(counts).length <= 6, `${counts}`);
+    });
+
+    test(named('the only one of the zone that just failed is tried again when the subset of all, without it, is full'), () => {
+      const bench = new Bench([{ zone: 'here' }, ...alike(9, { zone: 'there', requestsMax: 1 })], 1, { subset: 1, spillAt: 1 });
+      const policy = bench.policy(algorithm);
+      const other = bench.pick(policy, 0);
+      assert.notEqual(other, 0);
+      bench.begin(other);
+      assert.equal(bench.pick(policy, 0), 0);
     });
   } else {
     test(named('a subset is not for policies with keys: all endpoints are used, so that nodes agree'), () => {
@@ -345,9 +359,13 @@ export function tiersConformance(algorithm: Algorithm, stray: number): void {
       spillAt: 1,
       slowStartMs: SLOW_START_MS,
     });
+    const policy = bench.policy(algorithm);
+    for (const i of [0, 1, 2, 3]) bench.revive(i);
+    assert.deepEqual(bench.run(policy, 1000).slice(2), [0, 0], 'when all are new nobody is behind');
+    bench.advance(SLOW_START_MS);
     for (const i of [0, 1]) bench.revive(i);
     bench.advance(SLOW_START_MS / 2);
-    const counts = bench.run(bench.policy(algorithm), 40_000);
+    const counts = bench.run(policy, 40_000);
     // Two that refuse the same key take turns at less than their weights.
     assertSharesWithin(hasHomes ? 2 * stray : stray, counts, [1, 1, 1, 1]);
   });

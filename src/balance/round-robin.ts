@@ -27,9 +27,6 @@ export class RoundRobinPolicy extends TieredPolicy {
   private readonly nearSequence: Sequence;
   private readonly ordinarySequence: Sequence;
   private readonly backupSequence: Sequence;
-  /** The turn last taken here. */
-  private last = -1;
-
   /** `start` takes the place of the table's seed; it must be the same in all workers. */
   constructor(view: PoolView, start?: number) {
     super(view);
@@ -51,9 +48,9 @@ export class RoundRobinPolicy extends TieredPolicy {
     const sequence = tier === ordinary ? this.ordinarySequence : tier === near ? this.nearSequence : this.backupSequence;
     let turn = this.view.table.turn(tier.slots[0]!);
     // A pick whose begin() has not come yet took its turn all the same. Turns wrap, their difference does not.
-    const ahead = (this.last - turn) | 0;
-    if (ahead >= 0 && ahead < sequence.length - 1) turn = (this.last + 1) | 0;
-    this.last = turn;
+    const ahead = (sequence.last - turn) | 0;
+    if (ahead >= 0 && ahead < sequence.length - 1) turn = (sequence.last + 1) | 0;
+    sequence.last = turn;
     const place = sequence.at(tier, (turn + this.start) | 0);
     if (place !== avoid && !(tier.isLimited && tier.isFull(place))) return place;
     return tier.drawUsable(random, avoid, NONE);
@@ -66,6 +63,8 @@ const NO_ENDS = new Int32Array(0);
 class Sequence {
   /** Turns after which it repeats. */
   length = 1;
+  /** The turn last taken here: each tier its own, or a full one would take every other turn of the next. */
+  last = -1;
   private isWritten = false;
   /** Place by turn, and the scratch of derive(); made when weights first differ, for most pools never do. */
   private places: Uint16Array = NO_PLACES;
