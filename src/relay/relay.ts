@@ -5,7 +5,7 @@
  */
 import { PoolQueue } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
-import { fault, faults } from '../base/faults.ts';
+import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
@@ -172,9 +172,7 @@ export class Relay {
 
   /** Tells the table that a try is over, once per begin(), and whoever waits for its place. */
   endTry(slot: number, poolId: number, faultId: number, status: number, responseMs: number): void {
-    // A client's abort and weir's own limits say nothing about the endpoint.
-    const counts = faultId === 0 || faults[faultId]!.side === 'endpoint' ? faultId : 0;
-    this.table.end(slot, counts, status, responseMs);
+    this.table.end(slot, faultId, status, responseMs);
     if (this.waiting > 0) this.queues[poolId + 1]?.serve();
   }
 

@@ -48,8 +48,12 @@ test('an end is good, bad or neither: faults of the endpoint and 5xx are bad, wh
   assert.deepEqual(counts(), [2, 4, 2, 1, 1, 4, 1], 'a good status does not mend a broken answer');
   end(0, fault.connectionRefused, 503);
   assert.deepEqual(counts(), [2, 5, 3, 1, 1, 5, 2], 'one end counts once');
+  end(0, fault.unroutable, 0);
+  assert.deepEqual(counts(), [2, 6, 4, 1, 1, 6, 3], 'there is no way to it');
+  for (const its of [fault.outOfPorts, fault.queueFull, fault.clientAborted, fault.rateLimited]) end(0, its, 0);
+  assert.deepEqual(counts(), [2, 6, 4, 1, 1, 6, 3]);
   end(0, fault.none, 200);
-  assert.deepEqual(counts(), [3, 5, 3, 1, 1, 0, 0]);
+  assert.deepEqual(counts(), [3, 6, 4, 1, 1, 0, 0]);
 });
 
 test('counts are summed over workers and survive them; runs are the largest of any living one', () => {

@@ -28,10 +28,13 @@ import { keyHi, keyLo, Rows, rowKind } from './rows.ts';
 /** The weight of a latency sample is renewed this often: a hundredth of a percent of its time constant would be wasted work. */
 const WEIGHT_STEP_MS = 10;
 
-/** What a fault says of the endpoint. */
+/**
+ * What a fault says of the endpoint. A client's abort and weir's own limits say nothing. That there is no way to it is nobody's fault, and yet a reason to ask
+ * another one: whether it is weir's own network is told by the rest of the pool.
+ */
 const blame = Object.freeze({ none: 0, endpoint: 1, timeout: 2 });
 const blameOf = Uint8Array.from(faults, (f) =>
-  f.side !== 'endpoint' ? blame.none : f.status === 504 ? blame.timeout : blame.endpoint,
+  f.side !== 'endpoint' && f.id !== fault.unroutable ? blame.none : f.status === 504 ? blame.timeout : blame.endpoint,
 );
 const resultOf = Uint8Array.from(faults, (f) => {
   if (f.id === fault.none) return connectResult.ok;
