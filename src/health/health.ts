@@ -3,5 +3,5 @@
  *
  * It does not know: how a check is made, where counts are kept, who carries a verdict out. So the simulator judges as the product does.
  */
-export { type Finding, type JudgedEndpoint, type JudgedTable, OutlierJudge } from './outlier.ts';
+export { type Finding, OutlierJudge } from './outlier.ts';
 export { type CheckResult, type HealthStatus, Verdict } from './verdict.ts';

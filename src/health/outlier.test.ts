@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { admin, ejectionCauseNames, health } from '../state/doors.ts';
-import { type How, PoolFixture } from './fixture.ts';
+import { PoolFixture } from './fixture.ts';
 import type { Finding } from './outlier.ts';
 
 /** Everybody answers well, so that there is something to compare with. */
@@ -15,13 +15,13 @@ function causeOf([finding]: readonly Finding[]): string | undefined {
 }
 
 describe('failures in a row', () => {
-  for (const how of ['timeout', 'refused', 'cut', '503'] as const)
+  for (const how of ['timeout', 'refused', 'cut', 503] as const)
     test(`five that end by ${how} eject, four do not`, () => {
       const pool = new PoolFixture(3);
       healthy(pool);
-      pool.end(0, how as How, 4);
+      pool.end(0, how, 4);
       assert.deepEqual(pool.found(), []);
-      pool.end(0, how as How);
+      pool.end(0, how);
       const findings = pool.look();
       assert.equal(causeOf(findings), 'consecutive-failures');
       assert.match(findings[0]!.evidence, /^5 failures in a row: 5 /);
@@ -77,7 +77,7 @@ describe('failures in a row', () => {
     const pool = new PoolFixture(3);
     healthy(pool);
     pool.end(0, 'timeout', 2);
-    pool.end(0, '500' as unknown as How, 2);
+    pool.end(0, 500, 2);
     assert.deepEqual(pool.found(), []);
     pool.end(0, 500);
     const findings = pool.look();

@@ -16,7 +16,7 @@ import { medianWithout } from './median.ts';
 import { BUCKETS } from './recent.ts';
 
 /** Latency speaks against an endpoint only when it is this much above that of the others, however fast these are. */
-export const LATENCY_ABOVE_MS_MIN = 10;
+const LATENCY_ABOVE_MS_MIN = 10;
 /** Averages are compared this often. */
 const LATENCY_LOOK_MS = 1000;
 /** A run of failures that an ordinary endpoint of this pool would show with at most this chance is one of its own. */
