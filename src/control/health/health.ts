@@ -15,7 +15,7 @@
  */
 import type { Address, TimerOwner } from '../../base/wire.ts';
 import { addressText } from '../../base/wire.ts';
-import { type CheckResult, type HealthStatus, Verdict } from '../../health/health.ts';
+import { type CheckResult, type HealthStatus, restMs, Verdict } from '../../health/health.ts';
 import { health } from '../../state/doors.ts';
 import type { ActiveHealthPlan, EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
@@ -206,10 +206,9 @@ export class HealthChecks {
       if (!isUp || requests !== checked.requests) isIdle = false;
       checked.requests = requests;
     }
-    const { fastMs, idleMs, intervalMs, jitter } = target.check;
-    const spanMs = isInDoubt ? fastMs : isIdle ? idleMs : intervalMs;
+    const spanMs = restMs(target.check, isInDoubt, isIdle);
     // The second check comes at a random place of its interval, so that targets that were added together do not stay together.
-    const share = target.isFirst ? 0.5 + random() / 2 : 1 + (random() - 0.5) * jitter;
+    const share = target.isFirst ? 0.5 + random() / 2 : 1 + (random() - 0.5) * target.check.jitter;
     target.isFirst = false;
     target.ticket = this.schedule.set(target.startedAt + spanMs * share, target);
   }
