@@ -16,6 +16,8 @@ export const LARGE_BYTES = 64 * 1024;
  */
 export const SMALL_STRIDE = SMALL_BYTES + 64;
 export const LARGE_STRIDE = LARGE_BYTES + 9 * 64;
+/** So the kernel may be lent a large block with so many bytes more: what precedes a received datagram of full length. */
+export const LARGE_SLACK = 64;
 /** No block was free. */
 export const NO_BLOCK = -1;
 

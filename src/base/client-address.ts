@@ -151,6 +151,11 @@ export class ClientAddress {
     this.text = this.family === 4 ? text4(this.word3) : text6(this);
   }
 
+  /** Makes {@link text} of numbers that were set without it. */
+  spell(): void {
+    this.text = this.family === 0 ? '' : this.family === 4 ? text4(this.word3) : text6(this);
+  }
+
   /** Writes the address in network order into bytes[at, ...), as 4 bytes (IPv4 only) or 16 (IPv4 as IPv4-mapped). Returns the end. */
   writeBinary(bytes: Uint8Array, at: number, size: number): number {
     if (size === 4) return writeWord(bytes, at, this.word3);

@@ -110,6 +110,39 @@ export interface AcceptOwner {
   onAcceptFault(errno: number, acceptor: Acceptor): void;
 }
 
+/**
+ * One UDP socket: bound (many clients) or connected (one endpoint). Datagrams lie in blocks like the bytes of a wire. With `segment` > 0 the bytes are a
+ * run: datagrams of `segment` bytes one after the other, the last perhaps shorter, that travel together (UDP_GRO, Linux 5.0; UDP_SEGMENT, Linux 4.18).
+ *
+ * Rules
+ * 1. onDatagram lends a block for the call. send() and sendTo() retain it until the kernel has taken the bytes.
+ * 2. Sending never waits: what the kernel has no room for at the end of the turn is lost, as on the way (RFC 768), and counted in `stats.dropped`.
+ * 3. Faults are told from the loop, never inside a call. A bound socket has none. A connected one whose fault was told is of no more use than its
+ *    owner thinks: a refusal is one answer of the peer, an unreachable network may pass.
+ * 4. After close() nothing is told, and the object belongs to the engine.
+ */
+export interface DatagramSocket {
+  owner: DatagramOwner;
+  /** To the peer of a connected socket. */
+  send(block: number, start: number, end: number, segment: number): void;
+  /** From a bound socket to the name in names[at, at + NAME_WORDS) (base/datagram-name.ts), which is copied. */
+  sendTo(block: number, start: number, end: number, segment: number, names: Int32Array, at: number): void;
+  /** A bound socket receives no more, and still sends: somebody else serves the same socket. */
+  pause(): void;
+  /** The descriptor of a bound socket stays open: who opened it closes it. */
+  close(): void;
+}
+
+export interface DatagramOwner {
+  /**
+   * bytes[start, end) of the block. `from`: for bound sockets, place of the sender's name in the arena seen as 32-bit words (base/datagram-name.ts); it
+   * may be written to during the call. Connected: 0.
+   */
+  onDatagram(socket: DatagramSocket, block: number, start: number, end: number, segment: number, from: number): void;
+  /** The peer of a connected socket cannot be reached: ECONNREFUSED (an ICMP port unreachable came), or why it could not be connected to. */
+  onDatagramFault(socket: DatagramSocket, errno: number): void;
+}
+
 /** A timer that fires once. Set again at will; setting is cheap, so a deadline may be moved per event. */
 export interface TimerOwner {
   onTimer(kind: number): void;
@@ -132,6 +165,10 @@ export interface Engine {
    * `isTransparent` it may be one that is not this machine's (IP_TRANSPARENT, IPV6_TRANSPARENT: takes CAP_NET_ADMIN, else EPERM).
    */
   dial(address: Address, owner: WireOwner, source?: string, isTransparent?: boolean): Wire;
+  /** Serves a bound datagram socket; `owner` gets what arrives. */
+  serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket;
+  /** A datagram socket connected to an IP address: it receives from there only. `source` and `isTransparent` as in {@link dial}. */
+  connectDatagrams(address: Address, owner: DatagramOwner, source?: string, isTransparent?: boolean): DatagramSocket;
   /**
    * Appends bytes to a file or pipe without ever blocking the loop. `done` gets the number of bytes written, or a negative errno.
    * The block is retained until then. One write per descriptor at a time is in flight; the caller waits for `done`.
@@ -145,8 +182,8 @@ export interface Engine {
   /** Runs until stop(). Gives Node's own loop a turn about every 50 ms. Resolves when stopped. */
   run(): Promise<void>;
   stop(): void;
-  /** Counters for metrics: enters (system calls that wait), completions, overflows, blocks free. */
-  readonly stats: { enters: number; completions: number; overflows: number };
+  /** Counters for metrics: enters (system calls that wait), completions, overflows, datagrams the kernel did not take. */
+  readonly stats: { enters: number; completions: number; overflows: number; dropped: number };
   /** Gives everything back: descriptors, maps. The process may go on. */
   close(): void;
 }

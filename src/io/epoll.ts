@@ -18,6 +18,8 @@ import {
   type Acceptor,
   type Address,
   addressText,
+  type DatagramOwner,
+  type DatagramSocket,
   type Engine,
   FLUSH_STALL_MS,
   type TimerOwner,
@@ -51,6 +53,7 @@ import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, str
 import { check } from '../sys/system-error.ts';
 import { type Arena, type ArenaOptions, closeArena, openArena } from './arena.ts';
 import { EpollAcceptor } from './epoll-acceptor.ts';
+import { EpollDatagrams } from './epoll-datagram.ts';
 import { EpollWire, NO_OWNER, state } from './epoll-wire.ts';
 import { EpollWrites } from './epoll-write.ts';
 import { NO_PIECE, SendQueue } from './send-queue.ts';
@@ -76,6 +79,7 @@ const KIND_WIRE = 0;
 const KIND_ACCEPTOR = 1;
 const KIND_WRITE = 2;
 const KIND_NODE = 3;
+const KIND_DATAGRAM = 4;
 
 const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
 
@@ -89,7 +93,7 @@ const SCRATCH_BYTES = MESSAGE_AT + msghdr_BYTES;
 export class EpollEngine implements Engine {
   readonly name = 'epoll';
   readonly blocks: Blocks;
-  readonly stats: { enters: number; completions: number; overflows: number };
+  readonly stats: { enters: number; completions: number; overflows: number; dropped: number };
   onTurn: (() => void) | null;
 
   // For the files of this room.
@@ -108,6 +112,8 @@ export class EpollEngine implements Engine {
   private readonly wires: EpollWire[];
   private readonly freeWires: EpollWire[];
   private readonly acceptors: EpollAcceptor[];
+  /** Made with the first of them. */
+  private datagrams: EpollDatagrams | null;
   // Each list is taken whole and worked off while the next one fills.
   private dirty: EpollWire[];
   private dirtyNext: EpollWire[];
@@ -134,12 +140,13 @@ export class EpollEngine implements Engine {
     this.words[(MESSAGE_AT + msghdr_msg_iov) >> 2] = this.scratch.address + IOVEC_AT;
     this.wheel = new TimerWheel(performance.now());
     this.writes = new EpollWrites(this.epoll, this.blocks, this.arenaAddress, KIND_WRITE << KIND_SHIFT);
-    this.stats = { enters: 0, completions: 0, overflows: 0 };
+    this.stats = { enters: 0, completions: 0, overflows: 0, dropped: 0 };
     this.onTurn = null;
     this.askedBytes = 0;
     this.wires = [];
     this.freeWires = [];
     this.acceptors = [];
+    this.datagrams = null;
     this.dirty = [];
     this.dirtyNext = [];
     this.ready = [];
@@ -197,6 +204,16 @@ export class EpollEngine implements Engine {
     return wire;
   }
 
+  serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket {
+    this.datagrams ??= new EpollDatagrams(this, KIND_DATAGRAM << KIND_SHIFT);
+    return this.datagrams.serve(fd, owner);
+  }
+
+  connectDatagrams(address: Address, owner: DatagramOwner, source?: string, isTransparent = false): DatagramSocket {
+    this.datagrams ??= new EpollDatagrams(this, KIND_DATAGRAM << KIND_SHIFT);
+    return this.datagrams.connect(address, owner, source, isTransparent);
+  }
+
   write(fd: number, block: number, start: number, end: number, done: (result: number) => void): void {
     this.writes.start(fd, block, start, end, done);
   }
@@ -240,6 +257,7 @@ export class EpollEngine implements Engine {
       if (wire.fd >= 0) close(wire.fd);
     }
     this.writes.close();
+    this.datagrams?.close();
     close(this.epoll);
     munmap(this.scratch);
     closeArena(this.arena);
@@ -336,6 +354,7 @@ export class EpollEngine implements Engine {
     if (count > 0) this.dispatch(count);
     if (this.readyNext.length > 0) this.readMore();
     if (this.dirtyNext.length > 0) this.flush();
+    if (this.datagrams !== null) this.datagrams.flush();
     this.writes.flush();
     if (this.endingsNext.length > 0) this.endWires();
     this.isInTurn = false;
@@ -345,6 +364,7 @@ export class EpollEngine implements Engine {
   private waitMs(until: number): number {
     if (this.isStopping || this.dirtyNext.length > 0 || this.endingsNext.length > 0 || this.writes.isPending) return 0;
     if (this.readyNext.length > 0 && !this.isStarved) return 0;
+    if (this.datagrams !== null && this.datagrams.sender.count > 0) return 0;
     const { now } = this.wheel;
     const ms = Math.ceil(Math.min(this.wheel.nextMs(now), Math.max(until - now, 0)));
     return this.isStarved ? Math.min(ms, STARVED_MS) : ms;
@@ -359,7 +379,9 @@ export class EpollEngine implements Engine {
       if (low >> KIND_SHIFT === KIND_WIRE) {
         const wire = wires[low]!;
         if (wire.generation === words[at + EVENT_DATA_WORD + 1]) wire.onEvents(events);
-      } else this.dispatchRare(low >> KIND_SHIFT, low & PLACE_MASK, events);
+      } else if (low >> KIND_SHIFT === KIND_DATAGRAM)
+        this.datagrams!.onEvents(low & PLACE_MASK, words[at + EVENT_DATA_WORD + 1]!);
+      else this.dispatchRare(low >> KIND_SHIFT, low & PLACE_MASK, events);
     }
   }
 

@@ -24,12 +24,15 @@ import {
   type Acceptor,
   type Address,
   addressText,
+  type DatagramOwner,
+  type DatagramSocket,
   type Engine,
   type TimerOwner,
   type Wire,
   type WireOwner,
 } from '../base/wire.ts';
 import { WatchedBlocks } from './memory-blocks.ts';
+import { MemoryDatagrams } from './memory-datagram.ts';
 import { type Clock, ECONNRESET, MemorySocket } from './memory-kernel.ts';
 import { MemoryWire, NO_OWNER } from './memory-wire.ts';
 
@@ -75,6 +78,11 @@ export interface MemoryFaults {
   resetErrno: number;
   /** Writes to files fail with it while it is not 0. */
   writeErrno: number;
+  /** The Nth connecting of a datagram socket from now fails. */
+  datagramIn: number;
+  datagramErrno: number;
+  /** Percent of datagrams lost on the way. */
+  lossPercent: number;
 }
 
 interface Event {
@@ -117,7 +125,7 @@ class MemoryAcceptor implements Acceptor {
 export class MemoryEngine implements Engine, Clock {
   readonly name = 'memory';
   readonly blocks: WatchedBlocks;
-  readonly stats = { enters: 0, completions: 0, overflows: 0 };
+  readonly stats = { enters: 0, completions: 0, overflows: 0, dropped: 0 };
   onTurn: (() => void) | null = null;
   readonly prng: Prng;
   readonly kernelBytesMax: number;
@@ -131,6 +139,9 @@ export class MemoryEngine implements Engine, Clock {
     resetInBytes: 0,
     resetErrno: ECONNRESET,
     writeErrno: 0,
+    datagramIn: 0,
+    datagramErrno: EMFILE,
+    lossPercent: 0,
   };
   /** Sockets that are open in the "kernel": the leak guard of tests. */
   sockets = 0;
@@ -148,6 +159,7 @@ export class MemoryEngine implements Engine, Clock {
   private readonly pairs = new Map<number, MemorySocket>();
   private readonly files = new Map<number, Buffer[]>();
   private readonly deafAddresses = new Set<string>();
+  private readonly datagrams: MemoryDatagrams;
   private fdNext = 3;
   private portNext = 40000;
   private isTurning = false;
@@ -161,6 +173,7 @@ export class MemoryEngine implements Engine, Clock {
     this.kernelBytesMax = options.kernelBytesMax ?? 16 * 1024;
     this.splitting = options.splitting ?? 'random';
     this.reuseWires = options.reuseWires ?? false;
+    this.datagrams = new MemoryDatagrams(this);
   }
 
   get now(): number {
@@ -270,6 +283,21 @@ export class MemoryEngine implements Engine, Clock {
     });
   }
 
+  /** A "descriptor" of a datagram socket for serveDatagrams(). */
+  bindAt(address: Address & { kind: 'ip' }): number {
+    const fd = this.fdNext++;
+    this.datagrams.bind(fd, address);
+    return fd;
+  }
+
+  serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket {
+    return this.datagrams.serve(fd, owner);
+  }
+
+  connectDatagrams(address: Address, owner: DatagramOwner, source = '127.0.0.1'): DatagramSocket {
+    return this.datagrams.connect(address, owner, source);
+  }
+
   setTimer(ms: number, owner: TimerOwner, kind: number): number {
     return this.wheel.set(ms, owner, kind);
   }
@@ -296,6 +324,7 @@ export class MemoryEngine implements Engine, Clock {
     this.isClosed = true;
     this.isStopped = true;
     for (const wire of this.living) wire.abandon();
+    this.datagrams.closeAll();
     for (const socket of this.pairs.values()) socket.close();
     for (const listener of this.listeners.values()) for (const socket of listener.backlog) socket.close();
     this.events.length = 0;
@@ -397,6 +426,14 @@ export class MemoryEngine implements Engine, Clock {
     return faults.resetInBytes === 0;
   }
 
+  /** Errno of the injected failure of this connect of a datagram socket, or 0. */
+  nextDatagramFault(): number {
+    return this.strikes('datagramIn') ? this.faults.datagramErrno : 0;
+  }
+  get lossPercent(): number {
+    return this.faults.lossPercent;
+  }
+
   markDirty(wire: MemoryWire): void {
     if (wire.isDirty) return;
     wire.isDirty = true;
@@ -442,7 +479,7 @@ export class MemoryEngine implements Engine, Clock {
     });
   }
 
-  private strikes(fault: 'dialIn' | 'sendIn' | 'acceptIn'): boolean {
+  private strikes(fault: 'dialIn' | 'sendIn' | 'acceptIn' | 'datagramIn'): boolean {
     return this.faults[fault] > 0 && --this.faults[fault] === 0;
   }
 

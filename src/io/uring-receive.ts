@@ -10,8 +10,8 @@ import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { check } from '../sys/system-error.ts';
 import type { Ring } from '../sys/uring.ts';
 
-/** The one buffer group: 0 spares writing it into SQEs. */
-const GROUP = 0;
+/** The buffer group of wires: 0 spares writing it into SQEs. */
+const WIRE_GROUP = 0;
 /** struct io_uring_buf: addr u64, len u32, bid u16, resv u16. `resv` of entry 0 is the tail of the ring. */
 const ENTRY_BYTES = 16;
 const TAIL_HALF = 7;
@@ -23,27 +23,34 @@ export class BlockRing {
   private readonly blocks: Blocks;
   private readonly arenaAddress: number;
   private readonly depth: number;
+  private readonly group: number;
+  private readonly lentBytes: number;
   private readonly map: Mapping;
   private readonly words: Int32Array;
   private readonly halves: Uint16Array;
   private readonly mask: number;
   private tail: number;
 
-  /** `depth`: blocks lent to the kernel at a time. Throws SystemError when the kernel has no such rings (before Linux 5.19). */
-  constructor(ring: Ring, blocks: Blocks, arenaAddress: number, depth: number) {
+  /**
+   * `depth`: blocks lent to the kernel at a time. `lentBytes` of each, which may reach LARGE_SLACK beyond it. Throws SystemError when the kernel has no
+   * such rings (before Linux 5.19).
+   */
+  constructor(ring: Ring, blocks: Blocks, arenaAddress: number, depth: number, group = WIRE_GROUP, lentBytes = LARGE_BYTES) {
     let entries = 1;
     while (entries < depth) entries *= 2;
     this.ring = ring;
     this.blocks = blocks;
     this.arenaAddress = arenaAddress;
     this.depth = depth;
+    this.group = group;
+    this.lentBytes = lentBytes;
     this.map = mapLow(entries * ENTRY_BYTES);
     this.words = new Int32Array(this.map.buffer);
     this.halves = new Uint16Array(this.map.buffer);
     this.mask = entries - 1;
     this.tail = 0;
     this.count = 0;
-    check('io_uring_register', ring.registerBuffers(GROUP, this.map.address, entries), 'provided-buffer rings need Linux 5.19');
+    check('io_uring_register', ring.registerBuffers(group, this.map.address, entries), 'provided-buffer rings need Linux 5.19');
     this.refill();
   }
 
@@ -58,7 +65,7 @@ export class BlockRing {
       const at = (tail & mask) << 2;
       words[at] = this.arenaAddress + blocks.start(block);
       words[at + 1] = 0;
-      words[at + 2] = LARGE_BYTES;
+      words[at + 2] = this.lentBytes;
       halves[(at << 1) + 6] = block;
       tail = (tail + 1) & 0xffff;
       count++;
@@ -70,7 +77,7 @@ export class BlockRing {
 
   /** The ring is gone from the kernel: the blocks it still had go back. */
   close(): void {
-    this.ring.unregisterBuffers(GROUP);
+    this.ring.unregisterBuffers(this.group);
     for (let i = 0; i < this.count; i++) this.blocks.release(this.halves[((((this.tail - 1 - i) & this.mask) << 2) << 1) + 6]!);
     this.count = 0;
     munmap(this.map);

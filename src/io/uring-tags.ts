@@ -29,6 +29,8 @@ export const operation = Object.freeze({
   cancelConnect: 12,
   cancelWatch: 13,
   cancelAccept: 14,
+  /** Of a datagram socket; which operation stands in the index (uring-datagram.ts). */
+  datagram: 15,
 });
 
 export const OPERATION_BITS = 4;

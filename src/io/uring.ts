@@ -20,6 +20,8 @@ import {
   type AcceptOwner,
   type Acceptor,
   type Address,
+  type DatagramOwner,
+  type DatagramSocket,
   type Engine,
   FLUSH_STALL_MS,
   type TimerOwner,
@@ -61,6 +63,7 @@ import { CQE_WORDS, Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
 import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
+import { UringDatagrams } from './uring-datagram.ts';
 import { Messages } from './uring-message.ts';
 import { BlockRing } from './uring-receive.ts';
 import * as submit from './uring-submit.ts';
@@ -129,7 +132,7 @@ export class UringEngine implements Engine {
   readonly blocks: Blocks;
   now: number;
   onTurn: (() => void) | null;
-  readonly stats: { enters: number; completions: number; overflows: number };
+  readonly stats: { enters: number; completions: number; overflows: number; dropped: number };
 
   // For the files of this room.
   readonly ring: Ring;
@@ -152,6 +155,8 @@ export class UringEngine implements Engine {
   private readonly dirty: UringWire[];
   private dirtyCount: number;
   private readonly starved: UringWire[];
+  /** Made with the first of them. */
+  private datagrams: UringDatagrams | null;
   private readonly addresses: Mapping;
   private readonly encoded: WeakMap<Address, Uint8Array>;
   private readonly timespec: Mapping;
@@ -189,7 +194,7 @@ export class UringEngine implements Engine {
     this.now = performance.now();
     this.wheel = new TimerWheel(this.now);
     this.onTurn = null;
-    this.stats = { enters: 0, completions: 0, overflows: 0 };
+    this.stats = { enters: 0, completions: 0, overflows: 0, dropped: 0 };
     this.open = 0;
     this.wires = [];
     this.freeWires = [];
@@ -197,6 +202,7 @@ export class UringEngine implements Engine {
     this.dirty = [];
     this.dirtyCount = 0;
     this.starved = [];
+    this.datagrams = null;
     this.addresses = mapLow(this.ring.sqEntries * ADDRESS_STRIDE);
     this.encoded = new WeakMap();
     this.timespec = mapLow(4096);
@@ -264,6 +270,16 @@ export class UringEngine implements Engine {
     return wire;
   }
 
+  serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket {
+    this.datagrams ??= new UringDatagrams(this);
+    return this.datagrams.serve(fd, owner);
+  }
+
+  connectDatagrams(address: Address, owner: DatagramOwner, source?: string, isTransparent = false): DatagramSocket {
+    this.datagrams ??= new UringDatagrams(this);
+    return this.datagrams.connect(address, owner, source, isTransparent);
+  }
+
   write(fd: number, block: number, start: number, end: number, done: (result: number) => void): void {
     this.writes.start(fd, block, start, end, done);
   }
@@ -300,21 +316,29 @@ export class UringEngine implements Engine {
       wire.owner = nobody;
       if (wire.phase !== phase.free) wire.die(0);
     }
+    this.datagrams?.shut();
     this.ring.put(IORING_OP_ASYNC_CANCEL, -1, 0, 0, 0, 0, IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY, operation.close, 0);
     // The arena may go only when the kernel writes to it no more.
     const until = performance.now() + DRAIN_MS_MAX;
     do {
       this.flush();
       this.ring.enter(0);
+      if (this.ring.waiting === 0) this.datagrams?.onSubmitted();
       this.complete();
-    } while ((this.open > 0 || this.writes.pending > 0) && performance.now() < until);
+    } while (!this.isSilent && performance.now() < until);
     this.blockRing.close();
+    this.datagrams?.close();
     this.ring.close();
     this.messages.close();
     munmap(this.addresses);
     munmap(this.timespec);
     // An operation that could not be cancelled (a write to a dead network disk) keeps the arena for ever; a leak beats a crash.
-    if (this.open === 0 && this.writes.pending === 0) closeArena(this.arena);
+    if (this.isSilent) closeArena(this.arena);
+  }
+
+  /** The kernel uses none of our memory. */
+  private get isSilent(): boolean {
+    return this.open === 0 && this.writes.pending === 0 && (this.datagrams === null || this.datagrams.isOver);
   }
 
   // For the files of this room.
@@ -385,6 +409,7 @@ export class UringEngine implements Engine {
     const result = ring.enter(complete);
     // EBUSY: completions overflow and have to be taken first. Both are answered by going on.
     if (result < 0 && result !== -EINTR && result !== -EBUSY) check('io_uring_enter', result);
+    if (this.datagrams !== null && ring.waiting === 0) this.datagrams.onSubmitted();
     this.stats.enters = ring.enters;
     this.now = performance.now();
     wheel.now = this.now;
@@ -419,6 +444,7 @@ export class UringEngine implements Engine {
     if (this.starved.length > 0 && this.blockRing.count > 0) this.feed();
     for (let i = 0; i < this.dirtyCount; i++) dirty[i]!.flush();
     this.dirtyCount = 0;
+    if (this.datagrams !== null) this.datagrams.flush();
   }
 
   private feed(): void {
@@ -458,7 +484,8 @@ export class UringEngine implements Engine {
           if (kind === operation.receive) wire.onReceive(result, flags);
           else if (kind === operation.send) wire.onSend(result);
           else wire.onConnect(result);
-        } else this.completeRare(kind, index, generation, result, flags);
+        } else if (kind === operation.datagram) this.datagrams!.complete(index, generation, result, flags);
+        else this.completeRare(kind, index, generation, result, flags);
       }
     } finally {
       ring.cqSeen(head);

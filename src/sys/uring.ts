@@ -166,7 +166,7 @@ export class Ring {
 
   /**
    * Writes one SQE. `head` is opcode | flags << 8 | ioprio << 16. Addresses are below 4 GiB. Enters the ring when it is full.
-   * Buffer group and everything behind it stay 0.
+   * Everything behind the tag stays 0.
    */
   put(
     head: number,
@@ -192,6 +192,7 @@ export class Ring {
     sqes[at + 7] = operationFlags;
     sqes[at + 8] = tagLow;
     sqes[at + 9] = tagHigh;
+    sqes[at + 10] = 0;
     sqes[at + 11] = 0;
     this.sqTail = (this.sqTail + 1) | 0;
     this.unsubmitted++;
@@ -207,6 +208,12 @@ export class Ring {
   putReceive(head: number, fd: number, length: number, limit: number, tagLow: number, tagHigh: number): void {
     this.put(head, fd, 0, 0, 0, length, 0, tagLow, tagHigh);
     this.sqes[(((this.sqTail - 1) & this.sqMask) << 4) + 11] = limit;
+  }
+
+  /** Writes the SQE of an operation that takes its buffers from `group`. */
+  putGrouped(head: number, fd: number, address: number, group: number, tagLow: number, tagHigh: number): void {
+    this.put(head, fd, 0, 0, address, 0, 0, tagLow, tagHigh);
+    this.sqes[(((this.sqTail - 1) & this.sqMask) << 4) + 10] = group;
   }
 
   /** Place of the next SQE, 0 to sqEntries - 1: memory kept per place is free again when the place is. Makes room first. */

@@ -1,0 +1,336 @@
+/**
+ * epoll-datagram: UDP sockets of the epoll driver.
+ *
+ * Level-triggered: what is left is told of again. Connected sockets send at once, one call a datagram; answers of bound ones leave together at the end of the
+ * turn. A connected socket whose tenant has gone is connected to nothing, rests (datagram-pool.ts), is emptied, and goes to the next tenant.
+ */
+import { NO_TIMER } from '../base/timer-wheel.ts';
+import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
+import {
+  AF_INET6,
+  EAGAIN,
+  EINTR,
+  EIO,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLLIN,
+  iovec_BYTES,
+  iovec_iov_len,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  msghdr_BYTES,
+  msghdr_msg_control,
+  msghdr_msg_controllen,
+  msghdr_msg_iov,
+  msghdr_msg_iovlen,
+} from '../sys/constants.generated.ts';
+import { connectAt, datagramSocket, datagramSocketFrom, disconnect, receiveRuns, tellDestination } from '../sys/datagram.ts';
+import { close, epollCtl } from '../sys/libc.ts';
+import { low, type Mapping, mapLow, munmap } from '../sys/memory.ts';
+import { recv, send, sendmsg } from '../sys/socket.ts';
+import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
+import { check } from '../sys/system-error.ts';
+import { SEGMENT_BYTES, writeSegment } from './datagram-control.ts';
+import { isRefusal } from './datagram-errno.ts';
+import { DatagramPool, POOL_MAX, type Pooled, REST_TURNS, TRIM_MS } from './datagram-pool.ts';
+import { DatagramReceiver } from './datagram-receive.ts';
+import { DatagramSender, isAboutRuns } from './datagram-send.ts';
+import type { EpollEngine } from './epoll.ts';
+
+/** Batches taken from one socket in a turn, so that others have theirs. */
+const BATCHES_PER_TURN = 4;
+const FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT;
+const IOVEC_AT = msghdr_BYTES;
+const CONTROL_AT = IOVEC_AT + iovec_BYTES;
+
+const nobody: DatagramOwner = { onDatagram() {}, onDatagramFault() {} };
+
+export class EpollDatagram implements DatagramSocket, TimerOwner, Pooled {
+  owner: DatagramOwner = nobody;
+
+  // For the room.
+  readonly place: number;
+  /** Changes with each descriptor, so that a late event reaches nobody. */
+  generation = 0;
+  fd = -1;
+  family = 0;
+  isBound = false;
+  isOpen = false;
+  isPaused = false;
+  isSpent = false;
+  splitsRuns = false;
+  pooledAt = 0;
+  pooledNext: Pooled | null = null;
+  /** A fault that waits for the loop to tell it. */
+  errno = 0;
+  private ticket: number = NO_TIMER;
+  private readonly room: EpollDatagrams;
+
+  constructor(room: EpollDatagrams, place: number) {
+    this.room = room;
+    this.place = place;
+  }
+
+  send(_block: number, start: number, end: number, segment: number): void {
+    if (this.fd < 0 || this.isBound) return;
+    if (segment === 0 || end - start <= segment) this.room.send(this, start, end);
+    else if (!this.splitsRuns) this.room.sendRun(this, start, end, segment);
+    else for (let at = start; at < end; at += segment) this.room.send(this, at, Math.min(at + segment, end));
+  }
+
+  sendTo(block: number, start: number, end: number, segment: number, names: Int32Array, at: number): void {
+    if (this.isBound) this.room.sender.add(this.fd, block, start, end, segment, names, at);
+    else this.send(block, start, end, segment);
+  }
+
+  pause(): void {
+    if (!this.isBound || this.isPaused) return;
+    this.isPaused = true;
+    this.room.unwatch(this);
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.room.engine.cancelTimer(this.ticket);
+    this.ticket = NO_TIMER;
+    this.errno = 0;
+    this.owner = nobody;
+    this.room.release(this);
+  }
+
+  /** Told by the loop, not inside the call. */
+  failLater(errno: number): void {
+    if (this.errno !== 0) return;
+    this.errno = errno;
+    this.ticket = this.room.engine.setTimer(0, this, 0);
+  }
+  onTimer(): void {
+    const { errno } = this;
+    this.ticket = NO_TIMER;
+    this.errno = 0;
+    this.owner.onDatagramFault(this, errno);
+  }
+
+  onEvents(): void {
+    const { receiver } = this.room;
+    for (let i = 0; i < BATCHES_PER_TURN; i++) {
+      const { owner } = this;
+      if (!this.isOpen || this.isPaused) return;
+      const isMore = receiver.receive(this.fd, this, owner);
+      if (receiver.errno !== 0 && this.isOpen && !this.isBound) this.owner.onDatagramFault(this, receiver.errno);
+      if (!isMore) return;
+    }
+  }
+}
+
+export class EpollDatagrams implements TimerOwner {
+  readonly engine: EpollEngine;
+  readonly receiver: DatagramReceiver;
+  readonly sender: DatagramSender;
+  /** High bits of the user data of events. */
+  private readonly kind: number;
+  private readonly scratch: Mapping;
+  private readonly words: Int32Array;
+  private readonly encoded = new WeakMap<Address, Uint8Array>();
+  private readonly sockets: EpollDatagram[] = [];
+  private readonly free: EpollDatagram[] = [];
+  private readonly pool4 = new DatagramPool<EpollDatagram>();
+  private readonly pool6 = new DatagramPool<EpollDatagram>();
+  private takesRuns = true;
+  private turns = 0;
+  private isTrimming = false;
+
+  constructor(engine: EpollEngine, kind: number) {
+    this.engine = engine;
+    this.kind = kind;
+    this.receiver = new DatagramReceiver(engine.blocks, engine.arenaAddress);
+    this.sender = new DatagramSender(engine.blocks, engine.arenaAddress, engine.stats);
+    this.scratch = mapLow(CONTROL_AT + SEGMENT_BYTES);
+    this.words = new Int32Array(this.scratch.buffer);
+    const { words } = this;
+    words[msghdr_msg_iov >> 2] = this.scratch.address + IOVEC_AT;
+    words[msghdr_msg_iovlen >> 2] = 1;
+    words[msghdr_msg_control >> 2] = this.scratch.address + CONTROL_AT;
+  }
+
+  serve(fd: number, owner: DatagramOwner): DatagramSocket {
+    tellDestination(fd);
+    receiveRuns(fd);
+    const socket = this.take();
+    socket.isBound = true;
+    socket.fd = fd;
+    socket.owner = owner;
+    socket.isOpen = true;
+    check('epoll_ctl', this.watch(socket));
+    return socket;
+  }
+
+  connect(address: Address, owner: DatagramOwner, source: string | undefined, isTransparent: boolean): DatagramSocket {
+    const family = familyOf(address);
+    const socket = (source === undefined ? this.takePooled(family) : null) ?? this.make(family, source, isTransparent);
+    socket.owner = owner;
+    socket.isOpen = true;
+    socket.splitsRuns = !this.takesRuns;
+    if (socket.fd < 0) {
+      socket.failLater(-socket.fd);
+      return socket;
+    }
+    let bytes = this.encoded.get(address);
+    if (bytes === undefined) {
+      const room = new Uint8Array(SOCKADDR_BYTES_MAX);
+      bytes = room.subarray(0, encodeAddress(address, room, 0));
+      this.encoded.set(address, bytes);
+    }
+    low.bytes.set(bytes);
+    const result = connectAt(socket.fd, low.address, bytes.length);
+    if (result < 0) socket.failLater(-result);
+    return socket;
+  }
+
+  // For sockets.
+
+  send(socket: EpollDatagram, start: number, end: number): void {
+    const result = send(socket.fd, this.engine.arenaAddress + start, end - start, FLAGS);
+    if (result < 0) this.sendFailed(socket, -result);
+  }
+
+  sendRun(socket: EpollDatagram, start: number, end: number, segment: number): void {
+    const { words } = this;
+    words[msghdr_msg_controllen >> 2] = writeSegment(words, CONTROL_AT >> 2, segment);
+    words[IOVEC_AT >> 2] = this.engine.arenaAddress + start;
+    words[(IOVEC_AT + iovec_iov_len) >> 2] = end - start;
+    const result = sendmsg(socket.fd, this.scratch.address, FLAGS);
+    if (result >= 0) return;
+    if (!isAboutRuns(-result)) {
+      this.sendFailed(socket, -result);
+      return;
+    }
+    if (result === -EIO) this.takesRuns = false;
+    socket.splitsRuns = true;
+    for (let at = start; at < end; at += segment) this.send(socket, at, Math.min(at + segment, end));
+  }
+
+  release(socket: EpollDatagram): void {
+    if (socket.isBound) {
+      // What was queued leaves before the descriptor may be closed.
+      this.sender.flush();
+      if (!socket.isPaused) this.unwatch(socket);
+      this.over(socket);
+      return;
+    }
+    const pool = this.pool(socket.family);
+    if (socket.fd < 0 || socket.isSpent || pool.count >= POOL_MAX || disconnect(socket.fd) < 0) {
+      this.end(socket);
+      return;
+    }
+    pool.give(socket, this.turns);
+    if (this.isTrimming) return;
+    this.isTrimming = true;
+    this.engine.setTimer(TRIM_MS, this, 0);
+  }
+
+  unwatch(socket: EpollDatagram): void {
+    epollCtl(this.engine.epoll, EPOLL_CTL_DEL, socket.fd, 0, 0, 0);
+  }
+
+  // For the engine.
+
+  onEvents(place: number, generation: number): void {
+    const socket = this.sockets[place]!;
+    if (socket.generation !== generation) return;
+    if (socket.isOpen) socket.onEvents();
+    else this.empty(socket);
+  }
+
+  flush(): void {
+    this.turns++;
+    this.sender.flush();
+  }
+
+  onTimer(): void {
+    this.isTrimming = false;
+    for (const pool of [this.pool4, this.pool6]) for (let i = pool.trim(); i > 0; i--) this.end(pool.take(this.turns)!);
+    if (this.pool4.count + this.pool6.count === 0) return;
+    this.isTrimming = true;
+    this.engine.setTimer(TRIM_MS, this, 0);
+  }
+
+  close(): void {
+    for (const socket of this.sockets) if (socket.fd >= 0 && !socket.isBound) close(socket.fd);
+    this.receiver.close();
+    this.sender.close();
+    munmap(this.scratch);
+  }
+
+  private sendFailed(socket: EpollDatagram, errno: number): void {
+    if (isRefusal(errno)) socket.failLater(errno);
+    else this.engine.stats.dropped++;
+  }
+
+  private pool(family: number): DatagramPool<EpollDatagram> {
+    return family === AF_INET6 ? this.pool6 : this.pool4;
+  }
+
+  private takePooled(family: number): EpollDatagram | null {
+    const pool = this.pool(family);
+    for (;;) {
+      const socket = pool.take(this.turns - REST_TURNS);
+      if (socket === null || this.empty(socket)) return socket;
+      this.end(socket);
+    }
+  }
+
+  /** Drops what came for the last tenant. False: it does not end. */
+  private empty(socket: EpollDatagram): boolean {
+    for (let i = 0; i < BATCHES_PER_TURN; i++) {
+      const result = recv(socket.fd, low.address, 0, MSG_DONTWAIT);
+      if (result === -EAGAIN) return true;
+      if (result === -EINTR) continue;
+    }
+    return false;
+  }
+
+  private make(family: number, source: string | undefined, isTransparent: boolean): EpollDatagram {
+    const socket = this.take();
+    socket.isBound = false;
+    socket.family = family;
+    socket.isSpent = source !== undefined;
+    socket.fd = source === undefined ? datagramSocket(family) : datagramSocketFrom(family, source, isTransparent);
+    if (socket.fd < 0) return socket;
+    receiveRuns(socket.fd);
+    const result = this.watch(socket);
+    if (result < 0) {
+      close(socket.fd);
+      socket.fd = result;
+    }
+    return socket;
+  }
+
+  private watch(socket: EpollDatagram): number {
+    return epollCtl(this.engine.epoll, EPOLL_CTL_ADD, socket.fd, EPOLLIN, this.kind | socket.place, socket.generation);
+  }
+
+  private take(): EpollDatagram {
+    let socket = this.free.pop();
+    if (socket === undefined) {
+      socket = new EpollDatagram(this, this.sockets.length);
+      this.sockets.push(socket);
+    }
+    socket.generation = (socket.generation + 1) | 0;
+    socket.isPaused = false;
+    socket.errno = 0;
+    return socket;
+  }
+
+  private end(socket: EpollDatagram): void {
+    if (socket.fd >= 0) close(socket.fd);
+    this.over(socket);
+  }
+
+  private over(socket: EpollDatagram): void {
+    socket.fd = -1;
+    socket.generation = (socket.generation + 1) | 0;
+    this.free.push(socket);
+  }
+}
