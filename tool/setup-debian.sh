@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests and benchmarks start besides weir: the peers, a load generator, servers to check, a C compiler
-# for the offsets.
+# Installs what the tests and benchmarks start besides weir: the peers, a load generator, servers and clients of the protocols that
+# pass through, network namespaces, a C compiler for the offsets.
 # Does nothing when all of it is there. Starts no service: Debian's packages would, so they are told not to (policy-rc.d), and
 # what this run installed is not enabled for the next boot either.
 set -euo pipefail
 
 # command:package
 wanted=(haproxy:haproxy nginx:nginx wrk:wrk h2load:nghttp2-client gcc:gcc curl:curl taskset:util-linux prlimit:util-linux
-  redis-server:redis-server openssl:openssl)
+  redis-server:redis-server redis-cli:redis-tools psql:postgresql-client dnsmasq:dnsmasq-base openssl:openssl ip:iproute2)
 packages=()
 for pair in "${wanted[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || packages+=("${pair##*:}")
