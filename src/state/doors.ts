@@ -44,9 +44,27 @@ export const filterDecisionNames: readonly string[] = ['allowed', 'limited', 'wo
 /** Protocol label of requests. */
 export const protocol = Object.freeze({ http1: 0, h2: 1, h3: 2, tcp: 3, udp: 4 });
 export const protocolNames: readonly string[] = ['http/1.1', 'h2', 'h3', 'tcp', 'udp'];
-/** Why a client connection was turned away; label of weir_connections_rejected_total. */
-export const rejection = Object.freeze({ limit: 0, perIp: 1, overload: 2, drain: 3, proxyLine: 4, acl: 5, preface: 6 });
-export const rejectionNames: readonly string[] = ['limit', 'limit_per_ip', 'overload', 'drain', 'proxy_line', 'acl', 'preface'];
+/** Why a client connection, or a datagram that would have begun a session, was turned away; label of weir_connections_rejected_total. */
+export const rejection = Object.freeze({
+  limit: 0,
+  perIp: 1,
+  overload: 2,
+  drain: 3,
+  proxyLine: 4,
+  acl: 5,
+  preface: 6,
+  noEndpoint: 7,
+});
+export const rejectionNames: readonly string[] = [
+  'limit',
+  'limit_per_ip',
+  'overload',
+  'drain',
+  'proxy_line',
+  'acl',
+  'preface',
+  'no_endpoint',
+];
 /** Why a try was repeated; label of weir_retries_total. */
 export const retryReason = Object.freeze({ connect: 0, reset: 1, status: 2, timeout: 3, refusedStream: 4 });
 export const retryReasonNames: readonly string[] = ['connect', 'reset', 'status', 'timeout', 'refused_stream'];
@@ -150,6 +168,8 @@ export interface WorkerWriter extends TableReader {
   rejected(listener: number, rejection: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;
+  /** Datagrams of clients of a listener, in and out, and their bytes. */
+  datagrams(listener: number, received: number, receivedBytes: number, sent: number, sentBytes: number): void;
   /** Requests that begin (+) or end (-) to wait in a pool, for an endpoint or for a wire to one; and how long one waited. */
   queue(pool: number, delta: number): void;
   queued(pool: number, ms: number, timedOut: boolean): void;

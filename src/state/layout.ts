@@ -180,6 +180,8 @@ export const listenerField = Object.freeze({
   rejected: 16,
   received: 24,
   sent: 25,
+  datagramsReceived: 26,
+  datagramsSent: 27,
 });
 
 /** What a worker says of itself, in 64-bit floats from the front of its stripe. */

@@ -96,6 +96,8 @@ export interface ListenerTally {
   rejected: number[];
   received: number;
   sent: number;
+  datagramsReceived: number;
+  datagramsSent: number;
 }
 
 export interface StripeTally {
@@ -247,6 +249,8 @@ export class Tally extends Reader {
       rejected: this.sums(row, listenerField.rejected, rejectionNames.length),
       received: this.sum(row, listenerField.received),
       sent: this.sum(row, listenerField.sent),
+      datagramsReceived: this.sum(row, listenerField.datagramsReceived),
+      datagramsSent: this.sum(row, listenerField.datagramsSent),
     };
   }
 

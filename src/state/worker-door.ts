@@ -260,6 +260,15 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     f64[row + listenerField.sent]! += sent;
   }
 
+  datagrams(listener: number, received: number, receivedBytes: number, sent: number, sentBytes: number): void {
+    const { f64 } = this;
+    const row = this.listenerRow(listener);
+    f64[row + listenerField.datagramsReceived]! += received;
+    f64[row + listenerField.received]! += receivedBytes;
+    f64[row + listenerField.datagramsSent]! += sent;
+    f64[row + listenerField.sent]! += sentBytes;
+  }
+
   queue(pool: number, delta: number): void {
     this.f64[this.poolRow(pool) + poolField.queue]! += delta;
   }

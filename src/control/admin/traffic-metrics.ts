@@ -1,7 +1,7 @@
 /** Metrics of listeners, routes and filters: what clients asked and what they got. */
 import { faults } from '../../base/faults.ts';
 import { methodNames } from '../../base/head.ts';
-import { filterDecisionNames, protocolNames, rejectionNames } from '../../state/doors.ts';
+import { filterDecisionNames, protocol, protocolNames, rejectionNames } from '../../state/doors.ts';
 import type { FilterPlan, Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import { emptyHistogram, type Families, histogramSums, numberSums } from './families.ts';
@@ -102,13 +102,20 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   const rejected = families.counter('weir_connections_rejected_total', 'Client connections turned away.');
   const received = families.counter('weir_received_bytes_total', 'Bytes received from clients, on the wire.');
   const sent = families.counter('weir_sent_bytes_total', 'Bytes sent to clients, on the wire.');
-  for (const { id, name: listener } of plan?.listeners ?? []) {
+  const sessions = families.gauge('weir_udp_sessions', 'Clients of UDP listeners that are remembered.');
+  const datagrams = families.counter('weir_datagrams_total', 'Datagrams from and to clients.');
+  for (const { id, name: listener, protocol: kind } of plan?.listeners ?? []) {
     const row = tally.listener(id);
-    protocolNames.forEach((protocol, i) => {
+    if (kind === 'udp') {
+      sessions({ listener }, row.connections[protocol.udp]!);
+      datagrams({ listener, direction: 'in' }, row.datagramsReceived);
+      datagrams({ listener, direction: 'out' }, row.datagramsSent);
+    }
+    protocolNames.forEach((name, i) => {
       // Before any connection it is not known which protocols a listener will see: http/1.1 always, the others when they come.
       if (i !== 0 && row.connectionsTotal[i] === 0) return;
-      connections({ listener, protocol }, row.connections[i]!);
-      connectionsTotal({ listener, protocol }, row.connectionsTotal[i]!);
+      connections({ listener, protocol: name }, row.connections[i]!);
+      connectionsTotal({ listener, protocol: name }, row.connectionsTotal[i]!);
     });
     rejectionNames.forEach((reason, i) => {
       rejected({ listener, reason }, row.rejected[i]!);
