@@ -6,24 +6,18 @@ import {
   type Expectation,
   metricNames,
   metricUnits,
-  type PolicyChoice,
   readReplay,
   type Scenario,
   type ScenarioEvent,
   type ServiceModel,
   type Traffic,
+  type Variant,
 } from '../lab/lab.ts';
-import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
-import {
-  type EventFile,
-  type PolicyFile,
-  readBound,
-  readKeys,
-  readRate,
-  ringPoints,
-  type ScenarioFile,
-  scenarioSchema,
-} from './scenario-schema.ts';
+import type { Plan, PoolPlan, RetryPlan } from '../state/plan.ts';
+import { eventsOf } from './scenario-events.ts';
+import { readBound, readKeys, readRate, type ScenarioFile, scenarioSchema } from './scenario-schema.ts';
+import { ms, must, share } from './scenario-values.ts';
+import { retryOf, variantOf } from './scenario-variants.ts';
 
 const DURATION_MS = 60_000;
 const P50_MS = 10;
@@ -31,6 +25,8 @@ const P50_MS = 10;
 const P99_OVER_P50 = 5;
 const TIMEOUT_MS = 30_000;
 const KEYS = 10_000;
+/** A node without a name has the same one on every machine, for the same numbers. */
+const ANY_NODE = { node: 'node-1' };
 
 export interface ScenarioRead {
   /** null when there is an error. */
@@ -70,14 +66,20 @@ class ScenarioReader {
 
   read(): Scenario | null {
     const { file } = this;
-    const pool = this.pool();
-    if (pool === null) return null;
+    const plan = this.plan();
+    const pool = plan === null ? null : this.pool(plan);
+    if (plan === null || pool === null) return null;
     const traffic = this.traffic(pool.name);
     if (traffic === null) return null;
     const lengthMs = traffic.kind === 'replayed' ? (traffic.requests.at(-1)?.atMs ?? 0) / traffic.speed + 1 : DURATION_MS;
     const durationMs = ms(file.duration, lengthMs);
-    const events = this.events(pool, durationMs);
-    const policies = this.policies(pool);
+    const events = eventsOf(file.events ?? [], pool, durationMs, (at, message, help) => this.fault(at, message, help));
+    // What the first route to the pool says counts for all its requests.
+    const route = plan.routes.find(
+      ({ action }) => action.kind === 'forward' && action.pools.some((p) => plan.pools[p.pool] === pool),
+    );
+    const retry = file.retry === undefined ? route?.retry : null;
+    const variants = this.variants(pool, retry ?? retryOf(file.retry, ({ message }) => this.fault(['retry'], message))!);
     const warmUpMs = ms(file.warmUp, 0);
     if (warmUpMs >= durationMs) this.fault(['warmUp'], 'warmUp has to be shorter than duration');
     return {
@@ -85,34 +87,49 @@ class ScenarioReader {
       seed: file.seed ?? 1,
       durationMs,
       warmUpMs,
+      nodes: this.nodes(plan),
       workers: file.workers ?? 2,
       pool,
       traffic,
       service: this.services(pool, events),
       cost:
-        file.cost === undefined ? { heavyShare: 0, times: 1 } : { heavyShare: share(file.cost.heavy), times: file.cost.times },
-      timeoutMs: ms(file.timeout, TIMEOUT_MS),
-      attempts: file.attempts ?? 2,
+        file.cost === undefined ? { heavyShare: 0, times: 1 } : { heavyShare: share(file.cost.heavy, 0), times: file.cost.times },
+      urgentShare: share(file.traffic.urgent, 0),
+      timeoutMs: ms(file.timeout, route?.timeouts.responseMs ?? TIMEOUT_MS),
+      crossZoneMs: ms(file.crossZone, 0),
       events: events.sort((a, b) => a.atMs - b.atMs),
-      policies,
-      expectations: this.expectations(policies),
+      variants,
+      expectations: this.expectations(variants),
     };
+  }
+
+  /** The node of the config, or as many as the scenario wants. */
+  private nodes(plan: Plan): Scenario['nodes'] {
+    const { nodes: count = 1, zone } = this.file;
+    const zones = zone === undefined ? [plan.zone] : typeof zone === 'string' ? [zone] : zone;
+    return Array.from({ length: count }, (_, i) => ({
+      node: count === 1 ? plan.node : `node-${i + 1}`,
+      zone: zones[i % zones.length]!,
+    }));
   }
 
   private fault(at: readonly string[], message: string, help?: string): void {
     this.faults.push(this.faultAt(at, message, help));
   }
 
-  private pool(): PoolPlan | null {
+  private plan(): Plan | null {
     const { config, pools } = this.file;
     if ((config === undefined) === (pools === undefined)) {
       this.fault([], 'a scenario needs exactly one of config and pools');
       return null;
     }
-    const found = config === undefined ? this.ownPools() : this.configPools(config);
-    if (found === null) return null;
+    return config === undefined ? this.ownPlan() : this.configPlan(config);
+  }
+
+  private pool(plan: Plan): PoolPlan | null {
+    const { pools } = plan;
     const wanted = this.file.pool;
-    const pool = wanted === undefined ? found[0] : found.find((candidate) => candidate.name === wanted);
+    const pool = wanted === undefined ? pools[0] : pools.find((candidate) => candidate.name === wanted);
     if (pool === undefined) {
       this.fault(['pool'], wanted === undefined ? 'there is no pool' : `there is no pool named ${wanted}`);
       return null;
@@ -121,16 +138,16 @@ class ScenarioReader {
     return pool;
   }
 
-  private ownPools(): PoolPlan[] | null {
+  private ownPlan(): Plan | null {
     const pools = this.file.pools!;
     const listeners = { web: { listen: '127.0.0.1:80', to: Object.fromEntries(Object.keys(pools).map((name) => [name, 1])) } };
     // Checked by the one who knows pools: what the schema cannot say (an address twice) comes back as a sentence.
-    const result = parseConfig(JSON.stringify({ version: 1, listeners, pools }), 'pools.json', {});
-    for (const { message } of result.faults) this.fault(['pools'], message);
-    return result.plan?.pools ?? null;
+    const { plan, faults } = parseConfig(JSON.stringify({ version: 1, listeners, pools }), 'pools.json', {}, ANY_NODE);
+    for (const { message } of faults) this.fault(['pools'], message);
+    return plan;
   }
 
-  private configPools(config: string): PoolPlan[] | null {
+  private configPlan(config: string): Plan | null {
     const path = resolve(this.folder, config);
     let text: string;
     try {
@@ -139,9 +156,9 @@ class ScenarioReader {
       this.fault(['config'], `${config} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
       return null;
     }
-    const result = parseConfig(text, path, this.env);
-    this.faults.push(...result.faults);
-    return result.plan?.pools ?? null;
+    const { plan, faults } = parseConfig(text, path, this.env, ANY_NODE);
+    this.faults.push(...faults);
+    return plan;
   }
 
   private traffic(pool: string): Traffic | null {
@@ -179,45 +196,6 @@ class ScenarioReader {
     return { kind: 'replayed', requests, speed: speed ?? 1 };
   }
 
-  private events(pool: PoolPlan, durationMs: number): ScenarioEvent[] {
-    const known = new Set(pool.endpoints.map((endpoint) => endpoint.address));
-    for (const { add } of this.file.events ?? []) if (add !== undefined) known.add(addressOf(add, pool.name) ?? '');
-    return (this.file.events ?? []).flatMap((event, i) => this.event(event, ['events', String(i)], pool, known, durationMs));
-  }
-
-  private event(event: EventFile, at: string[], pool: PoolPlan, known: ReadonlySet<string>, durationMs: number): ScenarioEvent[] {
-    const named = (['kill', 'restore', 'add', 'remove', 'drain', 'slow'] as const).filter((kind) => event[kind] !== undefined);
-    if (named.length + (event.surge === undefined ? 0 : 1) !== 1) {
-      this.fault(at, 'an event needs exactly one of kill, restore, add, remove, drain, slow and surge');
-      return [];
-    }
-    const atMs = ms(event.at, Math.floor(durationMs / 2));
-    if (atMs >= durationMs) this.fault([...at, 'at'], 'this is after the end of the scenario');
-    if (event.surge !== undefined) {
-      return [{ atMs, kind: 'surge', times: event.surge, forMs: ms(event.for, durationMs) }];
-    }
-    const kind = named[0]!;
-    const address = addressOf(event[kind]!, pool.name);
-    if (address === null || !known.has(address)) {
-      const first = pool.endpoints[0]?.address ?? '';
-      this.fault(
-        [...at, kind],
-        `there is no endpoint ${event[kind]} in pool ${pool.name}`,
-        `endpoints are written ${pool.name}/${first}`,
-      );
-      return [];
-    }
-    if ((event.by === undefined) === (kind === 'slow')) this.fault(at, 'by goes with slow, and slow needs it');
-    if (kind === 'add') {
-      if (pool.endpoints.some((endpoint) => endpoint.address === address))
-        this.fault([...at, kind], `${event.add} is there from the start`);
-      return [{ atMs, kind, endpoint: added(address, event.weight ?? 1) }];
-    }
-    if (kind !== 'slow') return [{ atMs, kind, address }];
-    const slow: ScenarioEvent = { atMs, kind, address, times: event.by ?? 1 };
-    return event.for === undefined ? [slow] : [slow, { ...slow, atMs: atMs + ms(event.for, 0), times: 1 }];
-  }
-
   private services(pool: PoolPlan, events: readonly ScenarioEvent[]): Map<string, ServiceModel> {
     const written = this.file.service ?? {};
     const addresses = [
@@ -242,24 +220,26 @@ class ScenarioReader {
     );
   }
 
-  private policies(pool: PoolPlan): PolicyChoice[] {
+  private variants(pool: PoolPlan, retry: RetryPlan): Variant[] {
     const { compare } = this.file;
-    if (compare === undefined) return [{ label: pool.balance.algorithm, kind: 'policy', balance: pool.balance }];
-    const choices = compare.map((written) => choiceOf(written));
-    choices.forEach(({ label }, i) => {
-      if (choices.findIndex((other) => other.label === label) < i) this.fault(['compare', String(i)], `${label} is there twice`);
+    if (compare === undefined) return [{ label: pool.balance.algorithm, pool, retry, reference: null }];
+    const variants = compare.map((written, i) =>
+      variantOf(written, pool, retry, ({ message }) => this.fault(['compare', String(i)], message)),
+    );
+    variants.forEach(({ label }, i) => {
+      if (variants.findIndex((other) => other.label === label) < i) this.fault(['compare', String(i)], `${label} is there twice`);
     });
-    return choices;
+    return variants;
   }
 
-  private expectations(policies: readonly PolicyChoice[]): Expectation[] {
+  private expectations(variants: readonly Variant[]): Expectation[] {
     const { policies: byPolicy = {}, ...all } = this.file.expect ?? {};
     for (const name of Object.keys(byPolicy)) {
-      if (!policies.some((policy) => policy.label === name))
+      if (!variants.some(({ label }) => label === name))
         this.fault(
           ['expect', 'policies', name],
           `${name} is not compared`,
-          `compared are ${policies.map((p) => p.label).join(', ')}`,
+          `compared are ${variants.map(({ label }) => label).join(', ')}`,
         );
     }
     return [[null, all] as const, ...Object.entries(byPolicy)].flatMap(([policy, bounds]) =>
@@ -269,49 +249,4 @@ class ScenarioReader {
       }),
     );
   }
-}
-
-function choiceOf(written: PolicyFile): PolicyChoice {
-  if (written === 'modulo-hash' || written === 'lowest-latency') return { label: written, kind: written };
-  const points = typeof written === 'string' ? ringPoints(written) : null;
-  if (points !== null) return { label: String(written), kind: 'ring', points };
-  // What a pool with this `balance` would have in its plan: defaults are the config's business.
-  const config = {
-    version: 1,
-    listeners: { web: { listen: '127.0.0.1:80', to: 'web' } },
-    pools: { web: { endpoints: ['127.0.0.1:1'], balance: written } },
-  };
-  const { plan } = parseConfig(JSON.stringify(config), 'balance.json', {});
-  const { balance } = plan!.pools[0]!;
-  return { label: labelOf(written, balance.algorithm), kind: 'policy', balance };
-}
-
-/** "maglev", "source boundedLoad 1.25". */
-function labelOf(written: PolicyFile, algorithm: string): string {
-  if (typeof written === 'string') return written;
-  const options = Object.entries(written).filter(([key, value]) => key !== 'algorithm' && value !== undefined);
-  return [
-    algorithm,
-    ...options.map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`),
-  ].join(' ');
-}
-
-/** Address of "web/10.0.0.1:8080" when it is of this pool. */
-function addressOf(name: string, pool: string): string | null {
-  return name.startsWith(`${pool}/`) ? name.slice(pool.length + 1) : null;
-}
-
-function added(address: string, weight: number): EndpointPlan {
-  return { slot: -1, address, resolved: null, weight, backup: false, zone: null, requestsMax: 0 };
-}
-
-function must<T>(read: document.Read<T>): T {
-  if (!read.ok) throw new Error(`the schema let a bad value through: ${read.message}`);
-  return read.value;
-}
-function ms(text: string | undefined, otherwise: number): number {
-  return text === undefined ? otherwise : must(document.readDuration(text));
-}
-function share(text: string): number {
-  return must(document.readPercent(text));
 }

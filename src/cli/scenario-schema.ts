@@ -62,19 +62,31 @@ const service = shape('How long an endpoint takes, and how much it does at once.
   queue: count('Requests that wait at the endpoint, one more is answered 503; 0: no limit. Default 0.', 0, 1_000_000).optional(),
 });
 
-const event = shape('Something that happens. Exactly one of kill, restore, add, remove, drain, slow and surge.', {
-  at: duration('When. Default: half way.').optional(),
-  kill: endpointName('The process dies: refuses connections, fails health checks.').optional(),
-  restore: endpointName('It is alive, as fast as at the start and not drained again.').optional(),
-  add: endpointName('It is new in the configuration.').optional(),
-  weight: count('Of an endpoint that is added. Default 1.', 0, 1000).optional(),
-  remove: endpointName('It is taken out of the configuration; what it has in flight is finished.').optional(),
-  drain: endpointName('It takes no new requests.').optional(),
-  slow: endpointName('New requests take `by` times as long there.').optional(),
-  by: factor('Of slow.').optional(),
-  surge: factor('The rate is multiplied.').optional(),
-  for: span('How long a surge, or slow, lasts. Slow without it stays.').optional(),
-});
+const checks = choice('What health checks of it do meanwhile, of fail and hang. Default pass.', ['pass', 'fail']);
+
+const event = shape(
+  'Something that happens. Exactly one of kill, restore, add, remove, drain, slow, fail, hang, flap and surge.',
+  {
+    at: duration('When. Default: half way.').optional(),
+    kill: endpointName('The process dies: refuses connections, fails health checks.').optional(),
+    restore: endpointName('It is alive, well, as fast as at the start and not drained again.').optional(),
+    add: endpointName('It is new in the configuration.').optional(),
+    weight: count('Of an endpoint that is added. Default 1.', 0, 1000).optional(),
+    remove: endpointName('It is taken out of the configuration; what it has in flight is finished.').optional(),
+    drain: endpointName('It takes no new requests.').optional(),
+    slow: endpointName('New requests take `by` times as long there.').optional(),
+    by: factor('Of slow.').optional(),
+    fail: endpointName('It answers new requests with `status`, at once, or the share of them that `errors` says.').optional(),
+    errors: percent('Of fail. Default 100%.').optional(),
+    status: count('Of fail. Default 500.', 500, 599).optional(),
+    hang: endpointName('It accepts new requests and never answers them.').optional(),
+    checks: checks.optional(),
+    flap: endpointName('It dies, and is restored half of `every` later, again and again.').optional(),
+    every: span('Of flap: from one death to the next. Default 10s.').optional(),
+    surge: factor('The rate is multiplied.').optional(),
+    for: span('How long a surge, slow, fail, hang or flap lasts. Without it, to the end.').optional(),
+  },
+);
 
 /** "<100ms" or ">5%". */
 export function readBound(value: string, unit: 'ms' | 'share' | 'number'): Read<{ isBelow: boolean; bound: number }> {
@@ -108,6 +120,11 @@ const bounds = {
   keysMoved: bound('keysMoved', 'Largest share of keys that one change of the pool moved.'),
   misses: bound('misses', 'Share of requests whose key the endpoint did not have.'),
   inFlightMax: bound('inFlightMax', 'Most requests in flight on one endpoint.'),
+  tries: bound('tries', 'Requests sent to endpoints, for each request of a client.'),
+  urgentP99: bound('urgentP99', 'p99 of the urgent requests.'),
+  urgentErrors: bound('urgentErrors', 'errors of the urgent requests.'),
+  crossZone: bound('crossZone', 'Share of the tries that left the zone of their node.'),
+  pairs: bound('pairs', 'Pairs of a node and an endpoint it sent something to.'),
 };
 
 const RING = /^ring\(([1-9][0-9]{0,3})\)$/;
@@ -116,53 +133,92 @@ export function ringPoints(name: string): number | null {
   const found = RING.exec(name);
   return found === null ? null : Number(found[1]);
 }
+const pool = configSchema.shape.pools.unwrap().valueType.shape;
+const retry = configSchema.shape.routes.unwrap().element.shape.retry;
 /** What `balance:` of a pool may be, and the references. */
-const balance = configSchema.shape.pools.unwrap().valueType.shape.balance.unwrap();
+const [algorithm, balanceMap] = pool.balance.unwrap().options;
+/** Keys of a variant that are those of `balance`. */
+export const balanceKeys = Object.keys(balanceMap.shape);
 const REFERENCE_EXPECTED =
   'expected the name of an algorithm, for example round-robin, or a reference: modulo-hash, lowest-latency or ring(4)';
-const policy = either('A policy: what `balance` of a pool may be, or a reference.', REFERENCE_EXPECTED, [
-  ...balance.options,
-  text('Reference.', REFERENCE_EXPECTED, (value) =>
-    value === 'modulo-hash' || value === 'lowest-latency' || RING.test(value) ? good(value) : bad(REFERENCE_EXPECTED),
-  ),
-]);
+const variant = either(
+  'A policy: what `balance` of a pool may be, or a reference; or other settings of the pool.',
+  REFERENCE_EXPECTED,
+  [
+    algorithm,
+    shape(
+      'The pool with other settings: what is written here takes the place of what the pool has.',
+      {
+        label: words('Name in the report. Default: what is written.').optional(),
+        ...balanceMap.shape,
+        health: pool.health,
+        maxConnections: count('Of each endpoint; 0: no limit.', 0, 1_000_000).optional(),
+        queue: pool.queue,
+        circuitBreaker: pool.circuitBreaker,
+        retry,
+      },
+      {
+        foreign: {
+          name: 'label',
+          balance: 'algorithm',
+          passive: 'health: { passive: … }',
+          slowStart: 'health: { slowStart: … }',
+        },
+      },
+    ),
+    text('Reference.', REFERENCE_EXPECTED, (value) =>
+      value === 'modulo-hash' || value === 'lowest-latency' || RING.test(value) ? good(value) : bad(REFERENCE_EXPECTED),
+    ),
+  ],
+);
 
 export const scenarioSchema = shape('A scenario.', {
-  simulate: shape('What is to be tried out.', {
-    title: words('What the scenario shows.').optional(),
-    seed: count('Another seed, other chances. Default 1.', 0, 4_294_967_295).optional(),
-    config: words('The config that has the pool, relative to this file.').optional(),
-    pools: configSchema.shape.pools,
-    pool: words('The pool that gets the traffic. Default: the only one, or the first.').optional(),
-    workers: count('Worker processes. Default 2.', 1, 64).optional(),
-    duration: span('How long requests arrive. Default 60s, or the length of the log.').optional(),
-    warmUp: duration('Requests of this time at the start are not measured. Default 0s.').optional(),
-    traffic: shape('Where requests come from: rate, or replay.', {
-      rate: text('Requests in a time.', RATE_EXPECTED, readRate, { examples: ['500/s'], help: perSecond }).optional(),
-      arrivals: choice('Gaps between requests. Default poisson.', ['poisson', 'constant']).optional(),
-      keys: text('Client addresses. Default uniform(10000).', KEYS_EXPECTED, readKeys, {
-        examples: ['zipf(1.1, 100000)'],
+  simulate: shape(
+    'What is to be tried out.',
+    {
+      title: words('What the scenario shows.').optional(),
+      seed: count('Another seed, other chances. Default 1.', 0, 4_294_967_295).optional(),
+      config: words('The config that has the pool, relative to this file.').optional(),
+      pools: configSchema.shape.pools,
+      pool: words('The pool that gets the traffic. Default: the only one, or the first.').optional(),
+      nodes: count('Weirs side by side, which know nothing of each other. Default 1.', 1, 64).optional(),
+      zone: either('Zone of the node; of several, in turns. Default: that of the config.', 'expected the name of a zone', [
+        words('Zone.'),
+        z.array(words('Zone.')).min(1),
+      ]).optional(),
+      workers: count('Worker processes of each node. Default 2.', 1, 64).optional(),
+      duration: span('How long requests arrive. Default 60s, or the length of the log.').optional(),
+      warmUp: duration('Requests of this time at the start are not measured. Default 0s.').optional(),
+      traffic: shape('Where requests come from: rate, or replay.', {
+        rate: text('Requests in a time.', RATE_EXPECTED, readRate, { examples: ['500/s'], help: perSecond }).optional(),
+        arrivals: choice('Gaps between requests. Default poisson.', ['poisson', 'constant']).optional(),
+        urgent: percent('Share of requests that go first in the queue of the pool. Default 0%.').optional(),
+        keys: text('Client addresses. Default uniform(10000).', KEYS_EXPECTED, readKeys, {
+          examples: ['zipf(1.1, 100000)'],
+        }).optional(),
+        replay: words('Access log in JSON, relative to this file.').optional(),
+        speed: factor('A log is replayed this many times as fast. Default 1.').optional(),
+        key: choice('What of a log line is the key. Default client.', replayKeys).optional(),
+      }),
+      service: named('Service times by pool, or by POOL/ADDRESS.', service).optional(),
+      cost: shape('Requests that cost more than others.', {
+        heavy: percent('Share of heavy requests.'),
+        times: factor('What a heavy one costs, in ordinary ones.'),
       }).optional(),
-      replay: words('Access log in JSON, relative to this file.').optional(),
-      speed: factor('A log is replayed this many times as fast. Default 1.').optional(),
-      key: choice('What of a log line is the key. Default client.', replayKeys).optional(),
-    }),
-    service: named('Service times by pool, or by POOL/ADDRESS.', service).optional(),
-    cost: shape('Requests that cost more than others.', {
-      heavy: percent('Share of heavy requests.'),
-      times: factor('What a heavy one costs, in ordinary ones.'),
-    }).optional(),
-    timeout: span('Wait for an answer at most so long. Default 30s.').optional(),
-    attempts: count('Tries of a request that is refused or reset. Default 2.', 1, 10).optional(),
-    events: z.array(event).describe('What happens meanwhile.').optional(),
-    compare: z.array(policy).min(1).describe("Policies. Default: that of the pool's config.").optional(),
-    expect: shape('What has to be so, for every policy; or the command answers 8.', {
-      ...bounds,
-      policies: named('The same for one policy, by its name.', shape('What has to be so.', bounds)).optional(),
-    }).optional(),
-  }),
+      timeout: span('Wait for an answer at most so long. Default 30s.').optional(),
+      retry,
+      crossZone: duration('An answer from another zone takes so much longer. Default 0s.').optional(),
+      events: z.array(event).describe('What happens meanwhile.').optional(),
+      compare: z.array(variant).min(1).describe('Policies, or settings of the pool. Default: the pool as it is.').optional(),
+      expect: shape('What has to be so, for every policy; or the command answers 8.', {
+        ...bounds,
+        policies: named('The same for one of what is compared, by its label.', shape('What has to be so.', bounds)).optional(),
+      }).optional(),
+    },
+    { foreign: { attempts: 'retry: { attempts: … }' } },
+  ),
 });
 
 export type ScenarioFile = z.output<typeof scenarioSchema>['simulate'];
 export type EventFile = NonNullable<ScenarioFile['events']>[number];
-export type PolicyFile = NonNullable<ScenarioFile['compare']>[number];
+export type VariantFile = NonNullable<ScenarioFile['compare']>[number];

@@ -2,7 +2,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { formatFaults, formatFaultsJson } from '../control/config/config.ts';
-import { Verdict } from '../health/health.ts';
 import {
   REQUESTS_MAX,
   type Report,
@@ -41,7 +40,7 @@ export async function simulate(options: SimulateOptions, shell: Shell): Promise<
   for (const note of notes) shell.err(`weir: ${note}\n`);
   let report: Report;
   try {
-    report = runScenario(scenario, { newVerdict });
+    report = runScenario(scenario);
   } catch (error) {
     if (!(error instanceof TooManyRequests)) throw error;
     shell.err(`weir: a scenario has ${REQUESTS_MAX} requests at most; lower its rate or its duration\n`);
@@ -96,16 +95,4 @@ function fromFlags({ scenario, replay, config, speed = '1', pool, balance, kill 
     events: (kill ?? []).map((endpoint) => ({ kill: endpoint })),
   };
   return { text: JSON.stringify({ simulate }, null, 1), path: resolve(shell.folder, 'flags.json'), shown: 'flags.json' };
-}
-
-/** Checks of the product, with nothing but pass or fail to say. */
-function newVerdict(state: number, nowMs: number) {
-  const verdict = new Verdict(state, nowMs);
-  return {
-    get state() {
-      return verdict.state;
-    },
-    take: (passed: boolean, rise: number, fall: number, now: number) =>
-      verdict.take({ passed, reason: passed ? 'ok' : 'connection_refused', evidence: '', ms: 0 }, rise, fall, now),
-  };
 }

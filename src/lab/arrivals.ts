@@ -14,10 +14,12 @@ export interface Arrivals {
   keys: Uint32Array;
   /** 32-bit hash by key number. */
   hashes: Uint32Array;
-  /** Worker that accepts it. */
-  workers: Uint8Array;
+  /** Worker that accepts it, over all nodes. */
+  workers: Uint16Array;
   /** Standard normal numbers: where in the distribution of service times it lies. */
   normals: Float64Array;
+  /** Place in the queue of the pool: 0 before 3. */
+  urgencies: Uint8Array;
   /** How many times the work of an ordinary request. */
   costs: Float64Array;
   /** Recorded service times; negative: none, the model decides. */
@@ -25,7 +27,10 @@ export interface Arrivals {
 }
 
 /** Seeds of the parts, so that a change of one leaves the others as they are. */
-const streams = { times: 1, keys: 2, workers: 3, work: 4, addresses: 5 };
+const streams = { times: 1, keys: 2, workers: 3, work: 4, addresses: 5, urgencies: 6 };
+/** Of an ordinary request, and of an urgent one. */
+const URGENCY = 3;
+const URGENT = 0;
 /** A request that a surge adds to a replayed log comes at most so long before or after the one it is a copy of. */
 const COPY_SPREAD_MS = 500;
 
@@ -72,10 +77,11 @@ function replayed(scenario: Scenario, traffic: Traffic & { kind: 'replayed' }): 
 function work(
   scenario: Scenario,
   times: readonly number[],
-): Pick<Arrivals, 'count' | 'timesMs' | 'workers' | 'normals' | 'costs'> {
-  const { seed, workers, cost } = scenario;
+): Pick<Arrivals, 'count' | 'timesMs' | 'workers' | 'urgencies' | 'normals' | 'costs'> {
+  const { seed, nodes, workers, cost } = scenario;
   const count = times.length;
   const workerPrng = stream(seed, streams.workers);
+  const urgencyPrng = stream(seed, streams.urgencies);
   const prng = stream(seed, streams.work);
   const normals = new Float64Array(count);
   const costs = new Float64Array(count);
@@ -86,8 +92,9 @@ function work(
   return {
     count,
     timesMs: Float64Array.from(times),
-    // The kernel spreads connections over SO_REUSEPORT sockets by a hash: evenly, blindly.
-    workers: Uint8Array.from({ length: count }, () => workerPrng.below(workers)),
+    // The kernel spreads connections over SO_REUSEPORT sockets by a hash: evenly, blindly. So does whatever stands before several nodes.
+    workers: Uint16Array.from({ length: count }, () => workerPrng.below(nodes.length * workers)),
+    urgencies: Uint8Array.from({ length: count }, () => (urgencyPrng.float() < scenario.urgentShare ? URGENT : URGENCY)),
     normals,
     costs,
   };

@@ -25,12 +25,17 @@ export class Measures {
   /** By request: ms from arrival to the end, and server that ended it, -1 for none. */
   private readonly latencies: Float64Array;
   private readonly lastServers: Int32Array;
-  private readonly errors: ErrorCounts = { all: 0, noEndpoint: 0, refused: 0, queueFull: 0, timeout: 0 };
+  private readonly hasFailed: Uint8Array;
+  private readonly errors: ErrorCounts = { all: 0, noEndpoint: 0, refused: 0, status: 0, timeout: 0, queue: 0, breaker: 0 };
   private readonly errorsBySpan = new Float64Array(SPANS);
   private answers = 0;
   /** Since the pool last changed. */
   private begunInPool = 0;
   private retries = 0;
+  private tries = 0;
+  private crossZone = 0;
+  /** By node and server. */
+  private readonly pairs = new Set<number>();
 
   constructor(scenario: Scenario, arrivals: Arrivals, label: string) {
     this.scenario = scenario;
@@ -39,9 +44,10 @@ export class Measures {
     this.spanMs = scenario.durationMs / SPANS;
     this.latencies = new Float64Array(arrivals.count).fill(NONE_MS);
     this.lastServers = new Int32Array(arrivals.count).fill(-1);
+    this.hasFailed = new Uint8Array(arrivals.count);
   }
 
-  begun(server: Server, now: number): void {
+  begun(server: Server, node: number, now: number): void {
     server.inFlight++;
     const span = this.spanOf(now);
     server.requestsBySpan[span]! += 1;
@@ -49,6 +55,10 @@ export class Measures {
     if (now < this.scenario.warmUpMs) return;
     server.requests++;
     this.begunInPool++;
+    this.tries++;
+    const { nodes } = this.scenario;
+    if (nodes[node]!.zone !== server.plan.zone) this.crossZone++;
+    this.pairs.add(server.index * nodes.length + node);
     if (server.inFlight > server.inFlightMax) server.inFlightMax = server.inFlight;
   }
 
@@ -67,9 +77,10 @@ export class Measures {
     server.inFlight--;
   }
 
-  answered(request: number, server: Server, now: number): void {
+  /** `atMs`: when the client has it. */
+  answered(request: number, server: Server, atMs: number): void {
     const arrivedMs = this.arrivals.timesMs[request]!;
-    this.latencies[request] = now - arrivedMs;
+    this.latencies[request] = atMs - arrivedMs;
     this.lastServers[request] = server.index;
     if (arrivedMs >= this.scenario.warmUpMs) this.answers++;
   }
@@ -82,9 +93,10 @@ export class Measures {
     if (this.arrivals.timesMs[request]! >= this.scenario.warmUpMs) this.retries++;
   }
 
-  /** `ms` < 0: it was turned away, which is not a latency. */
-  failed(request: number, server: Server | null, why: Exclude<keyof ErrorCounts, 'all'>, now: number, ms: number): void {
-    if (why === 'timeout') this.latencies[request] = ms;
+  /** Who waited in vain has a latency, who was turned away has none. */
+  failed(request: number, server: Server | null, why: Exclude<keyof ErrorCounts, 'all'>, now: number): void {
+    if (why === 'timeout') this.latencies[request] = now - this.arrivals.timesMs[request]!;
+    this.hasFailed[request] = 1;
     if (server !== null) this.lastServers[request] = server.index;
     if (this.arrivals.timesMs[request]! < this.scenario.warmUpMs) return;
     this.errors[why]++;
@@ -97,13 +109,18 @@ export class Measures {
     this.poolChanges(servers);
     const total = servers.reduce((sum, server) => sum + server.requests, 0);
     const endpoints = servers.map((server) => this.endpoint(server, total));
-    const { moves } = world;
+    const { moves, changes } = world;
+    const { nodes } = this.scenario;
     return {
       policy: this.label,
       requests: this.answers + this.errors.all,
       answered: this.answers,
       errors: this.errors,
       retries: this.retries,
+      urgent: this.urgent(),
+      tries: this.answers + this.errors.all === 0 ? 0 : this.tries / (this.answers + this.errors.all),
+      crossZone: nodes.every(({ zone }) => zone === null) || this.tries === 0 ? null : this.crossZone / this.tries,
+      pairs: nodes.length === 1 ? null : this.pairs.size,
       latency: this.latency(-1),
       imbalance: imbalanceOf(servers),
       busiest: Math.max(0, ...endpoints.map((endpoint) => endpoint.share)),
@@ -111,6 +128,7 @@ export class Measures {
       misses: total === 0 ? 0 : servers.reduce((sum, server) => sum + server.misses, 0) / total,
       keysMoved: world.hasKeys && moves.length > 0 ? Math.max(0, ...moves.map((move) => move.moved / move.keys)) : null,
       moves,
+      changes,
       endpoints,
       series: this.series(servers),
     };
@@ -128,6 +146,15 @@ export class Measures {
       latency: this.latency(server.index),
       utilization: concurrency === 0 ? 0 : server.busyMs / (concurrency * this.scenario.durationMs),
     };
+  }
+
+  private urgent(): PolicyResult['urgent'] {
+    const { latencies, arrivals, scenario, hasFailed } = this;
+    const isUrgent = (i: number) => arrivals.urgencies[i] === 0 && arrivals.timesMs[i]! >= scenario.warmUpMs;
+    const count = latencies.reduce((sum, _, i) => sum + (isUrgent(i) ? 1 : 0), 0);
+    if (count === 0) return null;
+    const failed = hasFailed.reduce((sum, isFailed, i) => sum + (isUrgent(i) ? isFailed : 0), 0);
+    return { latency: latencyOf(latencies.filter((ms, i) => ms >= 0 && isUrgent(i))), errors: failed / count };
   }
 
   /** Of one server, or of all (-1). */

@@ -6,31 +6,27 @@
  * lowest-latency: average latency times requests in flight, the lowest wins. An endpoint that was slow once gets nothing, so nobody learns that it is well again.
  * ring(points): a ring on which each endpoint stands at so few points that chance gives some of them far more than their share.
  */
-import { endpointHash, NONE, policyOf } from '../balance/balance.ts';
+import { endpointHash, NONE, type NodePlace, policyOf } from '../balance/balance.ts';
 import { fmix32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
 import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
-import type { PolicyChoice } from './scenario.ts';
-
-/** Nodes of a scenario have neither name nor zone. */
-const ANY_NODE = Object.freeze({ node: 'simulator', zone: null });
+import type { Reference } from './scenario.ts';
 
 /** What a run needs of a policy. */
 export interface Picker {
   pick(key: number, random: number, avoid: number): number;
 }
 
-/** A policy of its own for whoever picks. */
-export function pickerOf(choice: PolicyChoice, pool: PoolPlan, table: TableReader): Picker {
-  switch (choice.kind) {
-    case 'policy':
-      return policyOf({ ...pool, balance: choice.balance }, table, ANY_NODE);
+/** A policy of its own for whoever picks: that of the pool, or a reference. */
+export function pickerOf(reference: Reference | null, pool: PoolPlan, table: TableReader, at: NodePlace): Picker {
+  if (reference === null) return policyOf(pool, table, at);
+  switch (reference.kind) {
     case 'modulo-hash':
       return new ModuloHash(pool.endpoints, table);
     case 'lowest-latency':
       return new LowestLatency(pool.endpoints, table);
     case 'ring':
-      return new FewPointRing(pool.endpoints, table, choice.points);
+      return new FewPointRing(pool.endpoints, table, reference.points);
   }
 }
 

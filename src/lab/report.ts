@@ -6,7 +6,10 @@ import type { MetricName } from './scenario.ts';
 
 /** Endpoints listed per policy; of larger pools the busiest and the idlest. */
 const ENDPOINTS_SHOWN_MAX = 12;
-const columns: readonly { head: string; metric: MetricName }[] = [
+/** Changes listed per policy; JSON has more. */
+const CHANGES_SHOWN_MAX = 20;
+/** `above`: a column that is not above this for any policy says nothing, and is left out. */
+const columns: readonly { head: string; metric: MetricName; above?: number }[] = [
   { head: 'p50', metric: 'p50' },
   { head: 'p99', metric: 'p99' },
   { head: 'p99.9', metric: 'p999' },
@@ -14,16 +17,18 @@ const columns: readonly { head: string; metric: MetricName }[] = [
   { head: 'imbalance', metric: 'imbalance' },
   { head: 'busiest', metric: 'busiest' },
   { head: 'in flight', metric: 'inFlightMax' },
-  { head: 'keys moved', metric: 'keysMoved' },
-  { head: 'misses', metric: 'misses' },
+  { head: 'tries', metric: 'tries', above: 1.005 },
+  { head: 'urgent p99', metric: 'urgentP99', above: 0 },
+  { head: 'urgent errors', metric: 'urgentErrors', above: 0 },
+  { head: 'cross zone', metric: 'crossZone', above: 0 },
+  { head: 'pairs', metric: 'pairs', above: 0 },
+  { head: 'keys moved', metric: 'keysMoved', above: 0 },
+  { head: 'misses', metric: 'misses', above: 0 },
 ];
-
-const optional: ReadonlySet<MetricName> = new Set(['keysMoved', 'misses']);
 
 export function reportTable(report: Report): string {
   const { title, seed, durationMs, requests, results, checks } = report;
-  // A column that says nothing of any policy is left out.
-  const told = columns.filter(({ metric }) => !optional.has(metric) || results.some((r) => (metricOf(r, metric) ?? 0) > 0));
+  const told = columns.filter(({ metric, above = -1 }) => results.some((r) => (metricOf(r, metric) ?? 0) > above));
   const parts = [
     `${title === '' ? '' : `${title}\n`}${requests} requests in ${msText(durationMs)}, seed ${seed}\n`,
     grid([
@@ -46,7 +51,7 @@ export function reportTable(report: Report): string {
 }
 
 function endpointTable(result: PolicyResult): string {
-  const { endpoints, moves } = result;
+  const { endpoints, moves, changes } = result;
   const sorted = endpoints.toSorted((a, b) => b.requests - a.requests);
   const half = ENDPOINTS_SHOWN_MAX / 2;
   const shown = endpoints.length <= ENDPOINTS_SHOWN_MAX ? endpoints : [...sorted.slice(0, half), ...sorted.slice(-half)];
@@ -60,10 +65,12 @@ function endpointTable(result: PolicyResult): string {
     e.utilization === 0 ? '-' : shareText(e.utilization),
   ]);
   const head = [result.policy, 'weight', 'share', 'p50', 'p99', 'p99.9', 'errors', 'in flight', 'at work'];
-  const lines = moves.map(
-    ({ atMs, what, keys, moved, needed }) =>
-      `at ${msText(atMs)} ${what}: ${shareText(moved / keys)} of the keys moved, ${shareText(needed / keys)} had to\n`,
-  );
+  const lines = changes.slice(0, CHANGES_SHOWN_MAX).map(({ atMs, what }) => {
+    const move = moves.find((one) => one.atMs === atMs && one.what === what);
+    const keys = move && `: ${shareText(move.moved / move.keys)} of the keys moved, ${shareText(move.needed / move.keys)} had to`;
+    return `at ${msText(atMs)} ${what}${keys ?? ''}\n`;
+  });
+  if (changes.length > lines.length) lines.push(`${changes.length - lines.length} changes more are not shown\n`);
   const more = endpoints.length > shown.length ? `${endpoints.length - shown.length} endpoints in between are not shown\n` : '';
   return grid([head, ...rows]) + more + lines.join('');
 }

@@ -11,8 +11,17 @@ export interface PolicyResult {
   /** Requests that got an answer of the endpoint below 500. */
   answered: number;
   errors: ErrorCounts;
+  /** Tries after the first, or beside it. */
   retries: number;
+  /** Requests sent to endpoints, for each request of a client. */
+  tries: number;
+  /** Share of the tries that left the zone of their node; null: nodes have none. */
+  crossZone: number | null;
+  /** Pairs of a node and an endpoint it sent something to: what idle connections are in proportion to. null: there is one node. */
+  pairs: number | null;
   latency: Latency;
+  /** Of the urgent ones; null: there are none. */
+  urgent: { latency: Latency; errors: number } | null;
   /** The most one endpoint was given over its fair share: by weight, among those that were ready at the time. At least 1. */
   imbalance: number;
   /** Share of all requests that the busiest endpoint was given. */
@@ -24,6 +33,8 @@ export interface PolicyResult {
   /** Largest share of the keys that one change of the pool moved; null: no change, or a policy that does not look at keys. */
   keysMoved: number | null;
   moves: Move[];
+  /** What the first node learned and did. */
+  changes: Change[];
   endpoints: EndpointResult[];
   series: Series;
 }
@@ -34,18 +45,29 @@ export interface ErrorCounts {
   noEndpoint: number;
   /** All tries were refused or reset. */
   refused: number;
-  /** The endpoint's queue was full. */
-  queueFull: number;
+  /** Answered 5xx: the endpoint's line was full, or it failed. */
+  status: number;
+  /** No answer in time. */
   timeout: number;
+  /** The pool's queue was full, or a place in it did not come up in time. */
+  queue: number;
+  /** Refused by the circuit breaker. */
+  breaker: number;
 }
 
-/** Of the requests that were not turned away: those that timed out count as long as they waited. */
+/** Of the requests that were answered well, and of those that timed out, which count as long as they waited. */
 export interface Latency {
   p50: number;
   p99: number;
   p999: number;
   mean: number;
   max: number;
+}
+
+export interface Change {
+  atMs: number;
+  /** "10.0.0.3:80 ejected: 5 failures in a row". */
+  what: string;
 }
 
 /** What one change of the pool did to the keys. */
@@ -110,7 +132,14 @@ export function metricOf(result: PolicyResult, metric: MetricName): number | nul
     case 'misses':
     case 'keysMoved':
     case 'inFlightMax':
+    case 'tries':
+    case 'crossZone':
+    case 'pairs':
       return result[metric];
+    case 'urgentP99':
+      return result.urgent === null ? null : result.urgent.latency.p99;
+    case 'urgentErrors':
+      return result.urgent === null ? null : result.urgent.errors;
     default:
       return result.latency[metric];
   }

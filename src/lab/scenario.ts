@@ -1,5 +1,6 @@
 /** Scenario: what is to be tried out, checked and complete: every default is filled in, every unit is ms or a share, every name is an index. */
-import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
+import type { NodePlace } from '../balance/balance.ts';
+import type { EndpointPlan, PoolPlan, RetryPlan } from '../state/plan.ts';
 
 /** Requests of one scenario: each takes about 250 bytes at the peak, and 2 µs per policy. */
 export const REQUESTS_MAX = 5_000_000;
@@ -12,21 +13,25 @@ export interface Scenario {
   durationMs: number;
   /** Requests that arrive earlier are served, not measured. */
   warmUpMs: number;
-  /** Worker processes: each has policies of its own over the one table. */
+  /** Weirs side by side: each has a table, checks and judgements of its own. */
+  nodes: readonly NodePlace[];
+  /** Worker processes of each node: each has policies of its own over the one table. */
   workers: number;
-  /** The pool as it is at the start. `policies` take the place of its `balance`. */
+  /** The pool as it is at the start, as far as the variants are alike. */
   pool: PoolPlan;
   traffic: Traffic;
   /** By address. */
   service: ReadonlyMap<string, ServiceModel>;
   cost: CostModel;
+  /** Share of the requests that go first where requests wait in the pool's queue. */
+  urgentShare: number;
   /** Time to wait for an answer. */
   timeoutMs: number;
-  /** Tries of one request, the first included: made when an endpoint refuses or resets the connection. */
-  attempts: number;
+  /** What an answer takes longer when node and endpoint stand in different zones. */
+  crossZoneMs: number;
   /** Sorted by time. */
   events: readonly ScenarioEvent[];
-  policies: readonly PolicyChoice[];
+  variants: readonly Variant[];
   expectations: readonly Expectation[];
 }
 
@@ -71,7 +76,7 @@ export interface CostModel {
 
 export type ScenarioEvent = { atMs: number } /** The process is gone: connections are refused, health checks fail. */ & (
   | { kind: 'kill'; address: string }
-  /** Alive, of ordinary speed and not drained again. */
+  /** As at the start: alive, well, of ordinary speed, not drained. */
   | { kind: 'restore'; address: string }
   /** A plan with one endpoint more. */
   | { kind: 'add'; endpoint: EndpointPlan }
@@ -80,15 +85,24 @@ export type ScenarioEvent = { atMs: number } /** The process is gone: connection
   | { kind: 'drain'; address: string }
   /** New requests take so many times as long from now on. */
   | { kind: 'slow'; address: string; times: number }
+  /** From now on this share of new requests is answered with the status, at once; 0: none. */
+  | { kind: 'fail'; address: string; share: number; status: number; doChecksPass: boolean }
+  /** From now on new requests are accepted and never answered; or that is over. */
+  | { kind: 'hang'; address: string; isHanging: boolean; doChecksPass: boolean }
   | { kind: 'surge'; times: number; forMs: number }
 );
 
-/** How endpoints are picked: by a policy of the data plane, or by a reference that no pool can have (reference.ts). */
-export type PolicyChoice = { label: string } & (
-  | { kind: 'policy'; balance: PoolPlan['balance'] }
-  | { kind: 'modulo-hash' | 'lowest-latency' }
-  | { kind: 'ring'; points: number }
-);
+/** One of what is compared: the pool with these settings, and how its requests are tried again. */
+export interface Variant {
+  label: string;
+  pool: PoolPlan;
+  retry: RetryPlan;
+  /** In place of the pool's policy; null: none. */
+  reference: Reference | null;
+}
+
+/** A way to pick that no pool can have (reference.ts). */
+export type Reference = { kind: 'modulo-hash' | 'lowest-latency' } | { kind: 'ring'; points: number };
 
 export const metricNames = Object.freeze([
   'p50',
@@ -102,6 +116,11 @@ export const metricNames = Object.freeze([
   'misses',
   'keysMoved',
   'inFlightMax',
+  'tries',
+  'urgentP99',
+  'urgentErrors',
+  'crossZone',
+  'pairs',
 ] as const);
 export type MetricName = (typeof metricNames)[number];
 export const metricUnits: Readonly<Record<MetricName, 'ms' | 'share' | 'number'>> = Object.freeze({
@@ -116,10 +135,15 @@ export const metricUnits: Readonly<Record<MetricName, 'ms' | 'share' | 'number'>
   misses: 'share',
   keysMoved: 'share',
   inFlightMax: 'number',
+  tries: 'number',
+  urgentP99: 'ms',
+  urgentErrors: 'share',
+  crossZone: 'share',
+  pairs: 'number',
 });
 
 export interface Expectation {
-  /** Label of a policy; null: each of them. */
+  /** Label of a variant; null: each of them. */
   policy: string | null;
   metric: MetricName;
   isBelow: boolean;

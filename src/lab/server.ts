@@ -3,7 +3,7 @@ import type { EndpointPlan } from '../state/plan.ts';
 import { SPANS } from './result.ts';
 import type { ServiceModel } from './scenario.ts';
 
-/** No request. */
+/** No try. */
 export const NOBODY = -1;
 
 export class Server {
@@ -11,23 +11,28 @@ export class Server {
   readonly plan: EndpointPlan;
   readonly slot: number;
   readonly service: ServiceModel;
-  isAlive = true;
   isInPool = true;
-  /** May be given work: what the balancer thinks. */
+  /** May be given work: what the first node thinks. */
   isReady = true;
-  /** Set by events. */
+  // Set by events.
+  isAlive = true;
   slowTimes = 1;
-  /** Requests at work, and those that wait: a list linked through the run. */
+  /** Accepts requests and never answers. */
+  isHanging = false;
+  /** Share of requests that it answers with this status, at once. */
+  failShare = 0;
+  failStatus = 0;
+  /** What health checks see of all that. */
+  doChecksPass = true;
+  /** Goes up when the process dies: what was begun before is gone. */
+  life = 0;
+  /** Tries at work, and those that wait: a list linked through the run. */
   running = 0;
   waiting = 0;
   first = NOBODY;
   last = NOBODY;
   /** Exchanges of the balancer that are open here. */
   inFlight = 0;
-
-  // Health checks in a row.
-  passes = 0;
-  failures = 0;
 
   // Measured.
   requests = 0;
@@ -74,27 +79,37 @@ export class Server {
     return this.service.missMs;
   }
 
-  /** Puts a request at the end of the line; `next` is the link of each request. */
-  enqueue(request: number, next: Int32Array): void {
-    next[request] = NOBODY;
-    if (this.last === NOBODY) this.first = request;
-    else next[this.last] = request;
-    this.last = request;
+  /** Puts a try at the end of the line; `next` is the link of each. */
+  enqueue(id: number, next: Int32Array): void {
+    next[id] = NOBODY;
+    if (this.last === NOBODY) this.first = id;
+    else next[this.last] = id;
+    this.last = id;
     this.waiting++;
   }
 
   /** The one that waited longest, or NOBODY. */
   dequeue(next: Int32Array): number {
-    const request = this.first;
-    if (request === NOBODY) return NOBODY;
-    this.first = next[request]!;
+    const id = this.first;
+    if (id === NOBODY) return NOBODY;
+    this.first = next[id]!;
     if (this.first === NOBODY) this.last = NOBODY;
     this.waiting--;
-    return request;
+    return id;
+  }
+
+  /** As a process that has just been started, but for its cache, which is that of the one before. */
+  restore(): void {
+    this.isAlive = this.doChecksPass = true;
+    this.isHanging = false;
+    this.slowTimes = 1;
+    this.failShare = 0;
   }
 
   /** The process dies: nobody is served, nobody waits, what it had kept is gone. */
-  clear(): void {
+  die(): void {
+    this.isAlive = false;
+    this.life++;
     this.warm?.fill(0);
     this.running = this.waiting = 0;
     this.first = this.last = NOBODY;

@@ -1,86 +1,99 @@
 /**
- * World: what a run has of the product: a state table in memory with its control door, one worker's door and policy for each worker, and the verdicts of
- * health checks. Plans change here as they do there: every worker builds its policies anew.
+ * World: what a run has of the product: nodes with their tables, verdicts and judgements, and their workers. Plans change here as they do there: every worker builds
+ * its policies anew.
  */
+import { assert } from '../base/assert.ts';
+import type { Prng } from '../base/prng.ts';
 import type { Address } from '../base/wire.ts';
-import { health } from '../state/doors.ts';
-import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
+import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
+import { Agenda } from './agenda.ts';
 import { KeyMap } from './key-map.ts';
+import { Node } from './node.ts';
 import { type Picker, pickerOf } from './reference.ts';
-import type { Move } from './result.ts';
-import type { PolicyChoice, Scenario } from './scenario.ts';
+import type { Change, Move } from './result.ts';
+import type { Scenario, Variant } from './scenario.ts';
+import { Seat } from './seat.ts';
 import type { Server } from './server.ts';
 
 /** Names are taken to be resolved: nothing is sent anywhere. */
 const ANYWHERE: Address = { kind: 'ip', host: '0.0.0.0', port: 0 };
+/** Changes that are told; a pool that flaps has more. */
+const CHANGES_TOLD_MAX = 1000;
 
 export class World {
-  readonly control: ControlDoor;
-  readonly doors: WorkerDoor[] = [];
-  /** By worker. */
-  pickers: Picker[] = [];
+  readonly nodes: readonly Node[];
+  /** Workers of the first node, then those of the second ... */
+  readonly seats: readonly Seat[];
+  /** Timers of queues, by seat. */
+  readonly timers = new Agenda();
   readonly moves: Move[] = [];
-  private readonly scenario: Scenario;
-  private readonly choice: PolicyChoice;
+  readonly changes: Change[] = [];
+  /** In force. */
+  pool: PoolPlan;
+  private readonly variant: Variant;
   private readonly hashes: Uint32Array;
-  private probe: Picker;
+  private probe!: Picker;
   private keyMap: KeyMap | null = null;
 
-  constructor(scenario: Scenario, choice: PolicyChoice, hashes: Uint32Array, endpointsMax: number) {
-    const sizes = {
-      slotsMax: Math.max(1, endpointsMax),
-      stripesMax: scenario.workers,
-      listenersMax: 1,
-      routesMax: 1,
-      poolsMax: 1,
-      exchangeRowsMax: 8,
-      countRowsMax: 8,
-    };
-    const buffer = new ArrayBuffer(tableBytes(sizes));
-    initTable(buffer, sizes, scenario.seed);
-    this.control = new ControlDoor(buffer);
-    for (let i = 0; i < scenario.workers; i++) this.doors.push(new WorkerDoor(buffer, this.control.claimStripe()));
-    this.scenario = scenario;
-    this.choice = choice;
+  constructor(scenario: Scenario, variant: Variant, hashes: Uint32Array, endpointsMax: number, prng: Prng) {
+    const { nodes, workers, seed } = scenario;
+    const slotsMax = Math.max(1, endpointsMax);
+    const random = () => prng.float();
+    this.variant = variant;
+    this.pool = variant.pool;
     this.hashes = hashes;
-    this.probe = this.picker([], 0);
+    // The seed of a table is drawn by each node for itself.
+    this.nodes = nodes.map((place, i) => new Node(place, variant.pool.name, slotsMax, workers, seed + i, random));
+    this.seats = this.nodes.flatMap((node, i) =>
+      Array.from({ length: workers }, (_, worker) => new Seat(i * workers + worker, node, variant, slotsMax, this.timers)),
+    );
   }
 
-  /** A new endpoint's row; it may be given work at once, as one that has not been checked yet. */
-  claim(address: string): number {
-    const slot = this.control.claimSlot(this.scenario.pool.name, address);
-    if (this.scenario.pool.health.active === null) this.control.setHealth(slot, health.up);
-    return slot;
+  /** Slot of an endpoint, the same in all nodes. */
+  claim(endpoint: EndpointPlan, isNew: boolean, nowMs: number): number {
+    const isChecked = this.variant.pool.health.active !== null;
+    const slots = this.nodes.map((node) =>
+      isNew ? node.claimNew(endpoint.address, isChecked, nowMs) : node.claimOld(endpoint.address),
+    );
+    assert(
+      slots.every((slot) => slot === slots[0]),
+      'nodes claim the same slots in the same order',
+    );
+    return slots[0]!;
   }
 
   /** The first plan. */
   start(servers: readonly Server[]): void {
-    this.plan(servers);
+    this.plan(servers, 0);
     this.keyMap = new KeyMap(this.probe, this.hashes);
   }
 
-  /** A plan with these endpoints in force: policies are built anew. */
-  plan(servers: readonly Server[]): void {
-    this.pickers = this.doors.map((_, worker) => this.picker(servers, worker));
-    this.probe = this.picker(servers, 0);
+  /** A plan with these endpoints in force. */
+  plan(servers: readonly Server[], nowMs: number): void {
+    const endpoints = servers.map((server) => ({
+      ...server.plan,
+      slot: server.slot,
+      resolved: server.plan.resolved ?? ANYWHERE,
+    }));
+    const first = this.nodes[0]!;
+    this.pool = { ...this.variant.pool, id: first.control.claimId('pool', this.variant.pool.name), endpoints };
+    for (const node of this.nodes) node.apply(this.pool, nowMs);
+    for (const seat of this.seats) {
+      seat.turn(nowMs);
+      seat.apply(this.pool);
+    }
+    // Asking must leave those at work as they are.
+    this.probe = pickerOf(this.variant.reference, this.pool, this.seats[0]!.door, first.place);
   }
 
-  /** Notes what a change of the pool that has just been made did to the keys. `leaving` is the slot that takes no more, or NONE. */
-  noteMove(atMs: number, what: string, leaving: number): void {
+  /** Notes a change of the pool that has just been made, and what it did to the keys. `leaving` is the slot that takes no more, or NONE. */
+  note(atMs: number, what: string, leaving: number): void {
+    if (this.changes.length < CHANGES_TOLD_MAX) this.changes.push({ atMs, what });
     const move = this.keyMap?.move(this.probe, leaving);
     if (move) this.moves.push({ atMs, what, ...move });
   }
 
   get hasKeys(): boolean {
     return this.keyMap?.looksAtKeys === true;
-  }
-
-  private picker(servers: readonly Server[], worker: number): Picker {
-    const endpoints = servers.map((server) => ({
-      ...server.plan,
-      slot: server.slot,
-      resolved: server.plan.resolved ?? ANYWHERE,
-    }));
-    return pickerOf(this.choice, { ...this.scenario.pool, endpoints }, this.doors[worker]!);
   }
 }
