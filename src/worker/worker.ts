@@ -30,6 +30,7 @@ import {
   socketKey,
   type WorkerStart,
 } from '../state/channel.ts';
+import { clientsMaxOf } from '../state/client-share.ts';
 import type { AccessLogPlan, Plan } from '../state/plan.ts';
 import { tableBytes, WorkerDoor } from '../state/table.ts';
 import { close, mapShared, prctl, recvDescriptors } from '../sys/libc.ts';
@@ -40,10 +41,6 @@ import { LogWriter } from './log-writer.ts';
 /** Lets any process of the same user take our descriptors (pidfd_getfd) under Yama: the next control process does (prctl(2), Linux 3.4). */
 const PR_SET_PTRACER = 0x59616d61;
 const PR_SET_PTRACER_ANY = -1;
-/** Descriptors kept for what is not a client or endpoint wire. */
-const DESCRIPTORS_RESERVED = 64;
-/** Share of the rest that clients may have; endpoints need the others. */
-const CLIENT_SHARE = 0.6;
 /** A socket that left the plan is served this much longer, so that connections already in its queue get an answer. */
 const SOCKET_LINGER_MS = 500;
 /** In a drain, a client that has been idle this long is not about to send. */
@@ -269,8 +266,7 @@ class Worker implements TimerOwner {
     runtime.endpoints = this.upstream.apply(plan);
     runtime.streamEndpoints = this.upstream.streamEndpoints;
     this.relay.runtime = runtime;
-    const clientsMax = Math.floor((this.start.descriptorsMax - DESCRIPTORS_RESERVED) * CLIENT_SHARE);
-    this.clients.countMax = Math.max(1, Math.min(plan.limits.connectionsMax || clientsMax, clientsMax));
+    this.clients.countMax = clientsMaxOf(plan, this.start.descriptorsMax);
     this.useLog(plan);
     const parts = { engine: this.engine, blocks: this.engine.blocks, heads: this.heads, table: this.table, taker: this.relay };
     this.sockets.push(...this.newSockets);

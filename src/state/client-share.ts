@@ -1,0 +1,16 @@
+/** How many clients one worker takes: its descriptors are shared with the wires to endpoints, and an established connection must not lack the second half. */
+import type { Plan } from './plan.ts';
+
+/** Descriptors kept for what is neither a client's nor an endpoint's wire. */
+const RESERVED = 64;
+/** Of the rest, clients of HTTP may have so much: they share wires to endpoints, and idle ones need none. */
+const HTTP_SHARE = 0.6;
+/** A connection that is carried as it is has a wire on either side. */
+const STREAM_SHARE = 0.5;
+
+/** Clients of one worker whose process may open so many descriptors; at least 1. */
+export function clientsMaxOf({ limits, listeners }: Pick<Plan, 'limits' | 'listeners'>, descriptorsMax: number): number {
+  const share = listeners.some(({ protocol }) => protocol !== 'http') ? STREAM_SHARE : HTTP_SHARE;
+  const fitting = Math.floor((descriptorsMax - RESERVED) * share);
+  return Math.max(1, Math.min(limits.connectionsMax || fitting, fitting));
+}
