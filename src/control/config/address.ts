@@ -125,6 +125,11 @@ function readLiteral(text: string, isV6: boolean): string | null {
   return address.text;
 }
 
+/** An IP address alone, in its one spelling; null when it is none. */
+export function readAddress(text: string): string | null {
+  return /[[\]]/.test(text) ? null : readLiteral(text, text.includes(':'));
+}
+
 function literalBytes(text: string): number[] | null {
   if (/[[\]]/.test(text) || (!text.includes(':') && !/^[0-9.]+$/.test(text)) || !address.set(text) || address.port !== 0)
     return null;

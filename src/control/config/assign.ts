@@ -20,7 +20,11 @@ export function assignIds(plan: Plan, control: Pick<ControlWriter, 'claimId' | '
   };
   const assigned: Plan = {
     ...plan,
-    listeners: plan.listeners.map((listener) => ({ ...listener, id: id('listener', listener.name) })),
+    listeners: plan.listeners.map((listener) => ({
+      ...listener,
+      id: id('listener', listener.name),
+      streams: listener.streams.map((stream) => ({ ...stream, id: id('route', stream.name) })),
+    })),
     pools: plan.pools.map((pool) => ({
       ...pool,
       id: id('pool', pool.name),

@@ -1,11 +1,13 @@
 /** Pools and their endpoints, from config to plan. */
 import { createHmac } from 'node:crypto';
-import type { BreakerPlan, EndpointPlan, PoolPlan, StickyPlan, ZonePlan } from '../../state/plan.ts';
+import type { BreakerPlan, EndpointPlan, PoolPlan, SourcePlan, StickyPlan, ZonePlan } from '../../state/plan.ts';
+import { readAddress } from './address.ts';
 import { buildHealth } from './build-health.ts';
+import type { PoolKind } from './kinds.ts';
 import type { EndpointConfig, PoolConfig } from './schema.ts';
 import { readHashOn } from './schema-balance.ts';
 import { readPercent } from './units.ts';
-import { endpointOf, ms, must } from './values.ts';
+import { endpointOf, listOf, ms, must } from './values.ts';
 
 /** What a pool needs to know besides what is written in it. */
 export interface PoolSurroundings {
@@ -16,6 +18,7 @@ export interface PoolSurroundings {
   secret: Uint8Array;
   /** Certificates (PEM) its checks trust, or null. */
   ca: string | null;
+  kind: PoolKind;
 }
 
 export function buildPool(name: string, pool: PoolConfig, around: PoolSurroundings): PoolPlan {
@@ -27,9 +30,9 @@ export function buildPool(name: string, pool: PoolConfig, around: PoolSurroundin
     endpoints: pool.endpoints.map((endpoint) => buildEndpoint(typeof endpoint === 'string' ? { address: endpoint } : endpoint)),
     balance: buildBalance(pool.balance),
     health: buildHealth(pool.health, around.ca),
-    protocol: 'http',
-    proxyProtocol: 0,
-    sourceAddress: null,
+    protocol: around.kind,
+    proxyProtocol: pool.proxyProtocol === undefined ? 0 : pool.proxyProtocol === 'v1' ? 1 : 2,
+    sourceAddress: buildSource(pool.source),
     connections: {
       idleMax: connections.keepAlive ?? 256,
       idleMs: ms(connections.keepAliveFor, 50_000),
@@ -80,6 +83,12 @@ function buildEndpoint(endpoint: EndpointConfig): EndpointPlan {
     zone: endpoint.zone ?? null,
     requestsMax: endpoint.maxConnections ?? 0,
   };
+}
+
+function buildSource(source: PoolConfig['source']): SourcePlan | null {
+  const addresses = source?.addresses === undefined ? [] : listOf(source.addresses).map((text) => readAddress(text)!);
+  const isTransparent = source?.transparent ?? false;
+  return addresses.length > 0 || isTransparent ? { addresses, isTransparent } : null;
 }
 
 function buildBreaker(breaker: PoolConfig['circuitBreaker']): BreakerPlan | null {

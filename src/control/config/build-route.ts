@@ -124,7 +124,7 @@ function actionOf(route: RouteConfig, name: string, source: string, builder: Bui
       headers: pairs(headers),
     };
   }
-  return { kind: 'forward', ...builder.target(route.to!, `route/${name}`, source) };
+  return { kind: 'forward', ...builder.target(route.to!, `route/${name}`, source, 'http') };
 }
 
 /** A filter of the config may do several things; each is one in the plan: who may not pass is not counted, and neither is worth an edit. */
@@ -206,7 +206,7 @@ function describe(route: RouteConfig): string {
   return parts.join(' ').slice(0, 120);
 }
 
-function freshName(wanted: string, names: ReadonlySet<string>): string {
+export function freshName(wanted: string, names: ReadonlySet<string>): string {
   if (!names.has(wanted)) return wanted;
   for (let i = 2; ; i++) if (!names.has(`${wanted} #${i}`)) return `${wanted} #${i}`;
 }

@@ -2,11 +2,14 @@
  * Build: a config that was found correct, as a plan. Every default is filled in here and nowhere else.
  */
 import type { Address } from '../../base/wire.ts';
-import type { AccessLogPlan, HeadersPlan, ListenerPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
+import type { AccessLogPlan, HeadersPlan, ListenerPlan, Plan, PoolPlan, RoutePlan, TargetPlan } from '../../state/plan.ts';
 import { readListen } from './address.ts';
 import { buildPool } from './build-pool.ts';
 import { buildRoute, defaultRoute } from './build-route.ts';
+import { buildStreams, buildUdp, streamsOf } from './build-stream.ts';
+import { type Kinds, type PoolKind, streamKind } from './kinds.ts';
 import { sortRoutes } from './precedence.ts';
+import type { WrittenStream } from './precedence-stream.ts';
 import { type Config, type ListenerConfig, readAlways } from './schema.ts';
 import { readByteRate, readPercent } from './units.ts';
 import { bytes, listOf, ms, must, rangesOf } from './values.ts';
@@ -31,6 +34,7 @@ export interface BuildOptions {
   secret: Uint8Array;
   /** Certificates (PEM) that the checks of a pool trust, by the name of the pool. */
   certificates: ReadonlyMap<string, string>;
+  kinds: Kinds;
   /** "weir.yaml:83" of what stands at a path. */
   sourceOf: (path: readonly string[]) => string;
 }
@@ -45,6 +49,8 @@ export interface Built {
   process: ProcessSettings;
   /** Index in config.routes of each route that was written there. */
   origins: ReadonlyMap<RoutePlan, number>;
+  /** What was written of the streams of each listener, by its index. */
+  streams: readonly (readonly WrittenStream[])[];
 }
 
 export function buildPlan(config: Config, options: BuildOptions): Built {
@@ -57,11 +63,12 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
       names,
       secret: options.secret,
       ca: options.certificates.get(name) ?? null,
+      kind: options.kinds.pools.get(name)!,
     }),
   );
   const builder = new Builder(config, options, pools);
   const listeners = Object.entries(config.listeners).map(([name, listener]) => builder.listener(name, listener));
-  const routes = builder.routes(listeners);
+  const { routes, streams } = builder.routes(listeners);
   const drain = settings.drain ?? {};
   const adminListen = config.admin?.listen;
   const plan: Plan = {
@@ -90,6 +97,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
       adminIsDefault: adminListen === undefined,
     },
     origins: builder.origins,
+    streams,
   };
 }
 
@@ -99,6 +107,7 @@ export class Builder {
   readonly options: BuildOptions;
   readonly pools: PoolPlan[];
   readonly listenerNames: readonly string[];
+  readonly kinds: Kinds;
   readonly origins = new Map<RoutePlan, number>();
 
   constructor(config: Config, options: BuildOptions, pools: PoolPlan[]) {
@@ -106,24 +115,34 @@ export class Builder {
     this.options = options;
     this.pools = pools;
     this.listenerNames = Object.keys(config.listeners);
+    this.kinds = options.kinds;
   }
 
   listener(name: string, listener: ListenerConfig): ListenerPlan {
     const limits = listener.limits ?? {};
     const timeouts = { ...this.config.defaults?.timeouts, ...listener.timeouts };
+    const protocol = listener.protocol ?? 'http';
     return {
       id: -1,
       name,
       addresses: listOf(listener.listen).map(listenAddress),
-      protocol: 'http',
+      protocol,
       streams: [],
-      sniffMs: 5000,
-      proxyProtocol: null,
-      udp: null,
+      sniffMs: ms(listener.sniffTimeout, 5000),
+      proxyProtocol:
+        listener.proxyProtocol === undefined
+          ? null
+          : { isRequired: listener.proxyProtocol.accept !== 'optional', from: rangesOf(listener.proxyProtocol.from) },
+      udp: buildUdp(protocol, listener.udp),
       to:
         listener.to === undefined
           ? null
-          : this.target(listener.to, `listener/${name}`, this.options.sourceOf(['listeners', name])),
+          : this.target(
+              listener.to,
+              `listener/${name}`,
+              this.options.sourceOf(['listeners', name]),
+              protocol === 'http' ? 'http' : streamKind(protocol),
+            ),
       redirectToHttps: listener.redirectToHttps ?? false,
       clientIp: {
         trust: rangesOf(listener.clientIp?.trust),
@@ -149,20 +168,31 @@ export class Builder {
     };
   }
 
-  /** Routes in the order they are asked, the `to` of each listener last. */
-  routes(listeners: readonly ListenerPlan[]): RoutePlan[] {
+  /** Routes in the order they are asked, the `to` of each listener last; those of connections are put into their listeners. */
+  routes(listeners: readonly ListenerPlan[]): { routes: RoutePlan[]; streams: WrittenStream[][] } {
     const names = new Set<string>();
-    const written = (this.config.routes ?? []).flatMap((route, i) => {
-      const made = buildRoute(route, i, this, names);
-      for (const plan of made) this.origins.set(plan, i);
-      return made;
+    const written: RoutePlan[] = [];
+    const lists = new Map(listeners.map(({ name }) => [name, [] as WrittenStream[]]));
+    (this.config.routes ?? []).forEach((route, i) => {
+      if (this.kinds.routes[i].isStream) {
+        buildStreams(route, i, this, names, lists);
+        return;
+      }
+      for (const plan of buildRoute(route, i, this, names)) {
+        this.origins.set(plan, i);
+        written.push(plan);
+      }
     });
-    const rest = listeners.flatMap((listener, index) => (listener.to === null ? [] : [defaultRoute(listener, index, this)]));
-    return [...sortRoutes(written), ...rest];
+    const rest: RoutePlan[] = [];
+    listeners.forEach((listener, index) => {
+      if (listener.protocol !== 'http') listener.streams = streamsOf(listener, listener.to, lists.get(listener.name)!, this);
+      else if (listener.to !== null) rest.push(defaultRoute(listener, index, this));
+    });
+    return { routes: [...sortRoutes(written), ...rest], streams: [...lists.values()] };
   }
 
   /** What `to:` means, as pools by index; `name` is for the pool that addresses make. */
-  target(to: NonNullable<ListenerConfig['to']>, name: string, source: string): { pools: { pool: number; weight: number }[] } {
+  target(to: NonNullable<ListenerConfig['to']>, name: string, source: string, kind: PoolKind): TargetPlan {
     if (typeof to === 'object' && !Array.isArray(to)) {
       return { pools: Object.entries(to).map(([pool, weight]) => ({ pool: this.poolIndex(pool), weight })) };
     }
@@ -170,7 +200,8 @@ export class Builder {
       const known = this.poolIndex(to);
       if (known >= 0) return { pools: [{ pool: known, weight: 1 }] };
     }
-    this.pools.push(buildPool(name, { endpoints: listOf(to) }, { source, names: [], secret: this.options.secret, ca: null }));
+    const around = { source, names: [], secret: this.options.secret, ca: null, kind };
+    this.pools.push(buildPool(name, { endpoints: listOf(to) }, around));
     return { pools: [{ pool: this.pools.length - 1, weight: 1 }] };
   }
 

@@ -102,10 +102,10 @@ const rows: [title: string, text: string, code: string, message: RegExp, help: R
   ],
   [
     'a protocol of a later version',
-    `version: 1\nlisteners: { web: { listen: ":1", to: web, protocol: tcp } }\n${POOL}`,
+    `version: 1\nlisteners: { web: { listen: ":1", to: web, protocol: http3 } }\n${POOL}`,
     'not-yet',
-    /'tcp' is not available yet/,
-    /http/,
+    /'http3' is not available yet/,
+    /http, tcp, udp, auto/,
   ],
   ['systemd sockets', `version: 1\nlisteners: { web: { listen: "systemd:web", to: web } }\n${POOL}`, 'not-yet', /systemd/, null],
   [

@@ -19,9 +19,11 @@ import { type Built, buildPlan, type ProcessSettings } from './build.ts';
 import { runCases, type TestCase } from './cases.ts';
 import { readCertificates } from './certificates.ts';
 import { checkContradictions } from './contradictions.ts';
+import { checkStreams } from './contradictions-stream.ts';
 import { type ConfigFault, faultOfFile, sortFaults, topOf } from './fault.ts';
 import { errorWord } from './fill.ts';
 import { type Files, Gatherer } from './gather.ts';
+import { kindsOf } from './kinds.ts';
 import { lint } from './lints.ts';
 import type { MapNode } from './node.ts';
 import { checkReferences } from './references.ts';
@@ -167,6 +169,8 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
   const walked = walk(root, configSchema, faults);
   checkReferences(root, gatherer.isIncomplete, faults);
   checkContradictions(root, faults);
+  const kinds = kindsOf(root, faults);
+  checkStreams(root, kinds, faults);
   const certificates = readCertificates(root, gatherer.files.readFile, gatherer.seen, faults);
   if (faults.length > 0) return;
   const config = configSchema.parse(walked.value) as Config;
@@ -183,6 +187,7 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
     workers: options.workers,
     secret: options.secret ?? PLACEHOLDER_SECRET,
     certificates,
+    kinds,
     sourceOf: (path) => placeText(placeOf(path)),
   });
   const { plan } = built;
@@ -201,7 +206,7 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
     tests: cases.length,
   };
   result.runTests = () => sortFaults(runCases(plan, cases));
-  result.warnings = sortFaults(lint({ config, plan, origins: built.origins, placeOf }));
+  result.warnings = sortFaults(lint({ config, plan, origins: built.origins, streams: built.streams, placeOf }));
 }
 
 function filesOf(options: ConfigOptions): Files {

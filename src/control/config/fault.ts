@@ -27,6 +27,7 @@ export const codes = Object.freeze({
   'unset-variable': 'error',
   contradiction: 'error',
   'fallback-loop': 'error',
+  'pool-protocol': 'error',
   'test-failed': 'error',
   'no-health-check': 'warning',
   'no-route': 'warning',

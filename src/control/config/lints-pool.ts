@@ -49,6 +49,7 @@ export function lintPools(input: LintInput, warn: Warn): void {
 function usedPools(plan: Plan): ReadonlySet<number> {
   const used = new Set<number>();
   for (const { action } of plan.routes) if (action.kind === 'forward') for (const { pool } of action.pools) used.add(pool);
+  for (const { streams } of plan.listeners) for (const { target } of streams) for (const { pool } of target.pools) used.add(pool);
   for (const { fallback } of plan.pools) if (fallback !== null) used.add(fallback);
   return used;
 }

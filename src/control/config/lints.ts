@@ -2,20 +2,21 @@
 import type { FilterPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import { lintPools } from './lints-pool.ts';
-import { comparePrecedence, covers, mayTie } from './precedence.ts';
+import { lintStreams } from './lints-stream.ts';
+import { comparePrecedence, covers, mayTie, ROUTES_COMPARED_MAX } from './precedence.ts';
+import type { WrittenStream } from './precedence-stream.ts';
 import type { Config } from './schema.ts';
 import { orText } from './shape.ts';
 import type { Place } from './source.ts';
 import { durationText } from './units.ts';
-
-/** Pairs of routes that are compared; beyond, the config was made by a program. */
-const ROUTES_COMPARED_MAX = 1500;
 
 export interface LintInput {
   config: Config;
   plan: Plan;
   /** Index in config.routes of each route that was written there. */
   origins: ReadonlyMap<RoutePlan, number>;
+  /** What was written of the streams of each listener, by its index. */
+  streams: readonly (readonly WrittenStream[])[];
   /** Place of what was written at a path, or of the nearest thing above it. */
   placeOf: (path: readonly string[]) => Place;
 }
@@ -29,6 +30,7 @@ export function lint(input: LintInput): ConfigFault[] {
   lintListeners(input, warn);
   lintTimes(input, warn);
   lintRoutes(input, warn);
+  lintStreams(input, warn);
   return faults;
 }
 
@@ -76,13 +78,14 @@ function lintRateLimit(limit: FilterPlan & { kind: 'rateLimit' }, hasBurst: bool
 function lintListeners({ plan }: LintInput, warn: Warn): void {
   plan.listeners.forEach((listener, index) => {
     const path = ['listeners', listener.name];
-    const isServed = plan.routes.some((route) => route.listeners === null || route.listeners.includes(index));
+    const takesRequests = listener.protocol === 'http' || listener.protocol === 'auto';
+    const isServed = !takesRequests || plan.routes.some((route) => route.listeners === null || route.listeners.includes(index));
     if (!isServed && !listener.redirectToHttps)
       warn(
         path,
         'no-route',
         `listener ${listener.name} answers 404 to every request: no route applies to it`,
-        'add to: and the name of a pool',
+        listener.protocol === 'http' ? 'add to: and the name of a pool' : 'its to: is for connections; add a route for requests',
       );
     if (listener.clientIp.trust.some((range) => range.bits === 0))
       warn(

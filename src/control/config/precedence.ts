@@ -11,11 +11,14 @@
  */
 import type { PathMatchPlan, RouteMatchPlan, RoutePlan } from '../../state/plan.ts';
 
+/** Routes that are compared with each other; where there are more, a program made the config. */
+export const ROUTES_COMPARED_MAX = 1500;
+
 /** Below 0 when `a` is asked before `b`; 0 when only their place in the list decides. */
 export function comparePrecedence(a: RoutePlan, b: RoutePlan): number {
   return (
     b.priority - a.priority ||
-    hostRank(b.match) - hostRank(a.match) ||
+    hostRank(b.match.host) - hostRank(a.match.host) ||
     pathClass(b.match.path) - pathClass(a.match.path) ||
     pathLength(b.match.path) - pathLength(a.match.path) ||
     Number(b.match.methods !== null) - Number(a.match.methods !== null) ||
@@ -31,10 +34,11 @@ export function sortRoutes(routes: readonly RoutePlan[]): RoutePlan[] {
   return routes.toSorted(comparePrecedence);
 }
 
-function hostRank(match: RouteMatchPlan): number {
-  if (match.host === null) return 0;
+/** Exact above the longer wildcard above none. */
+export function hostRank(host: RouteMatchPlan['host']): number {
+  if (host === null) return 0;
   // A host name has 253 characters at most, so every wildcard ranks below every exact host.
-  return match.host.wildcard ? 1 + match.host.value.length : 1000;
+  return host.wildcard ? 1 + host.value.length : 1000;
 }
 
 function pathClass(path: PathMatchPlan): number {
@@ -109,7 +113,7 @@ function sameHost(a: RouteMatchPlan['host'], b: RouteMatchPlan['host']): boolean
   return a?.value === b?.value && a?.wildcard === b?.wildcard;
 }
 
-function coversHost(a: RouteMatchPlan['host'], b: RouteMatchPlan['host']): boolean {
+export function coversHost(a: RouteMatchPlan['host'], b: RouteMatchPlan['host']): boolean {
   if (a === null) return true;
   if (b === null) return false;
   if (!a.wildcard) return !b.wildcard && a.value === b.value;
@@ -127,6 +131,6 @@ function coversPath(a: PathMatchPlan, b: PathMatchPlan): boolean {
   return false;
 }
 
-function same(a: unknown, b: unknown): boolean {
+export function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }

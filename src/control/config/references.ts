@@ -84,7 +84,8 @@ class References {
         const read = readListen(text);
         // Port 0 asks for any free port, so two of them are two.
         if (!read.ok || (read.value.kind === 'ip' && read.value.port === 0)) continue;
-        const key = JSON.stringify(read.value);
+        // A TCP and a UDP socket may have the same address: DNS does.
+        const key = JSON.stringify([read.value, textOf(childOf(listener, 'protocol')) === 'udp']);
         const before = first.get(key);
         if (before) this.twice(node, 'this address is listened on twice', before, [...path, 'listen']);
         else first.set(key, node);

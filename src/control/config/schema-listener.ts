@@ -1,12 +1,15 @@
 /** Schema of listeners. */
 import { listen, ranges, size, span, to } from './leaves.ts';
 import { readFieldName } from './patterns.ts';
+import { acceptProxyProtocol, sniffTimeout, streamTimeoutFields, streamTimeoutWords, udp } from './schema-stream.ts';
 import { choice, count, oneOrMany, shape, text, yes } from './shape.ts';
 import { BYTE_RATE_EXPECTED, readByteRate } from './units.ts';
 
 export const listenerTimeoutFields = {
   header: span('First byte of a request (or the connection) to the end of its head. Default 10s.').optional(),
-  idle: span('Between two requests on a client connection. Default 60s.').optional(),
+  idle: span(
+    'Between two requests on a client connection. Default 60s. tcp: no byte in either direction; default 1h.',
+  ).optional(),
   body: span('No progress while a request body is under way. Default 30s.').optional(),
 };
 
@@ -46,22 +49,72 @@ export const listener = shape(
   'An address that clients connect to.',
   {
     listen: oneOrMany('Addresses to listen on.', listen),
-    to: to.describe('Where requests go that no route matches.').optional(),
-    protocol: choice('What is spoken. Default http.', ['http'], {
-      notYet: ['https', 'tcp', 'udp', 'tls', 'h2c', 'http3', 'h2', 'grpc', 'quic'],
-      foreign: { HTTP: 'http', 'http/1.1': 'http', http1: 'http' },
-    }).optional(),
+    to: to.describe('Where requests go that no route matches; with tcp, auto and udp: connections, or clients.').optional(),
+    protocol: choice(
+      'http: requests. tcp: connections, passed on as they are. udp: datagrams. auto: HTTP as http; TLS and all else as tcp. Default http.',
+      ['http', 'tcp', 'udp', 'auto'],
+      {
+        notYet: ['https', 'h2c', 'http3', 'h2', 'grpc', 'quic'],
+        foreign: {
+          HTTP: 'http',
+          'http/1.1': 'http',
+          http1: 'http',
+          TCP: 'tcp',
+          UDP: 'udp',
+          stream: 'tcp',
+          tcp_proxy: 'tcp',
+          udp_proxy: 'udp',
+          tls: 'tcp',
+          ssl: 'tcp',
+          passthrough: 'tcp',
+          sniff: 'auto',
+          mixed: 'auto',
+          dns: 'udp',
+        },
+      },
+    ).optional(),
+    proxyProtocol: acceptProxyProtocol.optional(),
+    sniffTimeout: sniffTimeout.optional(),
+    udp: udp.optional(),
     redirectToHttps: yes('Answer every request with a redirect to https. Default false.').optional(),
     clientIp: shape('How the address of the client is found behind another balancer.', {
       trust: ranges('Peers whose forwarded header is believed. Default none.').optional(),
       header: text('Field the address is in. Default x-forwarded-for.', 'expected a header field name', readFieldName).optional(),
     }).optional(),
     limits: listenerLimits.optional(),
-    timeouts: shape('Timeouts on the side of the client.', listenerTimeoutFields).optional(),
+    timeouts: shape(
+      'Timeouts on the side of the client; of connections that are passed on as they are, all of them.',
+      {
+        ...listenerTimeoutFields,
+        ...streamTimeoutFields,
+        connect: span('tcp: connecting to an endpoint. Default 1s.').optional(),
+      },
+      { foreign: streamTimeoutWords },
+    ).optional(),
     underscores: choice(
       'Header fields with _ in their name: dropped, as Transfer_Encoding and the like confuse CGI programs. Default drop.',
       ['drop', 'allow', 'reject'],
     ).optional(),
   },
-  { notYet: ['tls', 'http3', 'proxyProtocol', 'h2', 'http2', 'sni', 'use', 'altSvc', 'steer', 'xdp', 'transparent'] },
+  {
+    notYet: ['tls', 'http3', 'h2', 'http2', 'use', 'altSvc', 'steer', 'xdp', 'transparent'],
+    foreign: {
+      mode: 'protocol',
+      proxy_protocol: 'proxyProtocol',
+      proxyprotocol: 'proxyProtocol',
+      'accept-proxy': 'proxyProtocol: { accept: required, from: … }',
+      acceptProxy: 'proxyProtocol: { accept: required, from: … }',
+      tcp_proxy: 'protocol: tcp',
+      udp_proxy: 'protocol: udp',
+      ssl_preread: 'routes with sni',
+      sni: 'routes with sni',
+      alpn: 'routes with alpn',
+      preread_timeout: 'sniffTimeout',
+      'inspect-delay': 'sniffTimeout',
+      listener_filters_timeout: 'sniffTimeout',
+      idle_timeout: 'timeouts: { idle: … }',
+      proxy_timeout: 'timeouts: { idle: … }, or udp: { idle: … }',
+      proxy_responses: 'udp: { responses: … }',
+    },
+  },
 );

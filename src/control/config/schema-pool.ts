@@ -5,6 +5,7 @@ import { address, mode, readName, span, zoneName } from './leaves.ts';
 import { balance } from './schema-balance.ts';
 import { health } from './schema-health.ts';
 import { sticky } from './schema-sticky.ts';
+import { sendProxyProtocol, source } from './schema-stream.ts';
 import { choice, count, either, shape, text, yes } from './shape.ts';
 
 const endpoint = shape(
@@ -49,10 +50,16 @@ export const pool = shape(
       .array(either('An endpoint. Short form: its address.', ENDPOINT_EXPECTED, [address, endpoint]))
       .describe('The servers of this pool.'),
     balance: balance.optional(),
-    protocol: choice('What the endpoints speak. Default http.', ['http'], {
-      notYet: ['h2', 'https', 'grpc', 'tcp', 'udp', 'http2', 'h2c'],
-      foreign: { 'http/1.1': 'http', http1: 'http' },
-    }).optional(),
+    protocol: choice(
+      'What the endpoints get: requests, connections as they are, or datagrams. Default: what the listeners and routes that name the pool carry.',
+      ['http', 'tcp', 'udp'],
+      {
+        notYet: ['h2', 'https', 'grpc', 'http2', 'h2c'],
+        foreign: { 'http/1.1': 'http', http1: 'http', tls: 'tcp', stream: 'tcp', TCP: 'tcp', UDP: 'udp', auto: 'tcp' },
+      },
+    ).optional(),
+    proxyProtocol: sendProxyProtocol.optional(),
+    source: source.optional(),
     health: health.optional(),
     sticky: sticky.optional(),
     circuitBreaker: circuitBreaker.optional(),
@@ -70,7 +77,15 @@ export const pool = shape(
         warm: count('Opened ahead per endpoint. Default 0.', 0, 10_000).optional(),
         requests: count('Requests over one before it is closed; 0: no limit. Default 0.', 0, 1_000_000_000).optional(),
       },
-      { notYet: ['source', 'localAddresses', 'fastOpen'], foreign: { idle: 'keepAliveFor', max: 'perEndpoint' } },
+      {
+        notYet: ['fastOpen'],
+        foreign: {
+          idle: 'keepAliveFor',
+          max: 'perEndpoint',
+          source: 'source: { addresses: … } of the pool',
+          localAddresses: 'source: { addresses: … } of the pool',
+        },
+      },
     ).optional(),
     queue: shape(
       'Requests that wait: until one of the connections.perEndpoint of a worker is free, and until an endpoint is below its maxConnections.',
@@ -82,8 +97,17 @@ export const pool = shape(
     ).optional(),
   },
   {
-    notYet: ['discover', 'tls', 'retry', 'proxyProtocol', 'dsr'],
+    notYet: ['discover', 'tls', 'retry', 'dsr'],
     foreign: {
+      mode: 'protocol',
+      'send-proxy': 'proxyProtocol: v1',
+      'send-proxy-v2': 'proxyProtocol: v2',
+      proxy_protocol: 'proxyProtocol',
+      proxy_bind: 'source: { addresses: … }',
+      source_address: 'source: { addresses: … }',
+      sourceAddress: 'source: { addresses: … }',
+      usesrc: 'source: { transparent: true }',
+      tproxy: 'source: { transparent: true }',
       algorithm: 'balance',
       strategy: 'balance',
       maxconn: 'connections',

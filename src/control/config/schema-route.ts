@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { duration, fieldValue, match, percent, ranges, readCheckPath, readName, span, to } from './leaves.ts';
 import { HOST_EXPECTED, PATH_EXPECTED, readHost, readMethod, readPath, readTemplate } from './patterns.ts';
+import { alpn, sni, streamTimeoutFields } from './schema-stream.ts';
 import { choice, count, either, named, oneOrMany, shape, text, words } from './shape.ts';
 import { bad, good, type Read } from './units.ts';
 
@@ -59,7 +60,9 @@ export const retry = shape(
 export const routeTimeoutFields = {
   connect: span('Connecting to an endpoint. Default 1s.').optional(),
   response: span('Request sent to response head. Default 30s.').optional(),
-  idle: span('No byte in either direction while a body is under way. Default 60s.').optional(),
+  idle: span(
+    'No byte in either direction while a body is under way. Default 60s. Routes of connections: at any time; default 1h.',
+  ).optional(),
   tunnel: span('No byte in a tunnel (WebSocket). Default 1h.').optional(),
   request: duration('The whole exchange, retries included. 0s: no limit. Default 0s.').optional(),
 };
@@ -104,6 +107,8 @@ export const route = shape(
     method: oneOrMany('Methods.', text('Method.', 'expected a method, for example GET', readMethod)).optional(),
     header: named('Header fields that must match.', match).optional(),
     query: named('Query parameters that must match.', match).optional(),
+    sni: sni.optional(),
+    alpn: alpn.optional(),
     client: ranges('Client addresses.').optional(),
     priority: count('Larger wins over precedence. Default 0.', -1000, 1000).optional(),
     to: to.optional(),
@@ -155,7 +160,10 @@ export const route = shape(
       },
       { notYet: ['regex', 'query'] },
     ).optional(),
-    timeouts: shape('Timeouts of these requests.', routeTimeoutFields).optional(),
+    timeouts: shape('Timeouts of these requests, or connections.', {
+      ...routeTimeoutFields,
+      ...streamTimeoutFields,
+    }).optional(),
     retry: retry.optional(),
     urgency: count('Place in the queue of a pool: 0 first, 7 last. Default 3.', 0, 7).optional(),
     upgrade: either(
@@ -174,7 +182,7 @@ export const route = shape(
     ).optional(),
   },
   {
-    notYet: ['mirror', 'cache', 'auth', 'cors', 'compress', 'faults', 'sni', 'grpc', 'cookie', 'limits', 'balance'],
+    notYet: ['mirror', 'cache', 'auth', 'cors', 'compress', 'faults', 'grpc', 'cookie', 'limits', 'balance'],
     foreign: {
       paths: 'path',
       hosts: 'host',
@@ -188,6 +196,14 @@ export const route = shape(
       hedge: 'retry: { hedge: … }',
       attempts: 'retry: { attempts: … }',
       queuePriority: 'urgency',
+      server_names: 'sni',
+      serverNames: 'sni',
+      hostSNI: 'sni',
+      HostSNI: 'sni',
+      req_ssl_sni: 'sni',
+      req_ssl_alpn: 'alpn',
+      application_protocols: 'alpn',
+      source_prefix_ranges: 'client',
     },
   },
 );

@@ -5,12 +5,13 @@
  */
 import { z } from 'zod';
 import { LISTEN_EXPECTED, readListen } from './address.ts';
-import { duration, listenHelp, percent, zoneName } from './leaves.ts';
+import { duration, listenHelp, percent, span, zoneName } from './leaves.ts';
 import { readFieldName } from './patterns.ts';
 import { filter } from './schema-filter.ts';
 import { listener, listenerTimeoutFields } from './schema-listener.ts';
 import { pool } from './schema-pool.ts';
 import { retry, route, routeTimeoutFields } from './schema-route.ts';
+import { streamTimeoutFields } from './schema-stream.ts';
 import { test } from './schema-test.ts';
 import { choice, count, either, named, oneOrMany, shape, text, words, yes } from './shape.ts';
 import { bad, good, type Read, readDuration } from './units.ts';
@@ -59,7 +60,14 @@ export const configSchema = shape(
     defaults: shape(
       'For all listeners and routes that say nothing else.',
       {
-        timeouts: shape('Timeouts.', { ...listenerTimeoutFields, ...routeTimeoutFields }).optional(),
+        timeouts: shape('Timeouts.', {
+          ...listenerTimeoutFields,
+          ...routeTimeoutFields,
+          ...streamTimeoutFields,
+          idle: span(
+            'HTTP: between two requests, and no byte while a body is under way. Default 60s. Connections that are passed on as they are have it at their listener or route.',
+          ).optional(),
+        }).optional(),
         retry: retry.optional(),
       },
       { notYet: ['health', 'balance', 'connections', 'limits', 'tls'] },

@@ -36,7 +36,7 @@ export function noted<T extends z.core.$ZodType>(schema: T, note: Note): T {
 export function shape<T extends z.core.$ZodShape>(
   description: string,
   fields: T,
-  note: Pick<Note, 'notYet' | 'foreign' | 'expected'> = {},
+  note: Pick<Note, 'notYet' | 'foreign' | 'expected' | 'help'> = {},
 ) {
   return noted(z.strictObject(fields).describe(description), note);
 }
