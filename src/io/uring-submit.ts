@@ -16,6 +16,7 @@ import {
   IORING_RECVSEND_POLL_FIRST,
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
+  MSG_MORE,
   MSG_NOSIGNAL,
 } from '../sys/constants.generated.ts';
 import type { Ring } from '../sys/uring.ts';
@@ -39,7 +40,8 @@ export function receiveOne(ring: Ring, fd: number, index: number, generation: nu
 
 /**
  * Sends `length` bytes. What the socket has no room for is not waited for (no MSG_WAITALL): progress must show, else a slow reader of a
- * large block looks like a dead one. `isFull`: the last send was cut short, so wait for room first instead of trying in vain.
+ * large block looks like a dead one. `isFull`: the last send was cut short, so wait for room first instead of trying in vain. `isLast`: the end of
+ * stream follows at once, so let it share the last packet.
  */
 export function send(
   ring: Ring,
@@ -47,17 +49,28 @@ export function send(
   at: number,
   length: number,
   isFull: boolean,
+  isLast: boolean,
   index: number,
   generation: number,
 ): void {
   const tag = (index << OPERATION_BITS) | operation.send;
-  ring.put(IORING_OP_SEND | (isFull ? POLL_FIRST : 0), fd, 0, 0, at, length, MSG_NOSIGNAL, tag, generation);
+  const flags = isLast ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+  ring.put(IORING_OP_SEND | (isFull ? POLL_FIRST : 0), fd, 0, 0, at, length, flags, tag, generation);
 }
 
 /** The same for the msghdr at `at`. */
-export function sendMessage(ring: Ring, fd: number, at: number, isFull: boolean, index: number, generation: number): void {
+export function sendMessage(
+  ring: Ring,
+  fd: number,
+  at: number,
+  isFull: boolean,
+  isLast: boolean,
+  index: number,
+  generation: number,
+): void {
   const tag = (index << OPERATION_BITS) | operation.send;
-  ring.put(IORING_OP_SENDMSG | (isFull ? POLL_FIRST : 0), fd, 0, 0, at, 1, MSG_NOSIGNAL, tag, generation);
+  const flags = isLast ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+  ring.put(IORING_OP_SENDMSG | (isFull ? POLL_FIRST : 0), fd, 0, 0, at, 1, flags, tag, generation);
 }
 
 /** Connects to the sockaddr at `at`, which the kernel reads at the next submission. */

@@ -452,7 +452,17 @@ export class UringWire implements Wire, TimerOwner {
     }
     const start = pieces.start[sendFirst]!;
     this.sending = pieces.end[sendFirst]! - start;
-    submit.send(engine.ring, this.fd, engine.arenaAddress + start, this.sending, this.sendWasCut, this.index, this.generation);
+    const isLast = this.wantsFin && this.sending === this.queued;
+    submit.send(
+      engine.ring,
+      this.fd,
+      engine.arenaAddress + start,
+      this.sending,
+      this.sendWasCut,
+      isLast,
+      this.index,
+      this.generation,
+    );
   }
 
   private startMessage(): void {
@@ -467,7 +477,8 @@ export class UringWire implements Wire, TimerOwner {
       this.sending += length;
     }
     messages.setCount(message, count);
-    submit.sendMessage(engine.ring, this.fd, messages.address(message), this.sendWasCut, this.index, this.generation);
+    const isLast = this.wantsFin && this.sending === this.queued;
+    submit.sendMessage(engine.ring, this.fd, messages.address(message), this.sendWasCut, isLast, this.index, this.generation);
   }
 
   /** Everything queued is sent: end the sending half, or the wire. */
@@ -478,6 +489,11 @@ export class UringWire implements Wire, TimerOwner {
     }
     if (!this.hasFin) {
       this.hasFin = true;
+      // The peer has ended too, so nothing is unread: closing the descriptor sends the FIN.
+      if (this.phase === phase.open && this.end === END_TOLD) {
+        this.die(0);
+        return;
+      }
       const result = shutdown(this.fd, SHUT_WR);
       if (result < 0 && result !== -ENOTCONN) {
         this.die(-result);
