@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { health } from '../state/doors.ts';
+import { describe, test } from 'node:test';
+import { admin, ejectionCauseNames, health } from '../state/doors.ts';
 import { PoolFixture } from './fixture.ts';
 
 /** Ejects endpoint 0 and returns for how long; good ends of the others go before. */
@@ -115,4 +115,91 @@ test('one that was found ejected comes back after the shortest time', () => {
   assert.equal(pool.judge.dueMs, pool.nowMs + 30_000);
   pool.control.setHealth(pool.slots[0]!, health.up);
   serve(pool, 30_000);
+});
+
+describe('ordered by an operator', () => {
+  const cause = (pool: PoolFixture): string | undefined => ejectionCauseNames[pool.judge.stateOf(pool.slots[0]!)!.ejection.cause];
+  const order = (pool: PoolFixture, forMs: number) => pool.judge.order(pool.slots[0]!, pool.nowMs, forMs, 'ordered by me');
+
+  test('it is out for the time that was ordered, to the millisecond, and comes back without probation or a longer next time', () => {
+    const pool = new PoolFixture(3);
+    pool.chances = [0.5];
+    assert.deepEqual([order(pool, 7000)?.forMs, order(pool, 7000)?.count], [7000, 0]);
+    assert.equal(pool.judge.dueMs, pool.nowMs + 7000);
+    serve(pool, 7000);
+    pool.end(0, 'timeout', 4);
+    assert.deepEqual(pool.found(), [], 'it takes as many failures as ever');
+    pool.chances = [0];
+    assert.deepEqual(eject(pool, 1), { forMs: 30_000, count: 1 });
+    assert.equal(cause(pool), 'consecutive-failures');
+  });
+
+  test('the same again sets another time, from now', () => {
+    const pool = new PoolFixture(3);
+    order(pool, 60_000);
+    pool.pass(1000);
+    assert.equal(order(pool, 5000)!.forMs, 5000);
+    serve(pool, 5000);
+  });
+
+  test('what live traffic began is made longer and never shorter, and its probation stays', () => {
+    const pool = new PoolFixture(3);
+    eject(pool);
+    assert.equal(order(pool, 1000)!.forMs, 30_000);
+    assert.equal(order(pool, 90_000)!.forMs, 90_000);
+    assert.equal(cause(pool), 'consecutive-failures');
+    serve(pool, 90_000);
+    pool.end(0, 'refused');
+    assert.deepEqual(pool.found(), ['eject 0']);
+  });
+
+  test('time served well before it is not forgotten', () => {
+    const pool = new PoolFixture(3);
+    for (let round = 0; round < 3; round++) serve(pool, eject(pool).forMs);
+    pool.end(0, 'ok');
+    assert.deepEqual(pool.found(60_000), []);
+    order(pool, 1000);
+    serve(pool, 1000);
+    pool.end(0, 'ok');
+    assert.deepEqual(pool.found(), []);
+    assert.equal(eject(pool).count, 2);
+  });
+
+  test('never when no other endpoint could take its requests', () => {
+    const away: Record<string, (pool: PoolFixture, slot: number) => void> = {
+      down: ({ control }, slot) => control.setHealth(slot, health.down),
+      'in maintenance': ({ control }, slot) => control.setAdmin(slot, admin.maint),
+      'without weight': ({ control }, slot) => control.setWeightPercent(slot, 0),
+      ejected: ({ judge, nowMs }, slot) => void judge.order(slot, nowMs, 60_000, ''),
+    };
+    for (const [why, takeOut] of Object.entries(away)) {
+      const pool = new PoolFixture(3);
+      takeOut(pool, pool.slots[1]!);
+      assert.notEqual(pool.judge.order(pool.slots[0]!, pool.nowMs, 1000, ''), null, why);
+      const last = new PoolFixture(2);
+      takeOut(last, last.slots[1]!);
+      assert.equal(last.judge.order(last.slots[0]!, last.nowMs, 1000, ''), null, why);
+      assert.equal(last.judge.stateOf(last.slots[0]!)!.ejection.isOut, false, why);
+    }
+  });
+
+  test('an older order of maintenance that has ended does not end it', () => {
+    const pool = new PoolFixture(3);
+    const slot = pool.slots[0]!;
+    pool.control.setAdmin(slot, admin.maint);
+    pool.look();
+    pool.control.setAdmin(slot, admin.ready);
+    order(pool, 5000);
+    serve(pool, 5000);
+  });
+
+  test('maintenance that ends does', () => {
+    const pool = new PoolFixture(3);
+    const slot = pool.slots[0]!;
+    order(pool, 5000);
+    pool.control.setAdmin(slot, admin.maint);
+    pool.look();
+    pool.control.setAdmin(slot, admin.ready);
+    assert.deepEqual(pool.found(), ['return 0']);
+  });
 });

@@ -6,10 +6,14 @@
  *                         ^                               |
  *                         '-------- one failure ----------'
  *
+ * One that an operator ordered says nothing about the endpoint: it does not count in the row, and no probation follows.
+ *
  * Rules
  * 1. Only time ends an ejection: a check that passes says nothing about requests.
  * 2. Each ejection in a row makes the next one longer; each ejectMs spent well takes one back.
  */
+
+import { ejectionCause } from '../state/doors.ts';
 
 /** Up to this share is added to the time out, so that endpoints that left together do not return together. */
 const JITTER = 0.1;
@@ -41,22 +45,32 @@ export class Ejection {
 
   /** Returns for how many ms. `random` in 0..1. */
   begin(nowMs: number, cause: number, evidence: string, times: EjectionTimes, random: number): number {
-    const wellMs = this.isOnProbation || this.count === 0 ? 0 : nowMs - this.returnedMs;
-    this.count = Math.max(0, this.count - Math.floor(wellMs / times.ejectMs)) + 1;
+    this.forgive(nowMs, times);
+    this.count++;
     const forMs = Math.min(times.ejectMs * this.count, times.ejectMaxMs) * (1 + JITTER * random);
-    this.sinceMs = nowMs;
-    this.untilMs = nowMs + forMs;
-    this.cause = cause;
-    this.evidence = evidence;
-    this.isOnProbation = false;
+    this.start(nowMs, forMs, cause, evidence);
     return forMs;
+  }
+
+  /**
+   * An operator takes it out for `forMs`. The same again sets another time. What live traffic began is made longer, never shorter, and stays its own.
+   * Returns for how many ms it is out from now.
+   */
+  order(nowMs: number, forMs: number, evidence: string, times: EjectionTimes): number {
+    const { operator } = ejectionCause;
+    if (this.isOut && this.cause !== operator) this.untilMs = Math.max(this.untilMs, nowMs + forMs);
+    else {
+      if (!this.isOut) this.forgive(nowMs, times);
+      this.start(nowMs, forMs, operator, evidence);
+    }
+    return this.untilMs - nowMs;
   }
 
   /** `inFlight`: exchanges that it still has from before. */
   end(nowMs: number, inFlight: number): void {
     this.untilMs = 0;
     this.returnedMs = nowMs;
-    this.isOnProbation = true;
+    this.isOnProbation = this.cause !== ejectionCause.operator;
     this.excused = inFlight;
   }
 
@@ -76,6 +90,20 @@ export class Ejection {
   /** What was an ejection in another mode is none. */
   forget(): void {
     this.count = this.untilMs = this.returnedMs = this.excused = 0;
+    this.isOnProbation = false;
+  }
+
+  /** Rule 2. */
+  private forgive(nowMs: number, { ejectMs }: EjectionTimes): void {
+    const wellMs = this.isOnProbation || this.count === 0 ? 0 : nowMs - this.returnedMs;
+    this.count = Math.max(0, this.count - Math.floor(wellMs / ejectMs));
+  }
+
+  private start(nowMs: number, forMs: number, cause: number, evidence: string): void {
+    this.sinceMs = nowMs;
+    this.untilMs = nowMs + forMs;
+    this.cause = cause;
+    this.evidence = evidence;
     this.isOnProbation = false;
   }
 }

@@ -120,15 +120,12 @@ export class OutlierJudge {
       const one = judged[i]!;
       const { slot, ejection } = one;
       const wasTakenOut = one.admin !== admin.ready;
-      one.admin = table.admin(slot);
-      one.isDown = table.health(slot) === health.down;
+      this.readState(one);
       // An operator says that it may serve again.
       if (wasTakenOut && one.admin === admin.ready && ejection.isOut) ejection.untilMs = nowMs;
       table.readTraffic(slot, sample);
       one.take(sample, nowMs, goodShare);
       if (one.newGood > 0) ejection.passes();
-      const isIn = !one.isDown && !ejection.isOut && one.admin === admin.ready;
-      one.isUsable = isIn && one.weight * table.weightPercent(slot) > 0;
       if (one.newBad > 0) isWorse = true;
     }
     this.lastMs = nowMs;
@@ -149,6 +146,25 @@ export class OutlierJudge {
     }
     this.findDue(nowMs);
     return findings.length === 0 ? NOTHING : findings;
+  }
+
+  /** An operator takes the endpoint out for `forMs`, whatever traffic says. null: no other one could take its requests. */
+  order(slot: number, nowMs: number, forMs: number, evidence: string): Finding | null {
+    for (const one of this.judged) this.readState(one);
+    if (!this.judged.some((other) => other.slot !== slot && other.isUsable)) return null;
+    const { ejection } = this.bySlot.get(slot)!;
+    const outMs = ejection.order(nowMs, forMs, evidence, this.plan);
+    this.findDue(nowMs);
+    return { what: 'eject', slot, cause: ejectionCause.operator, evidence, forMs: outMs, count: ejection.count };
+  }
+
+  /** What others say of it. */
+  private readState(one: Judged): void {
+    const { table } = this;
+    one.admin = table.admin(one.slot);
+    one.isDown = table.health(one.slot) === health.down;
+    const isIn = !one.isDown && !one.ejection.isOut && one.admin === admin.ready;
+    one.isUsable = isIn && one.weight * table.weightPercent(one.slot) > 0;
   }
 
   private findDue(nowMs: number): void {

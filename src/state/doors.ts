@@ -15,9 +15,15 @@ export const admin = Object.freeze({ ready: 0, drain: 1, maint: 2 });
 /** What became of a request that may be bound to an endpoint by a cookie; label of weir_pool_sticky_total. */
 export const stickyResult = Object.freeze({ hit: 0, new: 1, moved: 2, lost: 3 });
 export const stickyResultNames: readonly string[] = ['hit', 'new', 'moved', 'lost'];
-/** Why live traffic took an endpoint out; label of weir_endpoint_ejections_total. */
-export const ejectionCause = Object.freeze({ consecutiveFailures: 0, consecutive5xx: 1, errorRatio: 2, latency: 3 });
-export const ejectionCauseNames: readonly string[] = ['consecutive-failures', 'consecutive-5xx', 'error-ratio', 'latency'];
+/** Why an endpoint was taken out for a time: what live traffic showed, or an operator; label of weir_endpoint_ejections_total. */
+export const ejectionCause = Object.freeze({ consecutiveFailures: 0, consecutive5xx: 1, errorRatio: 2, latency: 3, operator: 4 });
+export const ejectionCauseNames: readonly string[] = [
+  'consecutive-failures',
+  'consecutive-5xx',
+  'error-ratio',
+  'latency',
+  'operator',
+];
 /** Places of what {@link TableReader.readTraffic} writes. Totals since the slot was claimed, over all workers, those that died included; gauges of the living. */
 export const traffic = Object.freeze({
   /** Ends, and beginnings of tunnels, that spoke well of it. */

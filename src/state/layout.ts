@@ -18,7 +18,7 @@
 
 /** "weir" in ASCII, little-endian: also a check of the byte order. */
 export const MAGIC = 0x72696577;
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 /** The largest page of the machines in question is 64 KiB (arm64), yet 4 KiB keeps small tables small there too. */
 const PAGE_BYTES = 4096;
 
@@ -224,7 +224,7 @@ export const COUNT_STRIDE = 1;
 export const LIMIT_STRIDE = 4;
 
 /** What the control process counts of a slot. */
-export const CHECK_STRIDE = 16;
+export const CHECK_STRIDE = 18;
 export const checkField = Object.freeze({
   passed: 0,
   failed: 1,
@@ -232,7 +232,7 @@ export const checkField = Object.freeze({
   transitions: 2,
   /** By cause, in the order of `ejectionCauseNames`: done, and only said in shadow mode. */
   ejections: 8,
-  wouldEject: 12,
+  wouldEject: 13,
 });
 export const POOL_CHECK_STRIDE = HISTOGRAM + 1;
 

@@ -127,8 +127,8 @@ test('ejections are counted by cause, those that were only said apart, and a new
   assert.deepEqual(
     [tally.slot(slot).ejections, tally.slot(slot).wouldEject],
     [
-      [0, 0, 0, 2],
-      [1, 0, 0, 0],
+      [0, 0, 0, 2, 0],
+      [1, 0, 0, 0, 0],
     ],
   );
   assert.deepEqual(tally.slot(slot).transitions, [0, 0, 0, 0, 0, 0], 'they lie apart from what lies before them');
@@ -137,8 +137,8 @@ test('ejections are counted by cause, those that were only said apart, and a new
   assert.deepEqual(
     [tally.slot(slot).ejections, tally.slot(slot).wouldEject],
     [
-      [0, 0, 0, 0],
-      [0, 0, 0, 0],
+      [0, 0, 0, 0, 0],
+      [0, 0, 0, 0, 0],
     ],
   );
 });
