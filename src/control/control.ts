@@ -18,6 +18,7 @@ import { RLIMIT_NOFILE } from '../sys/constants.generated.ts';
 import { getrlimit, setrlimit } from '../sys/libc.ts';
 import type { Admin, ControlState, EndpointNote, ReadyCheck, ReloadState } from './admin/admin.ts';
 import { Drains } from './admin/drains.ts';
+import { Headroom } from './admin/headroom.ts';
 import { Orders } from './admin/orders.ts';
 import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
@@ -93,6 +94,7 @@ export class Control implements ControlState {
   readonly requests = new Requests((question) => this.fleet.lookUp(question));
   /** Endpoints that are being emptied. */
   drains!: Drains;
+  headroom!: Headroom;
   private readonly options: ControlOptions;
   private readonly notifier: Notifier;
   private table!: SharedTable;
@@ -176,6 +178,12 @@ export class Control implements ControlState {
     this.orders = new Orders({ door, events: this.events, now: Date.now });
     const { tally } = this.table;
     this.drains = new Drains({ door, tally, orders: this.orders, events: this.events, now: Date.now });
+    this.headroom = new Headroom({
+      tally,
+      events: this.events,
+      plan: () => this.inForce,
+      workers: () => this.workers(),
+    });
     this.health = new HealthChecks({
       door,
       events: this.events,
@@ -218,6 +226,7 @@ export class Control implements ControlState {
     if (this.notifier.watchdogMs > 0) {
       this.watchdog = setInterval(() => this.fleet.isWell && this.notifier.tell('WATCHDOG=1'), this.notifier.watchdogMs);
     }
+    this.headroom.start();
     this.hasStarted = true;
     if (this.leaveAtStart !== null) this.leave(this.leaveAtStart);
     else if (this.wantsLoad) void this.turns.ask();
@@ -521,6 +530,7 @@ export class Control implements ControlState {
     this.orphans.kill();
     this.health.stop();
     this.passive.stop();
+    this.headroom.stop();
     if (this.watchdog !== null) clearInterval(this.watchdog);
     await this.admin?.close();
     this.sockets.closeAll();

@@ -3,6 +3,7 @@ import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import type { Requests } from '../explain/requests.ts';
 import type { Drains } from './drains.ts';
+import type { Headroom } from './headroom.ts';
 import type { Orders } from './orders.ts';
 
 export interface WorkerState {
@@ -64,6 +65,7 @@ export interface ControlState {
   /** What people order: the things here that change something. */
   readonly orders: Orders;
   readonly drains: Drains;
+  readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'ports'>;
   /** What became of requests. */
   readonly requests: Pick<Requests, 'find' | 'recent'>;
   /** The plan in force, null before the first. */

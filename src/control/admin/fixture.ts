@@ -4,11 +4,12 @@ import type { Address } from '../../base/wire.ts';
 import { plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan, PoolPlan, RoutePlan } from '../../state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../state/table.ts';
+import { PassiveHealth } from '../health/passive.ts';
 import { Requests } from '../explain/requests.ts';
 import type { Question } from '../supervise/inquiries.ts';
 import type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 import { Drains } from './drains.ts';
-import { Orders } from './orders.ts';
+import { type Order, Orders } from './orders.ts';
 
 export class StateFixture implements ControlState {
   readonly version = '9.9.9';
@@ -18,6 +19,13 @@ export class StateFixture implements ControlState {
   readonly worker: WorkerDoor;
   readonly orders: Orders;
   readonly drains: Drains;
+  /** Judges nothing before it is given a plan. */
+  readonly passive: PassiveHealth;
+  readonly headroom = {
+    descriptorsRatio: 0.25,
+    clientsRatio: 0.5,
+    ports: [{ pool: 'web', endpoint: '10.0.0.1:8001', used: 14_116, of: 28_232 }],
+  };
   /** What workers were asked; none answers. */
   readonly questions: Question[] = [];
   readonly requests = new Requests((question) => {
@@ -66,6 +74,12 @@ export class StateFixture implements ControlState {
       after: () => {},
     });
     this.drains.apply(this.its);
+    this.passive = new PassiveHealth({
+      door: this.control,
+      events: { info: (event) => void this.said.push(event), warn: (event) => void this.said.push(event) },
+      now: () => this.clock(),
+      random: () => 0,
+    });
     this.control.setEpoch(7);
     this.crew = [
       { slot: 0, stripe, pid: process.pid, state: 'serving', engine: 'uring', startedAt: this.startedAt, restarts: 2 },
@@ -84,6 +98,9 @@ export class StateFixture implements ControlState {
   }
   endpointNote(slot: number): EndpointNote | null {
     return this.orders.stateNote(slot) ?? this.notes.get(slot) ?? null;
+  }
+  eject(order: Order, forMs: number | null): string | null {
+    return this.passive.eject(order, forMs);
   }
   checkNow(slot: number): boolean {
     this.asked.push(slot);
@@ -127,6 +144,7 @@ export class StateFixture implements ControlState {
     return {
       epoch: 7,
       node: 'lb-a',
+      limits: { connectionsMax: 1000 },
       listeners: [{ id: control.claimId('listener', 'web'), name: 'web', addresses: [listen], protocol: 'http', to: null }],
       pools,
       routes: [route],

@@ -2,15 +2,18 @@
  * Metrics of weir's own processes: workers, configuration, build, and the standard process_* ones, which are sums over the control process and its
  * workers, for that is what one instance costs.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import type { ControlState } from './control-state.ts';
 import type { Families } from './families.ts';
+import { countDescriptors, descriptorsMax } from './headroom.ts';
 
 /** USER_HZ: the unit of times in /proc/PID/stat, 100 on every architecture Node runs on. */
 const TICKS_PER_SECOND = 100;
 /** VmRSS is told in these. */
 const KIB = 1024;
+/** Endpoints with a series of their local ports: the fullest. */
+const PORT_SERIES_MAX = 256;
 
 export class ProcessMetrics {
   /** CPU seconds of processes by pid, as last seen, and of those that are gone: a counter may not fall when a worker ends. */
@@ -22,6 +25,7 @@ export class ProcessMetrics {
     this.config(families, state);
     this.build(families, state);
     this.processes(families, state);
+    this.headroom(families, state);
   }
 
   private workers(families: Families, state: ControlState): void {
@@ -100,8 +104,18 @@ export class ProcessMetrics {
       rss,
     );
     families.gauge('process_open_fds', 'Open descriptors of the control process and its workers.')({}, fds);
-    families.gauge('process_max_fds', 'Limit of descriptors of one process.')({}, descriptorsMax());
+    families.gauge('process_max_fds', 'Limit of descriptors of one process.')({}, descriptorsMax(process.pid));
     families.gauge('process_start_time_seconds', 'When weir was started.')({}, state.startedAt / 1000);
+  }
+
+  private headroom(families: Families, { headroom }: ControlState): void {
+    families.gauge('weir_fds_used_ratio', 'Descriptors in use, of the process that has the fewest left.')(
+      {},
+      headroom.descriptorsRatio,
+    );
+    families.gauge('weir_clients_used_ratio', 'Client connections, of those all workers take.')({}, headroom.clientsRatio);
+    const ports = families.gauge('weir_source_ports_used_ratio', 'Local ports in use, of those there are for an endpoint.');
+    for (const { pool, endpoint, used, of } of headroom.ports.slice(0, PORT_SERIES_MAX)) ports({ pool, endpoint }, used / of);
   }
 }
 
@@ -119,21 +133,5 @@ function lookAt(pid: number): { cpuSeconds: number; rssBytes: number; fds: numbe
     };
   } catch {
     return null;
-  }
-}
-
-function countDescriptors(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).length;
-  } catch {
-    return 0;
-  }
-}
-
-function descriptorsMax(): number {
-  try {
-    return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 0);
-  } catch {
-    return 0;
   }
 }

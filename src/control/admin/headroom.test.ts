@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { test } from 'node:test';
+import { protocol } from '../../state/doors.ts';
+import { StateFixture } from './fixture.ts';
+import { countDescriptors, descriptorsMax, Headroom } from './headroom.ts';
+
+function headroomOf(state: StateFixture, uses: { pool: string; endpoint: string; used: number; of: number }[] = []) {
+  const told: { event: string; text: string; fields: Record<string, unknown> | undefined }[] = [];
+  const tell = (event: string, text: string, fields?: Record<string, unknown>): void => void told.push({ event, text, fields });
+  const headroom = new Headroom({
+    tally: state.tally,
+    events: { info: tell, warn: tell },
+    plan: () => state.plan(),
+    workers: () => state.workers(),
+    ports: { look: async () => {}, uses },
+  });
+  return { headroom, told };
+}
+
+test('ports are told to be low once at 80 %, and to be well once below 70 %', async () => {
+  const use = { pool: 'web', endpoint: '10.0.0.1:80', used: 0, of: 100 };
+  const { headroom, told } = headroomOf(new StateFixture(), [use]);
+  const after = async (used: number): Promise<string[]> => {
+    use.used = used;
+    await headroom.look();
+    return told.splice(0).map(({ event }) => event);
+  };
+  assert.deepEqual(await after(79), []);
+  assert.deepEqual(await after(80), ['ports_low']);
+  assert.deepEqual(await after(100), []);
+  assert.deepEqual(await after(70), []);
+  assert.deepEqual(await after(80), []);
+  assert.deepEqual(await after(69), ['ports_well']);
+  assert.deepEqual(await after(79), []);
+  assert.deepEqual(await after(81), ['ports_low']);
+});
+
+test('what is told names the endpoint, the numbers and what to do', async () => {
+  const { headroom, told } = headroomOf(new StateFixture(), [{ pool: 'web', endpoint: '10.0.0.1:80', used: 90, of: 100 }]);
+  await headroom.look();
+  assert.deepEqual(told[0]!.fields, { pool: 'web', endpoint: '10.0.0.1:80', used: 90, of: 100 });
+  assert.match(told[0]!.text, /10\.0\.0\.1:80.*90 %.*source: /);
+});
+
+test('the fullest endpoints come first', async () => {
+  const use = (endpoint: string, used: number, of: number) => ({ pool: 'web', endpoint, used, of });
+  const { headroom } = headroomOf(new StateFixture(), [use('a', 1, 100), use('b', 50, 200), use('c', 20, 100)]);
+  assert.deepEqual(
+    headroom.ports.map(({ endpoint }) => endpoint),
+    ['b', 'c', 'a'],
+  );
+});
+
+test('clients are counted over all listeners and held against what the workers take', async () => {
+  const state = new StateFixture();
+  state.its = { ...state.its!, limits: { connectionsMax: 5 } };
+  const { headroom, told } = headroomOf(state);
+  for (let i = 0; i < 8; i++) state.worker.connection(state.its.listeners[0]!.id, protocol.http1, 1);
+  await headroom.look();
+  // Two workers.
+  assert.equal(headroom.clientsRatio, 0.8);
+  assert.deepEqual(
+    told.map(({ event, fields }) => [event, fields!['of']]),
+    [['clients_low', 10]],
+  );
+});
+
+test('descriptors are those the process has open, against its limit', async () => {
+  const before = countDescriptors(process.pid);
+  assert.ok(before > 2);
+  const opened = Array.from({ length: 7 }, () => openSync('/dev/null', 'r'));
+  assert.equal(countDescriptors(process.pid), before + 7);
+  for (const fd of opened) closeSync(fd);
+  assert.ok(descriptorsMax(process.pid) >= 256);
+  assert.equal(countDescriptors(2 ** 22 + 1), 0);
+  const { headroom } = headroomOf(new StateFixture());
+  await headroom.look();
+  const ratio = countDescriptors(process.pid) / descriptorsMax(process.pid);
+  assert.ok(Math.abs(headroom.descriptorsRatio - ratio) < 0.01);
+});

@@ -1,0 +1,150 @@
+/**
+ * Headroom: how much is used of what an instance can run out of: descriptors, clients, local ports. It is told before it is gone: once when a ratio
+ * reaches LOW_RATIO, with what to do about it, and once when it is back below WELL_RATIO.
+ *
+ * When it is gone: new connections are refused with a reason and counted; those that are established go on.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { clientsMaxOf } from '../../state/client-share.ts';
+import type { Plan } from '../../state/plan.ts';
+import type { Tally } from '../../state/table.ts';
+import type { EventLog } from '../supervise/events.ts';
+import type { WorkerState } from './control-state.ts';
+import { LocalPorts, type PortUse } from './local-ports.ts';
+
+export const LOOK_MS = 5000;
+const LOW_RATIO = 0.8;
+const WELL_RATIO = 0.7;
+/** fs.nr_open, by default: no process opens more. */
+const NR_OPEN = 1_048_576;
+
+export interface HeadroomParts {
+  tally: Tally;
+  events: Pick<EventLog, 'info' | 'warn'>;
+  plan: () => Plan | null;
+  workers: () => readonly WorkerState[];
+  ports?: Pick<LocalPorts, 'look' | 'uses'>;
+}
+
+export class Headroom {
+  /** Of the process that has the fewest left. 0..1, like the others. */
+  descriptorsRatio = 0;
+  /** Of what all workers take. */
+  clientsRatio = 0;
+  private readonly parts: HeadroomParts;
+  private readonly localPorts: Pick<LocalPorts, 'look' | 'uses'>;
+  /** What has been told to be low. */
+  private low = new Set<string>();
+  private timer: NodeJS.Timeout | null = null;
+  private isLooking = false;
+
+  constructor(parts: HeadroomParts) {
+    this.parts = parts;
+    this.localPorts = parts.ports ?? new LocalPorts(parts.tally, parts.plan);
+  }
+
+  /** By endpoint, the fullest first. */
+  get ports(): readonly PortUse[] {
+    return [...this.localPorts.uses].sort((a, b) => b.used / b.of - a.used / a.of);
+  }
+
+  start(): void {
+    void this.look();
+    this.timer = setInterval(() => void this.look(), LOOK_MS).unref();
+  }
+
+  stop(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+  }
+
+  async look(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      const stillLow = new Set<string>();
+      this.lookAtDescriptors(stillLow);
+      this.lookAtClients(stillLow);
+      await this.localPorts.look().catch(() => {});
+      for (const { pool, endpoint, used, of } of this.localPorts.uses) {
+        this.tell(stillLow, `ports ${pool} ${endpoint}`, used / of, 'ports', `local ports towards ${endpoint}`, PORTS_ADVICE, {
+          pool,
+          endpoint,
+          used,
+          of,
+        });
+      }
+      this.low = stillLow;
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  private lookAtDescriptors(stillLow: Set<string>): void {
+    let highest = 0;
+    for (const { pid, slot } of [{ pid: process.pid, slot: -1 }, ...this.parts.workers()]) {
+      const used = pid > 0 ? countDescriptors(pid) : 0;
+      const of = used > 0 ? descriptorsMax(pid) : 0;
+      if (of === 0) continue;
+      highest = Math.max(highest, used / of);
+      const who = slot < 0 ? 'the control process' : `worker ${slot}`;
+      this.tell(stillLow, `descriptors ${slot}`, used / of, 'descriptors', `descriptors of ${who}`, DESCRIPTORS_ADVICE, {
+        pid,
+        used,
+        of,
+      });
+    }
+    this.descriptorsRatio = highest;
+  }
+
+  private lookAtClients(stillLow: Set<string>): void {
+    const plan = this.parts.plan();
+    const workers = this.parts.workers().length;
+    if (plan === null || workers === 0) return;
+    let used = 0;
+    for (const { id } of plan.listeners) for (const count of this.parts.tally.listener(id).connections) used += count;
+    const of = clientsMaxOf(plan, descriptorsMax(process.pid)) * workers;
+    this.clientsRatio = used / of;
+    this.tell(stillLow, 'clients', used / of, 'clients', 'client connections', CLIENTS_ADVICE, { used, of });
+  }
+
+  private tell(
+    stillLow: Set<string>,
+    key: string,
+    ratio: number,
+    event: string,
+    what: string,
+    advice: string,
+    fields: Record<string, string | number>,
+  ): void {
+    const wasLow = this.low.has(key);
+    if (ratio >= (wasLow ? WELL_RATIO : LOW_RATIO)) stillLow.add(key);
+    if (!wasLow && stillLow.has(key))
+      this.parts.events.warn(`${event}_low`, `${what}: ${Math.round(ratio * 100)} % are in use; ${advice}`, fields);
+    else if (wasLow && !stillLow.has(key)) this.parts.events.info(`${event}_well`, `${what}: enough are free again`, fields);
+  }
+}
+
+const DESCRIPTORS_ADVICE = 'raise the limit (LimitNOFILE= of the service, ulimit -n) or add machines';
+const CLIENTS_ADVICE = 'more are refused at the limit: raise it (process.connections, and with it LimitNOFILE=) or add machines';
+const PORTS_ADVICE =
+  'give the pool more source addresses (source: { addresses: … }), let connections be kept, or widen net.ipv4.ip_local_port_range';
+
+/** Open descriptors of a process; 0: it is gone. */
+export function countDescriptors(pid: number): number {
+  try {
+    // The size of the folder is their number since Linux 6.2; before, it is 0 and they are counted one by one.
+    return statSync(`/proc/${pid}/fd`).size || readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0;
+  }
+}
+
+/** The limit of a process; 0: not known. */
+export function descriptorsMax(pid: number): number {
+  try {
+    const [, limit = '0'] = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1')) ?? [];
+    return limit === 'unlimited' ? NR_OPEN : Number(limit);
+  } catch {
+    return 0;
+  }
+}
