@@ -26,6 +26,7 @@ const CHECKED = {
   rise: 2,
   fall: 3,
   jitter: 0,
+  proxyProtocol: 0,
   port: 0,
   type: 'tcp',
 } as ActiveHealthPlan;

@@ -484,8 +484,9 @@ export type ActiveHealthPlan = {
   jitter: number;
   /** Another port than the endpoint's; 0 = the same. */
   port: number;
-} & /** A connection is accepted. */
-(
+  /** PROXY protocol in front of what is said: 0 = none; 1: UNKNOWN, 2: LOCAL, as nobody's connection is passed on. As the pool's, 0 where `port` is another. */
+  proxyProtocol: 0 | 1 | 2;
+} /** A connection is accepted. */ & (
   | { type: 'tcp' }
   | {
       type: 'http';

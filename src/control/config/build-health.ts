@@ -8,11 +8,11 @@ import { listOf, ms, must } from './values.ts';
 type HealthMap = Exclude<NonNullable<PoolConfig['health']>, string>;
 type ActiveMap = Exclude<NonNullable<HealthMap['active']>, string>;
 
-/** `ca`: certificates in PEM, when the config names some. */
-export function buildHealth(written: PoolConfig['health'], ca: string | null): PoolPlan['health'] {
+/** `ca`: certificates in PEM, when the config names some. `proxyProtocol`: the pool's. */
+export function buildHealth(written: PoolConfig['health'], ca: string | null, proxyProtocol: 0 | 1 | 2): PoolPlan['health'] {
   const health: HealthMap = typeof written === 'string' ? { active: written } : (written ?? {});
   return {
-    active: buildActive(health.active, ca),
+    active: buildActive(health.active, ca, proxyProtocol),
     passive: buildPassive(health.passive),
     slowStartMs: ms(health.slowStart, 0),
     panicThreshold: share(health.panicThreshold, 0),
@@ -45,7 +45,7 @@ function buildPassive(written: HealthMap['passive']): PassiveHealthPlan | null {
 /** Shortest interval that is chosen without being asked for. */
 const FAST_MS_MIN = 100;
 
-function buildActive(written: HealthMap['active'], ca: string | null): ActiveHealthPlan | null {
+function buildActive(written: HealthMap['active'], ca: string | null, proxyProtocol: 0 | 1 | 2): ActiveHealthPlan | null {
   if (written === undefined) return null;
   const active: ActiveMap =
     typeof written !== 'string' ? written : written.startsWith('/') ? { path: written } : { type: written as ShortType };
@@ -59,7 +59,9 @@ function buildActive(written: HealthMap['active'], ca: string | null): ActiveHea
     fall: active.fall ?? 3,
     jitter: share(active.jitter, 0.1),
     port: active.port ?? 0,
-  };
+    // Another port is another program, which need not know of it.
+    proxyProtocol: active.port === undefined ? proxyProtocol : 0,
+  } as const;
   const host = active.host ?? null;
   const tls = buildTls(active, ca);
   switch (active.type) {

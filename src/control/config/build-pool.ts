@@ -23,15 +23,16 @@ export interface PoolSurroundings {
 
 export function buildPool(name: string, pool: PoolConfig, around: PoolSurroundings): PoolPlan {
   const { connections = {}, queue = {} } = pool;
+  const proxyProtocol = pool.proxyProtocol === undefined ? 0 : pool.proxyProtocol === 'v1' ? 1 : 2;
   return {
     id: -1,
     name,
     source: around.source,
     endpoints: pool.endpoints.map((endpoint) => buildEndpoint(typeof endpoint === 'string' ? { address: endpoint } : endpoint)),
     balance: buildBalance(pool.balance),
-    health: buildHealth(pool.health, around.ca),
+    health: buildHealth(pool.health, around.ca, proxyProtocol),
     protocol: around.kind,
-    proxyProtocol: pool.proxyProtocol === undefined ? 0 : pool.proxyProtocol === 'v1' ? 1 : 2,
+    proxyProtocol,
     sourceAddress: buildSource(pool.source),
     connections: {
       idleMax: connections.keepAlive ?? 256,

@@ -10,7 +10,17 @@ import { Checks, type ChecksParts } from './checks.ts';
 export type CheckKind<T extends ActiveHealthPlan['type']> = Omit<ActiveHealthPlan & { type: T }, keyof typeof timing> &
   Partial<typeof timing>;
 
-const timing = { intervalMs: 1000, fastMs: 1000, idleMs: 1000, timeoutMs: 1000, rise: 1, fall: 1, jitter: 0, port: 0 };
+const timing = {
+  intervalMs: 1000,
+  fastMs: 1000,
+  idleMs: 1000,
+  timeoutMs: 1000,
+  rise: 1,
+  fall: 1,
+  jitter: 0,
+  port: 0,
+  proxyProtocol: 0,
+};
 
 /** A plan of this kind, with timing of no interest. */
 export function planOf<T extends ActiveHealthPlan['type']>(kind: CheckKind<T>): ActiveHealthPlan {

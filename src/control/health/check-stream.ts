@@ -18,6 +18,7 @@ import {
 import type { CheckResult } from '../../health/health.ts';
 import type { CheckTlsPlan } from '../../state/plan.ts';
 import { type Check, type CheckTarget, failed, type Heard, hostOf, nodePath, printable, reasonOf, type Script } from './check.ts';
+import { checkLine } from './check-line.ts';
 
 /** One try. The first end counts; the socket is destroyed by it. */
 export interface Attempt {
@@ -106,10 +107,14 @@ export class StreamCheck implements Check {
   private connect(): Socket {
     const { address, authority } = this.target;
     const where = address.kind === 'unix' ? { path: nodePath(address.path) } : { host: address.host, port: address.port };
-    if (this.tls === null) return connectTcp(where);
+    const line = checkLine(this.target.check.proxyProtocol);
+    const plain = this.tls === null || line.length > 0 ? connectTcp(where) : null;
+    // What is written before there is a connection goes out first, so ahead of the handshake.
+    if (line.length > 0) plain!.write(line);
+    if (this.tls === null) return plain!;
     const name = this.tls.serverName ?? hostOf(authority);
-    return connectTls({
-      ...where,
+    const secure = connectTls({
+      ...(plain === null ? where : { socket: plain }),
       // An address is no server name (RFC 6066 §3), but a certificate may be for one.
       servername: isIP(name) === 0 ? name : '',
       checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
@@ -117,6 +122,9 @@ export class StreamCheck implements Check {
       secureContext: this.secureContext!,
       ALPNProtocols: [this.alpn],
     });
+    // It does not take with it what it was not made with.
+    if (plain !== null) secure.once('close', () => plain.destroy());
+    return secure;
   }
 }
 

@@ -12,6 +12,7 @@ import { mysqlScript, postgresScript, redisScript } from './check-databases.ts';
 import { ExecCheck } from './check-exec.ts';
 import { grpcCheck } from './check-grpc.ts';
 import { httpScript } from './check-http.ts';
+import { withLine } from './check-line.ts';
 import { StreamCheck, speakScript } from './check-stream.ts';
 import { Prober, type ProberParts, SHORT_MS } from './prober.ts';
 
@@ -90,7 +91,7 @@ export class Checks {
 
   private plain({ address, check }: CheckTarget, script: Script): Check {
     const { prober } = this;
-    const plain = { address, script, timeoutMs: check.timeoutMs };
+    const plain = { address, script: withLine(script, check.proxyProtocol), timeoutMs: check.timeoutMs };
     return { start: (ended) => prober.start(plain, ended) };
   }
 }

@@ -40,6 +40,7 @@ const check: ActiveHealthPlan = {
   rise: 2,
   fall: 3,
   jitter: 0.1,
+  proxyProtocol: 0,
   port: 0,
 };
 
