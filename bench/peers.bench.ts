@@ -16,17 +16,8 @@ import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { within } from '../tests/support/wait.ts';
-import {
-  type Balancer,
-  type BalancerName,
-  Endpoints,
-  makeFolder,
-  removeFolder,
-  runWrk,
-  type Setting,
-  startBalancer,
-  versionOf,
-} from './programs.ts';
+import { type Balancer, type BalancerName, startBalancer } from './balancers.ts';
+import { Endpoints, makeFolder, removeFolder, runWrk, type Setting, versionOf } from './programs.ts';
 import { judge, printIdle, printRow, type Sample, type Summary, summarize } from './report.ts';
 
 const { values: flags } = parseArgs({

@@ -1,11 +1,11 @@
-/** The programs that stand side by side: weir, HAProxy, nginx as balancers, nginx as endpoints, wrk as client. Each is started here, by its own template. */
+/** The programs around the balancers: nginx as endpoints, wrk as client; and what all programs of a benchmark share. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ask } from '../tests/support/peer.ts';
-import { childrenOf, commandOf, cpuMs, freePort, isAlive, pssBytes, rssBytes, userMs } from '../tests/support/system.ts';
+import { freePort } from '../tests/support/system.ts';
 import { Hopeless, until } from '../tests/support/wait.ts';
 
 const here = import.meta.dirname;
@@ -42,10 +42,10 @@ export function makeFolder(): string {
 }
 
 /** Open files: 10,000 idle connections need more than the usual soft limit. The hard limit cannot be passed everywhere, so that is it. */
-const DESCRIPTORS = Number(/Max open files +\d+ +(\d+)/.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 4096);
+export const DESCRIPTORS = Number(/Max open files +\d+ +(\d+)/.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 4096);
 const withDescriptors = (command: string[]): string[] => ['prlimit', `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, ...command];
 
-function fill(template: string, values: Record<string, string | number>): string {
+export function fill(template: string, values: Record<string, string | number>): string {
   return readFileSync(join(here, 'peers', template), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => {
     const value = values[name];
     if (value === undefined) throw new Error(`${template} asks for @${name}@`);
@@ -106,117 +106,8 @@ export abstract class Program {
   }
 }
 
-/** A balancer under measurement. */
-export abstract class Balancer extends Program {
-  port = 0;
-  /** Processes that carry traffic. */
-  abstract workers(): number[];
-  /** Processes that do not, listed apart. */
-  abstract others(): number[];
-
-  cpuMs(): number {
-    return this.workers().reduce((sum, pid) => sum + cpuMs(pid), 0);
-  }
-  userMs(): number {
-    return this.workers().reduce((sum, pid) => sum + userMs(pid), 0);
-  }
-  otherCpuMs(): number {
-    return this.others().reduce((sum, pid) => sum + cpuMs(pid), 0);
-  }
-  rss(): number {
-    return this.workers().reduce((sum, pid) => sum + rssBytes(pid), 0);
-  }
-  pss(): number {
-    return this.workers().reduce((sum, pid) => sum + pssBytes(pid), 0);
-  }
-}
-
-class Haproxy extends Balancer {
-  workers(): number[] {
-    return [this.pid];
-  }
-  others(): number[] {
-    return [];
-  }
-}
-
-class Nginx extends Balancer {
-  workers(): number[] {
-    return childrenOf(this.pid);
-  }
-  others(): number[] {
-    return [this.pid];
-  }
-}
-
-class WeirBalancer extends Balancer {
-  workers(): number[] {
-    return childrenOf(this.pid).filter((pid) => isAlive(pid) && commandOf(pid).includes('worker/worker.ts'));
-  }
-  others(): number[] {
-    return [this.pid];
-  }
-}
-
-export type BalancerName = 'weir' | 'haproxy' | 'nginx';
-
-function pinned(setting: Setting, cpu: number, command: string[]): string[] {
+export function pinned(setting: Setting, cpu: number, command: string[]): string[] {
   return withDescriptors(setting.pin ? ['taskset', '-c', String(cpu), ...command] : command);
-}
-
-/** Starts one balancer before the two endpoints and waits until it answers. */
-export async function startBalancer(
-  name: BalancerName,
-  folder: string,
-  endpoints: Endpoints,
-  setting: Setting,
-): Promise<Balancer> {
-  const port = await freePort();
-  const home = join(folder, `${name}-${port}`);
-  mkdirSync(home);
-  const [a, b] = endpoints.ports;
-  let balancer: Balancer;
-  if (name === 'haproxy') {
-    const file = join(home, 'haproxy.cfg');
-    // HAProxy writes no files: it logs to syslog or to its own output. Here its output is a file, so that all three append lines to one.
-    writeFileSync(
-      file,
-      fill('haproxy.cfg', {
-        LISTEN: port,
-        A: a,
-        B: b,
-        LOG: setting.log ? '  log stdout format raw local0\n' : '',
-        LOGDEFAULTS: setting.log ? '  log global\n  option httplog\n' : '',
-      }),
-    );
-    balancer = new Haproxy(name, home, pinned(setting, 1, [setting.programs.haproxy, '-db', '-f', file]), {
-      stdout: join(home, 'access.log'),
-    });
-  } else if (name === 'nginx') {
-    const file = join(home, 'nginx.conf');
-    // With a buffer, as a busy nginx is run; weir gathers its lines as well.
-    const log = setting.log ? `${join(home, 'access.log')} combined buffer=64k flush=1s` : 'off';
-    writeFileSync(file, fill('nginx-proxy.conf', { DIR: home, LISTEN: port, A: a, B: b, LOG: log, FILES: DESCRIPTORS }));
-    balancer = new Nginx(name, home, pinned(setting, 1, [setting.programs.nginx, '-c', file, '-p', home]));
-  } else {
-    const file = join(home, 'weir.json');
-    writeFileSync(
-      file,
-      JSON.stringify({
-        version: 1,
-        listeners: { web: { listen: `127.0.0.1:${port}`, to: 'pool', limits: { connectionsPerIp: 20_000 } } },
-        pools: { pool: { endpoints: [`127.0.0.1:${a}`, `127.0.0.1:${b}`] } },
-        ...(setting.log ? { logs: { access: { to: join(home, 'access.log'), format: 'json' } } } : {}),
-      }),
-    );
-    const command = [setting.programs.weir, 'run', '-c', file, '--workers', '1', '--engine', setting.engine];
-    balancer = new WeirBalancer(name, home, pinned(setting, 1, command), {
-      environment: setting.nodeOptions === '' ? {} : { NODE_OPTIONS: setting.nodeOptions },
-    });
-  }
-  balancer.port = port;
-  await balancer.answers(port);
-  return balancer;
 }
 
 /** Two lean endpoints in one nginx. */
