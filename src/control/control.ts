@@ -12,7 +12,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../base/wire.ts';
 import { addressText } from '../base/wire.ts';
 import { socketKey, type WorkerStart } from '../state/channel.ts';
-import type { Plan } from '../state/plan.ts';
+import type { ListenerPlan, Plan } from '../state/plan.ts';
 import type { Tally } from '../state/table.ts';
 import { RLIMIT_NOFILE } from '../sys/constants.generated.ts';
 import { getrlimit, setrlimit } from '../sys/libc.ts';
@@ -380,8 +380,8 @@ export class Control implements ControlState {
     const engine = worker?.engine ?? 'unknown';
     const readyMs = performance.now();
     if (this.options.isTerminal) {
-      const boundTo = (listener: { name: string }, address: Address): Address =>
-        this.sockets.boundTo(socketKey(listener.name, addressText(address))) ?? address;
+      const boundTo = (listener: ListenerPlan, address: Address): Address =>
+        this.sockets.boundTo(socketKey(listener, addressText(address))) ?? address;
       const { version, color } = this.options;
       const admin = this.admin?.addresses ?? [];
       this.options.say(banner({ version, engine, workers: this.workerCount, readyMs, plan, boundTo, admin, notes, color }));

@@ -6,3 +6,4 @@
 export { Clients } from './clients.ts';
 export { Listener } from './listener.ts';
 export type { ListenParts, RequestTaker } from './parts.ts';
+export { UdpListener } from './udp-listener.ts';

@@ -5,6 +5,7 @@
  */
 import { PoolQueue } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
+import type { DatagramSink } from '../base/datagram-client.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
@@ -12,6 +13,8 @@ import type { ClientStream } from '../base/stream.ts';
 import type { StreamClient } from '../base/stream-client.ts';
 import { closeHow, type Engine } from '../base/wire.ts';
 import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
+import type { DatagramSession } from './datagram-session.ts';
+import { Datagrams } from './datagrams.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
 import { Recorder } from './recorder.ts';
@@ -19,6 +22,7 @@ import type { Runtime } from './runtime.ts';
 import { Tunnel } from './tunnel.ts';
 
 export { isSampled, LineWriter, LogRecord } from './access-log.ts';
+export type { DatagramSession } from './datagram-session.ts';
 export type { Exchange, ListenerFacts } from './exchange.ts';
 export { buildRuntime, type Runtime } from './runtime.ts';
 export type { Tunnel } from './tunnel.ts';
@@ -43,6 +47,8 @@ export interface RelayParts {
   readonly onExchange: (exchange: Exchange) => void;
   /** The same for connections that were carried as they are. */
   readonly onTunnel: (tunnel: Tunnel) => void;
+  /** The same for the datagrams of one client. */
+  readonly onSession: (session: DatagramSession) => void;
 }
 
 export class Relay {
@@ -58,6 +64,9 @@ export class Relay {
   logsFields = false;
   /** Exchanges that wait in a pool's queue, over all pools. */
   waiting = 0;
+  /** Clients of all UDP listeners that are remembered, and how many may be: each holds a descriptor. */
+  sessions = 0;
+  sessionsMax = 65_536;
   readonly recorder: Recorder;
   private readonly parts: RelayParts;
   private readonly kept: Exchange[] = [];
@@ -103,6 +112,11 @@ export class Relay {
     new Tunnel(this, client, listener, route).begin(block, start, end);
   }
 
+  /** What a UDP listener receives is for it. */
+  openDatagrams(listener: ListenerFacts): DatagramSink {
+    return new Datagrams(this, listener);
+  }
+
   /** No stream of the listener matches. */
   private refuseStream(client: StreamClient, listener: ListenerFacts): void {
     this.table.fault(fault.destinationNotFound, -1, -1);
@@ -132,6 +146,29 @@ export class Relay {
     );
     if (faultId !== 0) table.fault(faultId, route.plan.id, poolId);
     if (this.isLogging) this.parts.onTunnel(tunnel);
+  }
+
+  /** Counts a finished session and hands it to the log. */
+  reportSession(session: DatagramSession, listener: ListenerFacts): void {
+    const { table } = this;
+    const { startedMs, endedMs, firstMs, attemptMs, faultId } = session;
+    const routeId = session.route!.plan.id;
+    const poolId = session.pool!.plan.id;
+    table.exchange(
+      listener.plan.id,
+      routeId,
+      poolId,
+      0,
+      0,
+      protocol.udp,
+      endedMs - startedMs,
+      firstMs > 0 ? firstMs - attemptMs : -1,
+      -1,
+      session.bytesIn,
+      session.bytesOut,
+    );
+    if (faultId !== 0) table.fault(faultId, routeId, poolId);
+    if (this.isLogging) this.parts.onSession(session);
   }
 
   /** Number of one more request. */

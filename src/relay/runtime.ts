@@ -14,7 +14,7 @@ import {
 import { buildRoutes, type HashKey, hashKeyOf, type RouteTable, Sticky } from '../route/route.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
-import type { Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
+import type { DatagramEndpoint, Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
 import { StreamTable } from './stream-runtime.ts';
 
 export interface RouteRuntime {
@@ -54,6 +54,7 @@ export interface Runtime {
   /** By slot. Filled in when the plan comes into force. */
   endpoints: readonly (Endpoint | undefined)[];
   streamEndpoints: readonly (StreamEndpoint | undefined)[];
+  datagramEndpoints: readonly (DatagramEndpoint | undefined)[];
   /** Address text by slot, for the log. */
   readonly endpointTexts: readonly string[];
 }
@@ -95,6 +96,7 @@ export function buildRuntime(plan: Plan, table: WorkerWriter): Runtime {
     }),
     endpoints: [],
     streamEndpoints: [],
+    datagramEndpoints: [],
     endpointTexts,
   };
 }

@@ -19,17 +19,29 @@
  *    end of the grace. A connection closed between two requests may lose one that is already on its way.
  * 5. stdout and stderr may close at any time.
  */
-import type { Plan } from './plan.ts';
+import type { ListenerPlan, Plan } from './plan.ts';
 
-/** A listening socket of one worker slot. `key` is listener name + '|' + address text as in the plan: {@link socketKey}. */
+/** A listening socket of one worker slot, or one that datagrams arrive at. `key`: {@link socketKey}. */
 export interface SocketRef {
   key: string;
   /** Descriptor number in the worker. */
   fd: number;
 }
 
-export function socketKey(listener: string, address: string): string {
-  return `${listener}|${address}`;
+/** Listener name + '|' + address text as in the plan; datagrams have ports of their own, and are told apart. */
+export function socketKey({ name, protocol }: Pick<ListenerPlan, 'name' | 'protocol'>, address: string): string {
+  return protocol === 'udp' ? `${name}|${DATAGRAMS}${address}` : `${name}|${address}`;
+}
+const DATAGRAMS = 'udp:';
+
+/** Is it the key of a socket of this listener? */
+export function isSocketOf({ name, protocol }: Pick<ListenerPlan, 'name' | 'protocol'>, key: string): boolean {
+  return key.startsWith(`${name}|`) && isDatagramKey(key) === (protocol === 'udp');
+}
+
+/** Is it the key of a socket that datagrams arrive at? */
+export function isDatagramKey(key: string): boolean {
+  return key.startsWith(DATAGRAMS, key.indexOf('|') + 1);
 }
 
 export interface WorkerStart {

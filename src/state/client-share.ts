@@ -1,4 +1,4 @@
-/** How many clients one worker takes: its descriptors are shared with the wires to endpoints, and an established connection must not lack the second half. */
+/** How many clients one worker takes, of connections and of datagrams: its descriptors are shared with the wires to endpoints, and an established connection must not lack the second half. */
 import type { Plan } from './plan.ts';
 
 /** Descriptors kept for what is neither a client's nor an endpoint's wire. */
@@ -13,4 +13,14 @@ export function clientsMaxOf({ limits, listeners }: Pick<Plan, 'limits' | 'liste
   const share = listeners.some(({ protocol }) => protocol !== 'http') ? STREAM_SHARE : HTTP_SHARE;
   const fitting = Math.floor((descriptorsMax - RESERVED) * share);
   return Math.max(1, Math.min(limits.connectionsMax || fitting, fitting));
+}
+
+/**
+ * Clients of datagrams that one worker may remember: each has a socket to its endpoint, and none of its own. Where there are connections too, it is what
+ * their clients leave; endpoints' wires have to live beside them.
+ */
+export function sessionsMaxOf(plan: Pick<Plan, 'limits' | 'listeners'>, descriptorsMax: number): number {
+  const fitting = descriptorsMax - RESERVED;
+  if (plan.listeners.every(({ protocol }) => protocol === 'udp')) return Math.max(1, fitting);
+  return Math.max(1, Math.floor((fitting - clientsMaxOf(plan, descriptorsMax)) / 2));
 }

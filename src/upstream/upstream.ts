@@ -9,10 +9,12 @@
  * 3. What waits is bounded by queueMax and queueMs.
  */
 import type { Plan } from '../state/plan.ts';
+import { DatagramEndpoint } from './datagram-endpoint.ts';
 import { Endpoint } from './endpoint.ts';
 import type { UpstreamParts } from './parts.ts';
 import { StreamEndpoint } from './stream-endpoint.ts';
 
+export type { DatagramEndpoint } from './datagram-endpoint.ts';
 export type { Endpoint } from './endpoint.ts';
 export { faultOfErrno } from './errno.ts';
 export type { UpstreamParts } from './parts.ts';
@@ -21,8 +23,9 @@ export type { StreamEndpoint } from './stream-endpoint.ts';
 export class Upstream {
   private readonly parts: UpstreamParts;
   private endpoints: (Endpoint | undefined)[] = [];
-  /** Endpoints of pools that speak no HTTP, by slot. */
+  /** Endpoints of pools that carry connections as they are, and of those that carry datagrams, by slot. */
   streamEndpoints: (StreamEndpoint | undefined)[] = [];
+  datagramEndpoints: (DatagramEndpoint | undefined)[] = [];
 
   constructor(parts: UpstreamParts) {
     this.parts = parts;
@@ -35,6 +38,7 @@ export class Upstream {
   apply(plan: Plan): readonly (Endpoint | undefined)[] {
     const kept: (Endpoint | undefined)[] = [];
     this.applyStreams(plan);
+    this.applyDatagrams(plan);
     for (const pool of plan.pools) {
       if (pool.protocol !== 'http') continue;
       for (const { slot, resolved } of pool.endpoints) {
@@ -60,7 +64,7 @@ export class Upstream {
     const before = this.streamEndpoints;
     const kept: (StreamEndpoint | undefined)[] = [];
     for (const pool of plan.pools) {
-      if (pool.protocol === 'http') continue;
+      if (pool.protocol !== 'tcp') continue;
       for (const { slot, resolved } of pool.endpoints) {
         if (resolved === null || slot < 0) continue;
         const known = before[slot];
@@ -71,6 +75,23 @@ export class Upstream {
       }
     }
     this.streamEndpoints = kept;
+  }
+
+  private applyDatagrams(plan: Plan): void {
+    const before = this.datagramEndpoints;
+    const kept: (DatagramEndpoint | undefined)[] = [];
+    for (const pool of plan.pools) {
+      if (pool.protocol !== 'udp') continue;
+      for (const { slot, resolved } of pool.endpoints) {
+        if (resolved === null || slot < 0) continue;
+        const known = before[slot];
+        const endpoint =
+          known !== undefined && isSame(known.address, resolved) ? known : new DatagramEndpoint(slot, resolved, this.parts);
+        endpoint.use(pool.sourceAddress);
+        kept[slot] = endpoint;
+      }
+    }
+    this.datagramEndpoints = kept;
   }
 
   /** Closes all idle wires: the worker is leaving. */

@@ -11,9 +11,10 @@ import { Prng } from '../base/prng.ts';
 import { sharedClockOffsetMs } from '../base/shared-clock.ts';
 import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
 import { openEngine } from '../io/io.ts';
-import { Clients, Listener } from '../listen/listen.ts';
+import { Clients, Listener, UdpListener } from '../listen/listen.ts';
 import {
   buildRuntime,
+  type DatagramSession,
   type Exchange,
   isSampled,
   LineWriter,
@@ -25,12 +26,13 @@ import {
 import {
   DESCRIPTORS_PER_DATAGRAM,
   type DownMessage,
+  isSocketOf,
   type RequestRecord,
   type SocketRef,
   socketKey,
   type WorkerStart,
 } from '../state/channel.ts';
-import { clientsMaxOf } from '../state/client-share.ts';
+import { clientsMaxOf, sessionsMaxOf } from '../state/client-share.ts';
 import type { AccessLogPlan, Plan } from '../state/plan.ts';
 import { tableBytes, WorkerDoor } from '../state/table.ts';
 import { close, mapShared, prctl, recvDescriptors } from '../sys/libc.ts';
@@ -75,8 +77,8 @@ class Worker implements TimerOwner {
   private access: AccessLogPlan | null = null;
   private readonly random: Prng;
   private readonly tunnelRecord = new LogRecord();
-  /** By listener id. */
-  private readonly listeners = new Map<number, Listener>();
+  /** By listener id; those of datagrams by its complement, so that a listener that changes its kind is another one. */
+  private readonly listeners = new Map<number, Listener | UdpListener>();
   /** Listening sockets held; a key may have several. */
   private sockets: SocketRef[];
   /** Those that came with the plan in `next`. */
@@ -113,6 +115,7 @@ class Worker implements TimerOwner {
       idPrefix: randomBytes(6).toString('base64url').replace(/[-_]/g, 'z') + start.stripe.toString(36) + '-',
       onExchange: (exchange) => this.logExchange(exchange),
       onTunnel: (tunnel) => this.logTunnel(tunnel),
+      onSession: (session) => this.logSession(session),
     });
     this.sockets = start.sockets;
     this.channel = new Channel(
@@ -135,7 +138,7 @@ class Worker implements TimerOwner {
     if (this.isDraining) return;
     this.isDraining = true;
     this.clients.isDraining = true;
-    for (const listener of this.listeners.values()) listener.stop();
+    for (const listener of this.listeners.values()) listener.stop(this.isOrphan);
     this.engine.setTimer(Math.min(DRAIN_IDLE_MS, gracefulMs), this, timer.drainIdle);
     this.engine.setTimer(hardStopMs, this, timer.hardStop);
     this.engine.setTimer(0, this, timer.drain);
@@ -156,9 +159,10 @@ class Worker implements TimerOwner {
       case timer.hardStop:
         this.cut = clients.count;
         for (const client of clients.every()) client.cut();
+        for (const listener of this.listeners.values()) if (listener instanceof UdpListener) this.cut += listener.cut();
         break;
       case timer.drain:
-        if (clients.count === 0) this.leave();
+        if (clients.count === 0 && this.relay.sessions === 0) this.leave();
         else engine.setTimer(DRAIN_LOOK_MS, this, timer.drain);
         break;
       case timer.sockets:
@@ -253,6 +257,11 @@ class Worker implements TimerOwner {
     if (this.access !== null && isSampled(this.access, record, this.random.uint32())) this.log.write(record);
   }
 
+  private logSession(session: DatagramSession): void {
+    const record = session.fillRecord(this.tunnelRecord, Date.now());
+    if (this.access !== null && isSampled(this.access, record, this.random.uint32())) this.log.write(record);
+  }
+
   /** The top of each turn: the only place where a plan comes into force. */
   private onTurn(): void {
     const { table, engine, next } = this;
@@ -265,32 +274,35 @@ class Worker implements TimerOwner {
     this.epoch = plan.epoch;
     runtime.endpoints = this.upstream.apply(plan);
     runtime.streamEndpoints = this.upstream.streamEndpoints;
+    runtime.datagramEndpoints = this.upstream.datagramEndpoints;
     this.relay.runtime = runtime;
     this.clients.countMax = clientsMaxOf(plan, this.start.descriptorsMax);
+    this.relay.sessionsMax = sessionsMaxOf(plan, this.start.descriptorsMax);
     this.useLog(plan);
     const parts = { engine: this.engine, blocks: this.engine.blocks, heads: this.heads, table: this.table, taker: this.relay };
     this.sockets.push(...this.newSockets);
     this.newSockets = [];
     const named = new Set<string>();
-    for (const { name, addresses } of plan.listeners)
-      for (const address of addresses) named.add(socketKey(name, addressText(address)));
+    for (const listener of plan.listeners)
+      for (const address of listener.addresses) named.add(socketKey(listener, addressText(address)));
     // A socket that left the plan is served a little longer, so that what waits in its queue gets an answer.
     this.retiring.push(...this.sockets.filter((s) => !named.has(s.key)));
     this.sockets = this.sockets.filter((s) => named.has(s.key));
     if (this.retiring.length > 0) this.engine.setTimer(SOCKET_LINGER_MS, this, timer.sockets);
     const kept = new Set<number>();
     plan.listeners.forEach((listenerPlan, index) => {
-      kept.add(listenerPlan.id);
-      let listener = this.listeners.get(listenerPlan.id);
+      const isUdp = listenerPlan.protocol === 'udp';
+      const key = isUdp ? ~listenerPlan.id : listenerPlan.id;
+      kept.add(key);
+      let listener = this.listeners.get(key);
       if (listener === undefined) {
-        listener = new Listener(listenerPlan, index, parts, this.clients);
-        this.listeners.set(listenerPlan.id, listener);
+        listener = isUdp ? new UdpListener(listenerPlan, index, parts) : new Listener(listenerPlan, index, parts, this.clients);
+        this.listeners.set(key, listener);
       } else listener.update(listenerPlan, index);
-      const prefix = socketKey(listenerPlan.name, '');
-      const sockets = [...this.sockets, ...this.retiring].filter((s) => s.key.startsWith(prefix));
+      const sockets = [...this.sockets, ...this.retiring].filter((s) => isSocketOf(listenerPlan, s.key));
       if (!this.isDraining) listener.serve(sockets);
     });
-    for (const [id, listener] of this.listeners) if (!kept.has(id)) listener.index = -1;
+    for (const [key, listener] of this.listeners) if (!kept.has(key)) listener.index = -1;
     this.table.inForce(plan.epoch);
   }
 

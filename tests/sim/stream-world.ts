@@ -105,6 +105,7 @@ export class StreamWorld {
       wallClock: () => engine.now,
       idPrefix: 'sim-',
       onExchange: () => {},
+      onSession: () => {},
       onTunnel: (tunnel: Tunnel) => {
         const { faultId, bytesIn, bytesOut, endpointText, attempts } = tunnel;
         this.ended.push({ fault: faultId, bytesIn, bytesOut, endpoint: endpointText, attempts });

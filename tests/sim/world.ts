@@ -536,6 +536,7 @@ export class World implements TimerOwner {
       idPrefix: 'sim-',
       onTunnel: () => {},
       onExchange: () => {},
+      onSession: () => {},
     });
     this.relay = relay;
     this.force(this.plan);

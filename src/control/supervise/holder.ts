@@ -2,7 +2,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 
+/** States in /proc: TCP_LISTEN; for UDP the number of TCP_CLOSE says "bound". */
 const LISTEN = '0A';
+const BOUND = '07';
 /** Characters of a command shown. */
 const COMMAND_MAX = 60;
 
@@ -11,9 +13,10 @@ export interface Holder {
   command: string;
 }
 
-function listeningInodes(port: number): Set<string> {
+function listeningInodes(port: number, isUdp: boolean): Set<string> {
   const inodes = new Set<string>();
-  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+  const state = isUdp ? BOUND : LISTEN;
+  for (const table of isUdp ? ['/proc/net/udp', '/proc/net/udp6'] : ['/proc/net/tcp', '/proc/net/tcp6']) {
     let text: string;
     try {
       text = readFileSync(table, 'latin1');
@@ -23,15 +26,15 @@ function listeningInodes(port: number): Set<string> {
     for (const line of text.split('\n').slice(1)) {
       const columns = line.trim().split(/\s+/);
       const local = columns[1]?.split(':')[1];
-      if (columns[3] === LISTEN && local !== undefined && Number.parseInt(local, 16) === port) inodes.add(columns[9]!);
+      if (columns[3] === state && local !== undefined && Number.parseInt(local, 16) === port) inodes.add(columns[9]!);
     }
   }
   return inodes;
 }
 
-/** The first process found that holds a listening socket on this TCP port; null when none is visible. */
-export function holderOf(port: number): Holder | null {
-  const inodes = listeningInodes(port);
+/** The first process found that listens on this TCP port, or is bound to this UDP port; null when none is visible. */
+export function holderOf(port: number, isUdp = false): Holder | null {
+  const inodes = listeningInodes(port, isUdp);
   if (inodes.size === 0) return null;
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;

@@ -1,7 +1,8 @@
 /**
  * Sockets: every listening socket, held by control for as long as a plan names it, so that a dead worker takes no accept queue with it.
  *
- * An IP address has one socket per worker slot, bound with SO_REUSEPORT; a unix path has one that all workers share.
+ * An IP address has one socket per worker slot, bound with SO_REUSEPORT; a unix path has one that all workers share. Datagrams of one client arrive at the
+ * same socket of them as long as there are as many.
  *
  * Rules
  * 1. Sockets are known by key and slot. A reload that names the same key keeps them.
@@ -13,7 +14,7 @@ import { fstatSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect as connectTo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Address, addressText } from '../../base/wire.ts';
-import { socketKey } from '../../state/channel.ts';
+import { isDatagramKey, socketKey } from '../../state/channel.ts';
 import type { ListenerPlan, Plan } from '../../state/plan.ts';
 import {
   EADDRINUSE,
@@ -22,17 +23,21 @@ import {
   IPPROTO_IPV6,
   IPPROTO_TCP,
   IPV6_V6ONLY,
+  SO_RCVBUF,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOL_SOCKET,
   TCP_NODELAY,
 } from '../../sys/constants.generated.ts';
-import { bind, check, close, listen, localAddress, setsockopt, streamSocket } from '../../sys/libc.ts';
+import { datagramSocket } from '../../sys/datagram.ts';
+import { bind, check, close, familyOf, listen, localAddress, setsockopt, streamSocket } from '../../sys/libc.ts';
 import { SystemError } from '../../sys/system-error.ts';
 import { holderOf } from './holder.ts';
 
 /** Connections waiting to be accepted, per socket; the kernel cuts it to net.core.somaxconn (4096 by default). */
 const BACKLOG = 4096;
+/** Room for datagrams that wait for a turn of the worker; the kernel cuts it to net.core.rmem_max (208 KiB by default). */
+const DATAGRAM_BYTES = 4 * 1024 * 1024;
 /** Workers serve a socket that left the plan a moment longer; who asks for its address again waits for them. */
 const RETIRED_MS = 2000;
 const RETIRED_LOOK_MS = 25;
@@ -72,7 +77,7 @@ export const inodeOf = (fd: number): number => fstatSync(fd).ino;
 export function keysOf(plan: Plan): Map<string, { listener: ListenerPlan; address: Address }> {
   const keys = new Map<string, { listener: ListenerPlan; address: Address }>();
   for (const listener of plan.listeners) {
-    for (const address of listener.addresses) keys.set(socketKey(listener.name, addressText(address)), { listener, address });
+    for (const address of listener.addresses) keys.set(socketKey(listener, addressText(address)), { listener, address });
   }
   return keys;
 }
@@ -232,7 +237,7 @@ export class Sockets {
 const portOf = (address: Address): number => (address.kind === 'ip' ? address.port : 0);
 
 function inUse(address: Address & { kind: 'ip' }, key: string): ListenError {
-  const holder = holderOf(address.port);
+  const holder = holderOf(address.port, isDatagramKey(key));
   const who = holder === null ? '' : ` by ${holder.command} (pid ${holder.pid})`;
   return new ListenError(
     `cannot listen on ${addressText(address)} (listener ${listenerOf(key)}): port ${address.port} is taken${who}`,
@@ -242,26 +247,30 @@ function inUse(address: Address & { kind: 'ip' }, key: string): ListenError {
 
 const listenerOf = (key: string): string => key.slice(0, key.indexOf('|'));
 
-/** A socket bound (a probe) or listening, or null when the address is in use. Other refusals throw ListenError. */
+/** A socket bound (a probe, or for datagrams) or listening, or null when the address is in use. Other refusals throw ListenError. */
 function tryBind(address: Address, key: string, how: 'probe' | 'alone' | 'shared'): number | null {
-  let fd = streamSocket(address);
+  const isUdp = isDatagramKey(key);
+  const socketFor = (wanted: Address) => (isUdp ? datagramSocket(familyOf(wanted)) : streamSocket(wanted));
+  let fd = socketFor(address);
   if (fd === -EAFNOSUPPORT && address.kind === 'ip' && address.host === '::') {
     // Without IPv6 in the kernel, "all addresses" is all of IPv4.
     address = { ...address, host: '0.0.0.0' };
-    fd = streamSocket(address);
+    fd = socketFor(address);
   }
   check('socket', fd);
   try {
     if (address.kind === 'ip') {
-      check('setsockopt SO_REUSEADDR', setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1));
+      // Among datagram sockets it would let a stranger in (socket(7)), and there is nothing to wait for.
+      if (!isUdp) check('setsockopt SO_REUSEADDR', setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1));
       if (how === 'shared') check('setsockopt SO_REUSEPORT', setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, 1));
       if (address.host.includes(':'))
         check('setsockopt IPV6_V6ONLY', setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.host === '::' ? 0 : 1));
       // Accepted sockets inherit it (tcp(7)).
-      check('setsockopt TCP_NODELAY', setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+      if (!isUdp) check('setsockopt TCP_NODELAY', setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1));
     }
+    if (isUdp) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, DATAGRAM_BYTES);
     const result = bind(fd, address);
-    const listened = result < 0 || how === 'probe' ? result : listen(fd, BACKLOG);
+    const listened = result < 0 || how === 'probe' || isUdp ? result : listen(fd, BACKLOG);
     if (listened === -EADDRINUSE) {
       close(fd);
       return null;
