@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { within } from '../tests/support/wait.ts';
 import { type Balancer, type BalancerName, startBalancer } from './balancers.ts';
-import { Endpoints, makeFolder, removeFolder, runWrk, type Setting, versionOf } from './programs.ts';
+import { DESCRIPTORS, Endpoints, makeFolder, removeFolder, runWrk, type Setting, versionOf } from './programs.ts';
 import { judge, printIdle, printRow, type Sample, type Summary, summarize } from './report.ts';
 
 const { values: flags } = parseArgs({
@@ -45,6 +45,9 @@ interface Row {
   close: boolean;
   log: boolean;
   engine: 'uring' | 'epoll';
+  layer: 'http' | 'tcp';
+  /** A body so long that the bytes are what costs: HAProxy stands there a second time, made to splice. */
+  isBulk: boolean;
   says: string;
 }
 const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
@@ -55,6 +58,8 @@ const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
   close: false,
   log: false,
   engine: 'uring',
+  layer: 'http',
+  isBulk: false,
   ...more,
 });
 const rows: Row[] = [
@@ -65,6 +70,10 @@ const rows: Row[] = [
   row('close', 'Connection: close, 64 at a time', { close: true }),
   row('epoll', 'small answers, 64 connections, weir on epoll', { engine: 'epoll' }),
   row('log', 'small answers, 64 connections, access logs on', { log: true }),
+  row('tcp64', 'TCP: small answers over 64 kept connections', { layer: 'tcp' }),
+  row('tcpclose', 'TCP: a connection a request, 64 at a time', { layer: 'tcp', close: true }),
+  row('tcpbulk1', 'TCP: 16 MiB answers, one stream', { layer: 'tcp', path: '/16m', connections: 1, isBulk: true }),
+  row('tcpbulk64', 'TCP: 16 MiB answers, 64 streams', { layer: 'tcp', path: '/16m', isBulk: true }),
 ];
 const only = flags.only?.split(',');
 const isWanted = (name: string): boolean => only === undefined || only.some((word) => name.startsWith(word));
@@ -80,6 +89,7 @@ const base: Setting = {
   pin: flags.pin,
   log: false,
   engine: 'uring',
+  layer: 'http',
   nodeOptions:
     flags.profile === 'cpu'
       ? `--cpu-prof --cpu-prof-dir=${out}`
@@ -106,11 +116,12 @@ async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<S
 }
 
 async function runRow(of: Row, folder: string): Promise<Summary[]> {
-  const setting: Setting = { ...base, log: of.log, engine: of.engine };
+  const setting: Setting = { ...base, log: of.log, engine: of.engine, layer: of.layer };
   const endpoints = await Endpoints.start(join(folder, of.name), setting);
   const balancers: Balancer[] = [];
   try {
-    for (const name of names) balancers.push(await startBalancer(name, join(folder, of.name), endpoints, setting));
+    const wanted = of.isBulk && names.includes('haproxy') ? [...names, 'haproxy-splice' as const] : names;
+    for (const name of wanted) balancers.push(await startBalancer(name, join(folder, of.name), endpoints, setting));
     for (const balancer of balancers)
       await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds: Number(flags.warm) });
     const samples = new Map<Balancer, Sample[]>(balancers.map((balancer) => [balancer, []]));
@@ -150,18 +161,29 @@ export interface IdleResult {
   pss: number;
 }
 
+/** Descriptors left to a balancer for itself, and to its endpoints. */
+const DESCRIPTORS_KEPT = 2000;
+
 /** Memory of the workers before and with so many silent connections. Kernel memory of the sockets is the same for all and not in it. */
-async function runIdle(folder: string): Promise<IdleResult[]> {
+async function runIdle(folder: string, layer: 'http' | 'tcp'): Promise<IdleResult[]> {
+  const setting: Setting = { ...base, layer };
+  // A carried connection takes two descriptors.
+  const room = layer === 'tcp' ? Math.floor((DESCRIPTORS - DESCRIPTORS_KEPT) / 2) : Number.POSITIVE_INFINITY;
+  const count = Math.min(Number(flags.idle), room);
   const results: IdleResult[] = [];
-  const endpoints = await Endpoints.start(join(folder, 'idle'), base);
+  const endpoints = await Endpoints.start(folder, setting);
   try {
     for (const name of names) {
-      const balancer = await startBalancer(name, join(folder, 'idle'), endpoints, base);
+      const balancer = await startBalancer(name, folder, endpoints, setting);
       try {
         // A balancer that has worked has its code compiled and its pools filled: that is the base.
-        await runWrk(base, `http://127.0.0.1:${balancer.port}/`, { connections: 200, seconds: Number(flags.warm), close: false });
+        await runWrk(setting, `http://127.0.0.1:${balancer.port}/`, {
+          connections: 200,
+          seconds: Number(flags.warm),
+          close: false,
+        });
         const [baseRss, basePss] = [balancer.rss(), balancer.pss()];
-        const child = fork(join(import.meta.dirname, 'idle.child.ts'), [String(balancer.port), flags.idle], { execArgv: [] });
+        const child = fork(join(import.meta.dirname, 'idle.child.ts'), [String(balancer.port), String(count)], { execArgv: [] });
         const [message] = await within('idle connections to open', 60_000, once(child, 'message'));
         const { open, failures } = message as { open: number; failures: number };
         // The worker's garbage of the opening is part of the price only as long as it is not collected: look when it is quiet.
@@ -205,11 +227,15 @@ for (const of of rows) {
   measured[of.name] = await runRow(of, folder);
   printRow(of.name, of.says, measured[of.name]!);
 }
-let idle: IdleResult[] = [];
-if (isWanted('idle')) {
-  mkdirSync(join(folder, 'idle'), { recursive: true });
-  idle = await runIdle(folder);
-  printIdle(idle);
+const idle: Record<string, IdleResult[]> = {};
+for (const [name, layer, says] of [
+  ['idle', 'http', 'silent keep-alive connections after one request each'],
+  ['tcpidle', 'tcp', 'silent carried connections after one request each'],
+] as const) {
+  if (!isWanted(name)) continue;
+  mkdirSync(join(folder, name), { recursive: true, mode: 0o755 });
+  idle[name] = await runIdle(join(folder, name), layer);
+  printIdle(name, says, idle[name]);
 }
 judge(measured, idle);
 const file = join(out, `peers-${about.when.replace(/[:.]/g, '-')}.json`);

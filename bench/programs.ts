@@ -13,6 +13,7 @@ const here = import.meta.dirname;
 const files: readonly (readonly [string, number])[] = [
   ['16k', 16 * 1024],
   ['1m', 1024 * 1024],
+  ['16m', 16 * 1024 * 1024],
 ];
 
 export interface Programs {
@@ -29,6 +30,8 @@ export interface Setting {
   /** Access log on, to a file in memory. */
   log: boolean;
   engine: 'uring' | 'epoll';
+  /** What is balanced: requests, or connections. */
+  layer: 'http' | 'tcp';
   /** NODE_OPTIONS of weir, for profiles. */
   nodeOptions: string;
 }
@@ -116,7 +119,7 @@ export class Endpoints extends Program {
 
   private constructor(folder: string, ports: readonly [number, number], setting: Setting) {
     const file = join(folder, 'nginx.conf');
-    writeFileSync(file, fill('nginx-endpoints.conf', { DIR: folder, A: ports[0], B: ports[1] }));
+    writeFileSync(file, fill('nginx-endpoints.conf', { DIR: folder, A: ports[0], B: ports[1], FILES: DESCRIPTORS }));
     super('endpoints', folder, pinned(setting, 0, [setting.programs.nginx, '-c', file, '-p', folder]));
     this.ports = ports;
   }
@@ -134,6 +137,7 @@ export class Endpoints extends Program {
 export interface Run {
   requests: number;
   us: number;
+  bytes: number;
   errors: number;
   status: number;
   p50: number;
