@@ -15,6 +15,7 @@ type Shell = import('./cli/shell.ts').Shell;
 type ExplainOptions = import('./cli/explain.ts').ExplainOptions;
 type GetOptions = import('./cli/get.ts').GetOptions;
 type DrainOptions = import('./cli/drain.ts').DrainOptions;
+type EjectOptions = import('./cli/eject.ts').EjectOptions;
 type OrderOptions = import('./cli/drain.ts').OrderOptions;
 type SetOptions = import('./cli/set.ts').SetOptions;
 
@@ -208,6 +209,19 @@ for (const [name, description, waits] of [
       code = await (await import('./cli/drain.ts'))[name]({ ...options, endpoint }, shell);
     });
 }
+
+program
+  .command('eject')
+  .description('take an endpoint out for a time; it comes back by itself')
+  .argument('<endpoint>', 'POOL/ENDPOINT')
+  .option('--for <duration>', 'how long, up to 24h; ejectFor of the pool if not given')
+  .option('--reason <text>', 'why, for others to read')
+  .addOption(adminOption())
+  .addOption(configOption())
+  .option('--json', 'as JSON')
+  .action(async (endpoint: string, options: Omit<EjectOptions, 'endpoint'>) => {
+    code = await (await import('./cli/eject.ts')).eject({ ...options, endpoint }, shell);
+  });
 
 program
   .command('set')

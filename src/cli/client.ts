@@ -184,7 +184,7 @@ export interface EndpointRow {
   inFlight: number;
   requests: number;
   requestsPerSecond: number | null;
-  ejection: { count: number; returnsAt: string | null } | null;
+  ejection: { cause: string | null; count: number; returnsAt: string | null } | null;
   /** What follows is missing where it has no slot in the state table. */
   slowStart?: { share: number } | null;
   tunnels?: number;

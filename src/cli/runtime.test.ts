@@ -5,16 +5,18 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { shellIn } from '../../tests/support/shell.ts';
 import { type Admin, startAdmin } from '../control/admin/admin.ts';
 import { StateFixture } from '../control/admin/fixture.ts';
 import { assignIds, parseConfig } from '../control/config/config.ts';
+import { defaults } from '../health/fixture.ts';
 import { admin as adminState, health, stickyResult } from '../state/doors.ts';
-import type { StickyPlan } from '../state/plan.ts';
+import type { PassiveHealthPlan, StickyPlan } from '../state/plan.ts';
 import { adminAddress } from './client.ts';
 import { spanText, table } from './columns.ts';
 import { drain, maint, ready } from './drain.ts';
+import { eject } from './eject.ts';
 import { explain } from './explain.ts';
 import { get, kindOf } from './get.ts';
 import { changesOf, set } from './set.ts';
@@ -144,7 +146,7 @@ describe('get', () => {
     state.its = { ...plan, pools: [{ ...web!, health: { ...web!.health, slowStartMs: 100_000 } }, ...rest] };
     try {
       state.control.setEjected(slots()[0]!, true);
-      const ejection = { count: 2, returnsAt: Date.now() + 59_000 };
+      const ejection = { cause: 'consecutive-failures', count: 2, returnsAt: Date.now() + 59_000 };
       state.notes.set(slots()[0]!, { why: '5 failures in a row', since: Date.now(), evidence: ['502 x 5'], ejection });
       state.control.setHealth(slots()[1]!, health.down);
       state.control.setHealth(slots()[1]!, health.up);
@@ -371,6 +373,39 @@ describe('drain, ready, maint', () => {
   test('a timeout without a unit is wrong usage, and nothing is changed', async () => {
     await assert.rejects(drain({ admin, endpoint: first, timeout: '5' }, shellIn(folder).shell), UsageError);
     assert.equal(state.tally.admin(slots()[0]!), adminState.ready);
+  });
+});
+
+describe('eject', () => {
+  const judged = (passive: PassiveHealthPlan | null): void => {
+    const [web, ...rest] = state.its!.pools;
+    state.its = { ...state.its!, pools: [{ ...web!, health: { ...web!.health, passive } }, ...rest] };
+    state.passive.apply(state.its);
+  };
+  beforeEach(() => judged(defaults));
+  afterEach(() => judged(null));
+
+  test('takes out for a time, and says when it returns', async () => {
+    const ejection = { cause: 'operator', count: 0, returnsAt: Date.now() + 120_400 };
+    state.notes.set(slots()[0]!, { why: 'ordered', since: Date.now(), ejection });
+    const { code, out } = await ran((shell) => eject({ admin, endpoint: first, for: '2m', reason: 'slow' }, shell));
+    assert.deepEqual([code, out], [exit.done, `${first} is ejected, returns in 2m 0s\n`]);
+    const { until, since, evidence } = state.passive.statusOf(slots()[0]!)!;
+    assert.deepEqual(
+      [state.tally.isEjected(slots()[0]!), until - since, evidence],
+      [true, 120_000, 'ordered by 127.0.0.1: slow'],
+    );
+  });
+
+  test('is refused with 1 and the reason, and is wrong usage without a unit', async () => {
+    state.control.setAdmin(slots()[1]!, adminState.maint);
+    const { code, err } = await ran((shell) => eject({ admin, endpoint: first }, shell));
+    assert.deepEqual([code, err], [exit.failed, 'weir: no other endpoint of pool web could take its requests\n']);
+    await assert.rejects(
+      ran((shell) => eject({ admin, endpoint: first, for: '30' }, shell)),
+      UsageError,
+    );
+    assert.equal(state.tally.isEjected(slots()[0]!), false);
   });
 });
 

@@ -19,7 +19,7 @@ import { getrlimit, setrlimit } from '../sys/libc.ts';
 import type { Admin, ControlState, EndpointNote, ReadyCheck, ReloadState } from './admin/admin.ts';
 import { Drains } from './admin/drains.ts';
 import { Headroom } from './admin/headroom.ts';
-import { Orders } from './admin/orders.ts';
+import { type Order, Orders } from './admin/orders.ts';
 import { assignIds, type ConfigResult, slotsLeft } from './config/config.ts';
 import { hostsOf, NameResolver } from './discover/dns.ts';
 import { Requests } from './explain/requests.ts';
@@ -286,6 +286,9 @@ export class Control implements ControlState {
   }
   endpointNote(slot: number): EndpointNote | null {
     return this.passive.reportOf(slot);
+  }
+  eject(order: Order, forMs: number | null): string | null {
+    return this.passive.eject(order, forMs);
   }
   checkNow(slot: number): boolean {
     return this.health.checkNow(slot);

@@ -155,7 +155,7 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
     takesRequests: tally.isReady(slot) && endpoint.weight * tally.weightPercent(slot) > 0,
     /** Share of its weight that it has grown to; null: it does not start slowly. */
     slowStart: isWarming ? { share: round(rampOf(slot, slowStartMs, tally)) } : null,
-    ejection: ejection === null ? null : { count: ejection.count, returnsAt: timeText(ejection.returnsAt ?? 0) },
+    ejection: ejection === null ? null : { ...ejection, returnsAt: timeText(ejection.returnsAt ?? 0) },
     /** Id of its drain. */
     drain: state.drains.ofSlot(slot)?.id ?? null,
     inFlight: tally.inFlight(slot),

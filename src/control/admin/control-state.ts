@@ -4,7 +4,7 @@ import type { Tally } from '../../state/table.ts';
 import type { Requests } from '../explain/requests.ts';
 import type { Drains } from './drains.ts';
 import type { Headroom } from './headroom.ts';
-import type { Orders } from './orders.ts';
+import type { Order, Orders } from './orders.ts';
 
 export interface WorkerState {
   slot: number;
@@ -28,13 +28,15 @@ export interface EndpointNote {
   since: number;
   /** Short facts behind it, the most telling first: "last check: connection_refused after 0.3 ms". */
   evidence?: readonly string[];
-  /** Of an endpoint that live traffic has spoken against. */
+  /** Of an endpoint that is ejected, or was lately. */
   ejection?: EjectionNote | null;
 }
 
-/** What live traffic did to an endpoint. */
+/** What live traffic, or an operator for a time, did to an endpoint. */
 export interface EjectionNote {
-  /** Ejections in a row: each makes the next one longer. */
+  /** One of `ejectionCauseNames`; null: not known. */
+  cause: string | null;
+  /** Ejections by live traffic in a row: each makes the next one longer. */
   count: number;
   /** ms since 1970 when it gets requests again; null: it is not ejected now. */
   returnsAt: number | null;
@@ -73,6 +75,8 @@ export interface ControlState {
   workers(): readonly WorkerState[];
   /** null: nobody has anything to say. */
   endpointNote(slot: number): EndpointNote | null;
+  /** Takes an endpoint out for `forMs`, or the pool's ejectMs when that is null; it comes back by itself. Returns why not, or null. */
+  eject(order: Order, forMs: number | null): string | null;
   /** Asks for a health check at once; false: nobody checks this endpoint. */
   checkNow(slot: number): boolean;
   /** All must be ok for /readyz; the first to fail when a drain begins. */

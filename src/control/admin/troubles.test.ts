@@ -116,7 +116,7 @@ test('an ejected endpoint is told with when it returns, one that starts slowly i
     why: '5 failures in a row',
     since: state.now,
     evidence: ['502 x 5'],
-    ejection: { count: 2, returnsAt },
+    ejection: { cause: 'consecutive-failures', count: 2, returnsAt },
   });
   state.control.setHealth(slotOf(1), health.up);
   const [ejected, ...rest] = troubles();
@@ -124,9 +124,23 @@ test('an ejected endpoint is told with when it returns, one that starts slowly i
   assert.deepEqual([ejected!.state, ejected!.reason, ejected!.evidence], ['ejected', '5 failures in a row', ['502 x 5']]);
   assert.match(ejected!.advice, /^it is tried again at 2026-01-05T00:00:00.000Z/);
   const [first, second] = poolOf({ state, pace }, state.web).endpoints;
-  assert.deepEqual([first!.takesRequests, first!.ejection], [false, { count: 2, returnsAt: '2026-01-05T00:00:00.000Z' }]);
+  assert.deepEqual(
+    [first!.takesRequests, first!.ejection],
+    [false, { cause: 'consecutive-failures', count: 2, returnsAt: '2026-01-05T00:00:00.000Z' }],
+  );
   assert.equal(second!.status.state, 'slow-start');
   assert.ok('slowStart' in second! && second.slowStart!.share >= 0.1 && second.slowStart!.share < 0.2);
+});
+
+test('an ejection that an operator ordered is what somebody wanted', () => {
+  state.control.setEjected(slotOf(0), true);
+  state.notes.set(slotOf(0), {
+    why: 'ordered by me',
+    since: state.now,
+    ejection: { cause: 'operator', count: 0, returnsAt: Date.UTC(2026, 0, 5) },
+  });
+  assert.deepEqual(words(), ['info web 10.0.0.1:8000 ejected']);
+  assert.equal(troubles()[0]!.advice, 'it is tried again at 2026-01-05T00:00:00.000Z');
 });
 
 test('a drain that is in time is what somebody wanted, one that is not cuts requests', () => {

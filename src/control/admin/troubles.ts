@@ -157,6 +157,7 @@ function ofEndpoint(drains: ReadonlyMap<string, DrainRow>, pool: string, endpoin
     case 'ejected': {
       const returnsAt = endpoint.ejection?.returnsAt ?? null;
       const when = returnsAt === null ? 'it is tried again by itself' : `it is tried again at ${returnsAt}`;
+      if (endpoint.ejection?.cause === 'operator') return [{ ...its, severity: 'info', advice: when, impact: 10 * share }];
       return [
         { ...its, severity: 'warning', advice: `${when}; look at the endpoint's own log meanwhile`, impact: 30 + 30 * share },
       ];

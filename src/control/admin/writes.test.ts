@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Address } from '../../base/wire.ts';
+import { defaults } from '../../health/fixture.ts';
 import { admin as adminState } from '../../state/doors.ts';
+import type { PassiveHealthPlan } from '../../state/plan.ts';
 import { type Admin, startAdmin } from './admin.ts';
 import { StateFixture } from './fixture.ts';
 import { isLoopback } from './writes.ts';
@@ -106,6 +108,52 @@ test('drain makes a drain, which is answered, listed, found by its id and taken 
   const again = await ask('DELETE', `/api/v1/drains/${drain.id}`);
   assert.deepEqual([again.status, again.json.detail], [409, `drain ${drain.id} of web/10.0.0.1:8000 is over: cancelled`]);
   for (const method of ['GET', 'DELETE']) assert.equal((await ask(method, '/api/v1/drains/nope')).status, 404, method);
+});
+
+describe('eject', () => {
+  const [web, ...others] = state.its!.pools;
+  const passiveOf = (passive: PassiveHealthPlan | null) => {
+    state.its = { ...state.its!, pools: [{ ...web!, health: { ...web!.health, passive } }, ...others] };
+    state.passive.apply(state.its);
+  };
+  beforeEach(() => passiveOf(defaults));
+  after(() => passiveOf(null));
+
+  test('takes out for a time and answers the endpoint as it is now', async () => {
+    const { status, json } = await ask('POST', `${path}/eject`, { body: { for: '1m30s', reason: 'slow disk' } });
+    assert.deepEqual([status, json.status.state, json.readyInPool], [200, 'ejected', 1]);
+    assert.equal(state.tally.isEjected(first!.slot), true);
+    const { evidence, until, since } = state.passive.statusOf(first!.slot)!;
+    assert.deepEqual([evidence, until - since], ['ordered by 127.0.0.1: slow disk', 90_000]);
+    passiveOf(null);
+    assert.equal(state.tally.isEjected(first!.slot), false);
+  });
+
+  test('without a body it is out for as long as the pool says', async () => {
+    assert.equal((await ask('POST', `${path}/eject`)).status, 200);
+    const { until, since } = state.passive.statusOf(first!.slot)!;
+    assert.equal(until - since, defaults.ejectMs);
+    passiveOf(null);
+  });
+
+  test('is refused for the last one, and where nobody is ejected', async () => {
+    state.control.setAdmin(second!.slot, adminState.maint);
+    const last = await ask('POST', `${path}/eject`);
+    assert.deepEqual([last.status, last.json.detail], [409, 'no other endpoint of pool web could take its requests']);
+    state.control.setAdmin(second!.slot, adminState.ready);
+    passiveOf(null);
+    assert.equal((await ask('POST', `${path}/eject`)).status, 409);
+    assert.equal(state.tally.isEjected(first!.slot), false);
+  });
+
+  test('what is not understood ejects nobody', async () => {
+    const bodies = [{ for: 30 }, { for: '30' }, { for: '0s' }, { for: '25h' }, { for: null }, { reason: 5 }, { timeout: '5m' }];
+    for (const body of bodies) assert.equal((await ask('POST', `${path}/eject`, { body })).status, 400, JSON.stringify(body));
+    assert.equal((await ask('POST', '/api/v1/pools/web/endpoints/x/eject')).status, 404);
+    assert.equal((await ask('POST', `${path}/eject`, { headers: { 'if-match': '"6"' } })).status, 412);
+    assert.equal((await ask('POST', `${path}/eject`, { headers: { via: '1.1 lb' } })).status, 403);
+    assert.equal(state.tally.isEjected(first!.slot), false);
+  });
 });
 
 test('a check is asked for at once, where there are any', async () => {

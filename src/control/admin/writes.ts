@@ -18,6 +18,11 @@ import { DRAIN_MS_MAX } from './drains.ts';
 import { type Order, type OrderState, orderStates, REASON_CHARS_MAX, WEIGHT_PERCENT_MAX } from './orders.ts';
 import { problem } from './problem.ts';
 
+/** Out for longer than this is maintenance. */
+const EJECT_MS_MAX = 24 * 3_600_000;
+/** The longest is EJECT_MS_MAX, and DRAIN_MS_MAX. */
+const SPAN_EXPECTED = 'is a duration with a unit, for example "30s" or "5m", at most "24h"';
+
 /** Fields by which a request shows that it came through a proxy. */
 const proxyFields = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const;
 
@@ -63,6 +68,9 @@ export function addWrites(app: FastifyInstance, view: View): void {
     // Its result comes later: in the counts of checks, and in the state if it changes that.
     return reply.code(202).send({ pool: pool.name, ...endpointOf(view, pool, endpoint) });
   });
+  app.post<{ Params: EndpointParams }>('/api/v1/pools/:pool/endpoints/:endpoint/eject', async (request, reply) =>
+    eject(view, request, reply),
+  );
   app.delete<{ Params: { id: string } }>('/api/v1/drains/:id', async (request, reply) => {
     const { id } = request.params;
     const why = conditionRefusal(state, request);
@@ -188,22 +196,54 @@ function drain(state: ControlState, request: FastifyRequest<{ Params: EndpointPa
   return { ...row, readyInPool: readyIn(state, pool) };
 }
 
+const ejectKeys: readonly string[] = ['for', 'reason'];
+
+function eject(view: View, request: FastifyRequest<{ Params: EndpointParams }>, reply: FastifyReply): unknown {
+  const { state } = view;
+  const found = target(state, request);
+  if ('status' in found) return problem(reply, found.status, found.detail);
+  const { pool, endpoint } = found;
+  const wish = checkEject(fieldsOf(request.body));
+  if (typeof wish === 'string') return problem(reply, 400, wish);
+  const why = state.eject(orderOf(request, pool, endpoint, wish.reason), wish.forMs);
+  if (why !== null) return problem(reply, 409, why);
+  return { pool: pool.name, ...endpointOf(view, pool, endpoint), readyInPool: readyIn(state, pool) };
+}
+
+/** What is wished of an ejection, or what is wrong with it. */
+function checkEject(body: Record<string, unknown>): { forMs: number | null; reason: string | null } | string {
+  const unknownKey = unknownIn(body, ejectKeys);
+  if (unknownKey !== null) return unknownKey;
+  const forMs = checkSpan(body['for'], EJECT_MS_MAX);
+  if (forMs === null || forMs === 0) return `for ${SPAN_EXPECTED}`;
+  const reason = checkReason(body['reason']);
+  return typeof reason === 'string' ? reason : { forMs: forMs ?? null, reason: reason.text };
+}
+
+/** What is wrong with the keys, or null. */
+function unknownIn(body: Record<string, unknown>, known: readonly string[]): string | null {
+  const key = Object.keys(body).find((candidate) => !known.includes(candidate));
+  return key === undefined ? null : `unknown key ${key}; known are ${known.join(', ')}`;
+}
+
+/** A duration in ms; undefined: none is given; null: it is none, or too long. */
+function checkSpan(value: unknown, msMax: number): number | undefined | null {
+  if (value === undefined) return undefined;
+  const read = typeof value === 'string' ? readDuration(value) : null;
+  return read === null || !read.ok || read.value > msMax ? null : read.value;
+}
+
 const drainKeys: readonly string[] = ['timeout', 'reason', 'keepBound'];
 
 /** What is wished of a drain, or what is wrong with it. */
 function checkDrain(
   body: Record<string, unknown>,
 ): { timeoutMs: number | undefined; keepBound: boolean | undefined; reason: string | null } | string {
-  const unknownKey = Object.keys(body).find((key) => !drainKeys.includes(key));
-  if (unknownKey !== undefined) return `unknown key ${unknownKey}; known are ${drainKeys.join(', ')}`;
+  const unknownKey = unknownIn(body, drainKeys);
+  if (unknownKey !== null) return unknownKey;
   const { timeout, keepBound } = body;
-  let timeoutMs: number | undefined;
-  if (timeout !== undefined) {
-    const read = typeof timeout === 'string' ? readDuration(timeout) : null;
-    if (read === null || !read.ok || read.value > DRAIN_MS_MAX)
-      return 'timeout is a duration with a unit, for example "30s" or "5m", at most "24h"';
-    timeoutMs = read.value;
-  }
+  const timeoutMs = checkSpan(timeout, DRAIN_MS_MAX);
+  if (timeoutMs === null) return `timeout ${SPAN_EXPECTED}`;
   if (keepBound !== undefined && typeof keepBound !== 'boolean') return 'keepBound is true or false';
   const reason = checkReason(body['reason']);
   return typeof reason === 'string' ? reason : { timeoutMs, keepBound, reason: reason.text };
@@ -221,8 +261,8 @@ function checkReason(reason: unknown): { text: string | null } | string {
 function checkChange(
   body: Record<string, unknown>,
 ): { state: OrderState | null; percent: number | null; reason: string | null } | string {
-  const unknownKey = Object.keys(body).find((key) => !changeKeys.includes(key));
-  if (unknownKey !== undefined) return `unknown key ${unknownKey}; known are ${changeKeys.join(', ')}`;
+  const unknownKey = unknownIn(body, changeKeys);
+  if (unknownKey !== null) return unknownKey;
   const { state, weight, reason } = body as Change;
   if (state === undefined && weight === undefined) return 'nothing is to be changed: give state or weight';
   if (state !== undefined && !orderStates.includes(state as OrderState)) return `state is one of ${orderStates.join(', ')}`;

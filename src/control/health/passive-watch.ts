@@ -1,7 +1,7 @@
 /** passive-watch: looks at the table often enough to act within a tenth of a second, and keeps what people ask about endpoints at hand. */
 import type { Plan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
-import type { Orders } from '../admin/orders.ts';
+import type { Order, Orders } from '../admin/orders.ts';
 import type { EventLog } from '../supervise/events.ts';
 import type { HealthChecks } from './health.ts';
 import { PassiveHealth } from './passive.ts';
@@ -49,6 +49,11 @@ export class PassiveWatch {
   stop(): void {
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = null;
+  }
+
+  /** An operator takes an endpoint out for `forMs`, or the pool's ejectMs when that is null. Returns why not, or null. */
+  eject(order: Order, forMs: number | null): string | null {
+    return this.passive.eject(order, forMs);
   }
 
   /** State, reason and evidence of an endpoint; null: no endpoint of the plan has this slot. */

@@ -176,6 +176,70 @@ describe('passive health', () => {
   });
 });
 
+describe('ejected by an operator', () => {
+  const order = (i: number, reason: string | null = 'slow disk') => ({
+    pool: 'pool',
+    endpoint: `10.0.0.${i}:80`,
+    slot: pool.slots[i]!,
+    reason,
+    by: 'unix socket',
+  });
+  const counted = (): number => new Tally(pool.buffer).slot(pool.slots[1]!).ejections[ejectionCause.operator]!;
+  beforeEach(() => passive.apply(planOf({})));
+
+  test('it is out in the table at once, counted and told once, and returns by itself', () => {
+    assert.equal(passive.eject(order(1), 5000), null);
+    assert.equal(isOut(1), true);
+    assert.equal(counted(), 1);
+    const [{ level, event, fields }] = said as [(typeof said)[0]];
+    assert.deepEqual([level, event], ['info', 'endpoint_ejected']);
+    assert.deepEqual(fields, {
+      pool: 'pool',
+      endpoint: '10.0.0.1:80',
+      cause: 'operator',
+      evidence: 'ordered by unix socket: slow disk',
+      seconds: 5,
+      count: 0,
+    });
+    assert.deepEqual(turn(4999), []);
+    assert.equal(isOut(1), true);
+    assert.deepEqual(turn(1), ['endpoint_returned']);
+    assert.equal(isOut(1), false);
+    assert.equal(passive.statusOf(pool.slots[1]!)!.state, 'in');
+  });
+
+  test('without a time it is the one of the pool, without a reason it is known who said so', () => {
+    assert.equal(passive.eject(order(1, null), null), null);
+    const { until, since, evidence } = passive.statusOf(pool.slots[1]!)!;
+    assert.deepEqual([until - since, evidence], [30_000, 'ordered by unix socket']);
+  });
+
+  test('another time for one that is out is no other ejection', () => {
+    passive.eject(order(1), 5000);
+    passive.eject(order(1), 1000);
+    assert.equal(counted(), 1);
+    assert.deepEqual(turn(1000), ['endpoint_returned']);
+  });
+
+  test('a reload keeps it', () => {
+    passive.eject(order(1), 5000);
+    passive.apply(planOf({ ejectMs: 1000 }));
+    assert.deepEqual([turn(4999), isOut(1)], [[], true]);
+    assert.deepEqual(turn(1), ['endpoint_returned']);
+  });
+
+  test('not the last one that can take requests, and nobody where live traffic ejects nobody', () => {
+    for (const i of [0, 2, 3]) pool.control.setHealth(pool.slots[i]!, health.down);
+    assert.equal(passive.eject(order(1), 5000), 'no other endpoint of pool pool could take its requests');
+    for (const i of [0, 2, 3]) pool.control.setHealth(pool.slots[i]!, health.up);
+    passive.apply(planOf({ isShadow: true }));
+    assert.equal(passive.eject(order(1), 5000), 'nobody is ejected from pool pool: its health.passive only watches');
+    passive.apply(planOf(null));
+    assert.equal(passive.eject(order(1), 5000), 'nobody is ejected from pool pool: its health.passive is off');
+    assert.deepEqual([isOut(1), counted()], [false, 0]);
+  });
+});
+
 test('in shadow mode it says and counts what it would do, once a minute for an endpoint, and does nothing', () => {
   passive.apply(planOf({ isShadow: true, ejectMs: 1000, ejectMaxMs: 1000 }));
   for (let i = 0; i < 4; i++) pool.end(i, 'ok', 5);

@@ -1,5 +1,6 @@
 /**
- * passive: carries out what live traffic says of endpoints. Reads the counters of the table, ejects in the table, tells people.
+ * passive: carries out what live traffic says of endpoints, and what operators say for a time. Reads the counters of the table, ejects in the table, tells
+ * people.
  *
  * It does not know: what speaks against an endpoint (health/outlier.ts), active checks, who reads the ejected flag.
  *
@@ -9,9 +10,10 @@
  *    gone) is taken back after the pool's ejectMs; one in a pool that is not judged any more, at once.
  */
 import { type Finding, OutlierJudge } from '../../health/health.ts';
-import { ejectionCauseNames } from '../../state/doors.ts';
+import { ejectionCause, ejectionCauseNames } from '../../state/doors.ts';
 import type { PassiveHealthPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
+import type { Order } from '../admin/orders.ts';
 import type { EventLog } from '../supervise/events.ts';
 
 /** Of one endpoint in shadow mode, and of one pool that fails alike, is told at most this often. */
@@ -148,6 +150,20 @@ export class PassiveHealth {
     this.version = door.version();
   }
 
+  /** An operator takes an endpoint out for `forMs`, or the pool's ejectMs when that is null; it comes back by itself. Returns why not, or null. */
+  eject({ pool, slot, reason, by }: Order, forMs: number | null): string | null {
+    const watched = this.bySlot.get(slot);
+    if (watched === undefined) return `nobody is ejected from pool ${pool}: its health.passive is off`;
+    const { judge } = watched;
+    if (judge.plan.isShadow) return `nobody is ejected from pool ${pool}: its health.passive only watches`;
+    const evidence = `ordered by ${by}${reason === null ? '' : `: ${reason}`}`;
+    const finding = judge.order(slot, this.parts.door.nowMs(), forMs ?? judge.plan.ejectMs, evidence);
+    if (finding === null) return `no other endpoint of pool ${pool} could take its requests`;
+    this.carryOut(watched, finding);
+    this.dueMs = Math.min(this.dueMs, judge.dueMs);
+    return null;
+  }
+
   /** null: the endpoint is not judged by live traffic. */
   statusOf(slot: number): PassiveStatus | null {
     const { door, now } = this.parts;
@@ -192,9 +208,11 @@ export class PassiveHealth {
       this.toldMs.set(slot, door.nowMs());
       events.warn('endpoint_would_eject', `endpoint ${name} would be ejected for ${seconds} s`, { ...its, seconds, count });
     } else if (finding.what === 'eject') {
+      // An order may be about one that is out already.
+      if (!door.isEjected(slot)) door.countEjection(slot, cause, false);
       door.setEjected(slot, true);
-      door.countEjection(slot, cause, false);
-      events.warn('endpoint_ejected', `endpoint ${name} is ejected for ${seconds} s`, { ...its, seconds, count });
+      const level = cause === ejectionCause.operator ? 'info' : 'warn';
+      events[level]('endpoint_ejected', `endpoint ${name} is ejected for ${seconds} s`, { ...its, seconds, count });
     } else {
       door.setEjected(slot, false);
       events.info('endpoint_returned', `endpoint ${name} is back after ${seconds} s`, { ...its, seconds, count });

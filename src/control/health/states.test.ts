@@ -95,7 +95,7 @@ test('ejected while its checks pass: why is what live traffic showed, and the ch
   assert.match(why, /^5 failures in a row: 5 timed out/);
   assert.deepEqual(evidence.slice(0, 2), ['ejected, for another 24 s', 'cause: consecutive-failures']);
   assert.match(evidence[2]!, /^last check, 6.0 s ago, passed/);
-  assert.deepEqual(ejection, { count: 1, returnsAt: since + 30_000 });
+  assert.deepEqual(ejection, { cause: 'consecutive-failures', count: 1, returnsAt: since + 30_000 });
 });
 
 test('back from an ejection it says that it is on probation, until it has shown itself', () => {
@@ -105,7 +105,7 @@ test('back from an ejection it says that it is on probation, until it has shown 
   const { state, evidence, ejection } = states.of(slot)!;
   assert.equal(state, 'ready');
   assert.match(evidence[0]!, /^it is back from an ejection, and the next failure is the last straw: 5 failures in a row/);
-  assert.deepEqual(ejection, { count: 1, returnsAt: null });
+  assert.deepEqual(ejection, { cause: 'consecutive-failures', count: 1, returnsAt: null });
   pool.end(1, 'ok');
   pool.end(1, 500);
   turn();
@@ -156,4 +156,16 @@ test('slow start: since it became ready', () => {
 test('a slot of no endpoint has no state', () => {
   assert.equal(states.of(7), null);
   assert.equal(states.of(-1), null);
+});
+
+test('ejected by an operator: who, why, and when it returns', () => {
+  assert.equal(passive.eject(order(), 60_000), null);
+  const since = wall();
+  pool.pass(1000);
+  const { state, why, since: told, evidence, ejection } = states.of(slot)!;
+  assert.deepEqual([state, why, told], ['ejected', 'ordered by unix socket: deploy 7', since]);
+  assert.deepEqual(evidence, ['ejected, for another 59 s', 'cause: operator']);
+  assert.deepEqual(ejection, { cause: 'operator', count: 0, returnsAt: since + 60_000 });
+  turn(60_000);
+  assert.deepEqual([states.of(slot)!.state, states.of(slot)!.ejection], ['ready', null]);
 });

@@ -54,10 +54,7 @@ export class EndpointStates {
       state: endpointStateNames[number]!,
       ...this.reasonOf(slot, number, active, judged),
       evidence: this.evidenceOf(slot, number, active, judged),
-      ejection:
-        judged === null || judged.isShadow || judged.count === 0
-          ? null
-          : { count: judged.count, returnsAt: judged.until || null },
+      ejection: ejectionOf(judged),
       active,
       passive: judged,
     };
@@ -114,6 +111,12 @@ export class EndpointStates {
     const since = door.readySince(slot);
     return since > 0 ? Math.round(now() - (door.nowMs() - since)) : 0;
   }
+}
+
+/** null: it was not ejected lately. */
+function ejectionOf(judged: PassiveStatus | null): EndpointReport['ejection'] {
+  if (judged === null || judged.isShadow || (judged.count === 0 && judged.state !== 'ejected')) return null;
+  return { cause: judged.cause, count: judged.count, returnsAt: judged.until || null };
 }
 
 const heldTexts = {
