@@ -71,6 +71,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
   private waitSinceMs = 0;
   private lastMs = 0;
   private key = 0;
+  private source = -1;
   private dialFault = 0;
   // What the client sent before the endpoint's wire was open, held.
   private firstBlock = NO_BLOCK;
@@ -213,7 +214,17 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
       return;
     }
     this.far = endpoint.dial(this, this.client.address);
+    this.source = endpoint.lastSource;
     this.arm();
+  }
+
+  private dialEnded(errno: number): void {
+    const endpoint = this.runtime.streamEndpoints[this.slot]!;
+    const faultId = this.dialFault !== 0 ? this.dialFault : faultOfErrno(errno);
+    if (this.dialFault === 0 && endpoint.mayRedial(this.source, errno, faultId, this.relay.engine.now - this.attemptMs)) {
+      this.far = endpoint.dial(this, this.client.address);
+      this.source = endpoint.lastSource;
+    } else this.dialFailed(faultId);
   }
 
   private dialFailed(faultId: number): void {
@@ -309,7 +320,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     this.isFarOpen = false;
     if (!wasOpen) {
       if (this.isOver || this.isNearGone) this.finish();
-      else this.dialFailed(this.dialFault !== 0 ? this.dialFault : faultOfErrno(errno));
+      else this.dialEnded(errno);
       return;
     }
     this.runtime.streamEndpoints[this.slot]?.closed();

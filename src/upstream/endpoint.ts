@@ -9,6 +9,7 @@ import { type Address, closeHow, type TimerOwner } from '../base/wire.ts';
 import type { ConnectionsPlan } from '../state/plan.ts';
 import { Http1EndpointConnection, wireState } from './http1-connection.ts';
 import type { UpstreamParts } from './parts.ts';
+import { Sources } from './sources.ts';
 
 /** After a failed dial others are preferred this long: long before a health check says so, and short enough to notice a recovery. */
 const SUSPECT_MS = 1000;
@@ -24,6 +25,7 @@ export class Endpoint implements TimerOwner {
   readonly slot: number;
   readonly address: Address;
   plan: ConnectionsPlan;
+  readonly sources: Sources;
   /** Pool id, for the queue's metrics. */
   poolId: number;
   /** No longer in the plan: idle wires go, busy ones finish. */
@@ -45,6 +47,7 @@ export class Endpoint implements TimerOwner {
     this.slot = slot;
     this.address = address;
     this.plan = plan;
+    this.sources = new Sources(address);
     this.poolId = poolId;
     this.parts = parts;
   }
@@ -140,6 +143,11 @@ export class Endpoint implements TimerOwner {
     wire.lease(sink);
     this.publish();
     sink.onLeased(wire);
+  }
+
+  /** A dial from one source found no port, and another source is tried. */
+  onRedial(faultId: number, ms: number): void {
+    this.parts.table.connected(this.slot, faultId, ms);
   }
 
   onDialFailed(wire: Http1EndpointConnection, faultId: number, ms: number): void {

@@ -44,6 +44,7 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   private block = -1;
   private dialTicket = 0;
   private dialStartMs = 0;
+  private source = -1;
   private isRequestDone = false;
   private isResponseDone = false;
   private isHeadSeen = false;
@@ -62,8 +63,15 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   dial(connectMs: number): void {
     const { engine } = this.parts;
     this.dialStartMs = engine.now;
-    this.wire = engine.dial(this.endpoint.address, this);
+    this.connect();
     this.dialTicket = engine.setTimer(connectMs, this, 0);
+  }
+
+  private connect(): void {
+    const { engine } = this.parts;
+    const { address, sources } = this.endpoint;
+    this.source = sources.next(engine.now);
+    this.wire = engine.dial(address, this, sources.address(this.source));
   }
 
   /** Takes the wire for one exchange. */
@@ -215,6 +223,12 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
 
   onClosed(_wire: Wire, errno: number): void {
     const was = this.state;
+    const { now } = this.parts.engine;
+    if (was === wireState.dialing && this.endpoint.sources.isAnotherLeft(this.source, errno, now)) {
+      this.endpoint.onRedial(faultOfErrno(errno), now - this.dialStartMs);
+      this.connect();
+      return;
+    }
     this.wire = null;
     this.writer.drop();
     this.carry.clear();
@@ -226,7 +240,7 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     }
     if (was === wireState.dialing) {
       this.state = wireState.closed;
-      this.endpoint.onDialFailed(this, faultOfErrno(errno), this.parts.engine.now - this.dialStartMs);
+      this.endpoint.onDialFailed(this, faultOfErrno(errno), now - this.dialStartMs);
     } else if (was === wireState.idle) {
       this.endpoint.onUnasked(this);
     } else if (was === wireState.busy) {

@@ -5,6 +5,7 @@ import type { ClientAddress } from '../base/client-address.ts';
 import type { Address, Wire, WireOwner } from '../base/wire.ts';
 import type { SourcePlan } from '../state/plan.ts';
 import type { UpstreamParts } from './parts.ts';
+import { Sources } from './sources.ts';
 
 /** After a failed dial others are preferred this long: see endpoint.ts. */
 const SUSPECT_MS = 1000;
@@ -12,10 +13,11 @@ const SUSPECT_MS = 1000;
 export class StreamEndpoint {
   readonly slot: number;
   readonly address: Address;
-  private source: SourcePlan | null = null;
-  /** Source addresses of the endpoint's own family. */
-  private sources: readonly string[] = [];
-  private nextSource = 0;
+  /** From which of its sources the last dial went. */
+  lastSource = -1;
+  private isTransparent = false;
+  private readonly family: number;
+  private readonly sources: Sources;
   private open = 0;
   private suspectUntilMs = 0;
   private readonly parts: UpstreamParts;
@@ -23,14 +25,14 @@ export class StreamEndpoint {
   constructor(slot: number, address: Address, parts: UpstreamParts) {
     this.slot = slot;
     this.address = address;
+    this.family = address.kind === 'ip' ? (address.host.includes(':') ? 6 : 4) : 0;
+    this.sources = new Sources(address);
     this.parts = parts;
   }
 
   use(source: SourcePlan | null): void {
-    this.source = source;
-    const { address } = this;
-    const isV6 = address.kind === 'ip' && address.host.includes(':');
-    this.sources = source === null || address.kind !== 'ip' ? [] : source.addresses.filter((text) => text.includes(':') === isV6);
+    this.isTransparent = source?.isTransparent ?? false;
+    this.sources.use(source);
   }
 
   isSuspect(nowMs: number): boolean {
@@ -40,11 +42,19 @@ export class StreamEndpoint {
   /** Opens a wire; its outcome goes to the owner, who tells opened() or failed(), and closed() after opened(). */
   dial(owner: WireOwner, client: ClientAddress): Wire {
     const { engine } = this.parts;
-    if (this.source?.isTransparent && client.family !== 0) return engine.dial(this.address, owner, client.text, true);
-    const { sources } = this;
-    if (sources.length === 0) return engine.dial(this.address, owner);
-    this.nextSource = (this.nextSource + 1) % sources.length;
-    return engine.dial(this.address, owner, sources[this.nextSource]);
+    this.lastSource = -1;
+    // A client of the other family cannot be shown to this endpoint: it sees the machine.
+    if (this.isTransparent && client.family === this.family) return engine.dial(this.address, owner, client.text, true);
+    this.lastSource = this.sources.next(engine.now);
+    return engine.dial(this.address, owner, this.sources.address(this.lastSource));
+  }
+
+  /** A dial from `source` failed with `errno` after `ms`: may it be made again at once, from another source? Then it is counted here. */
+  mayRedial(source: number, errno: number, faultId: number, ms: number): boolean {
+    const { engine, table } = this.parts;
+    if (!this.sources.isAnotherLeft(source, errno, engine.now)) return false;
+    table.connected(this.slot, faultId, ms);
+    return true;
   }
 
   opened(ms: number): void {

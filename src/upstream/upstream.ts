@@ -50,6 +50,7 @@ export class Upstream {
         }
         endpoint.plan = pool.connections;
         endpoint.poolId = pool.id;
+        endpoint.sources.use(pool.sourceAddress);
         kept[slot] = endpoint;
       }
     }

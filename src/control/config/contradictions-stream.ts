@@ -210,13 +210,15 @@ class StreamChecks {
         [...path, 'proxyProtocol'],
         kind === 'http' ? 'requests of many clients share a connection; X-Forwarded-For names the client' : null,
       );
-    if (source !== undefined && kind === 'http')
-      this.fault(source.keyPlace, 'not-yet', `${where}: source of a pool for requests is not available yet in this version`, [
-        ...path,
-        'source',
-      ]);
     const addresses = itemsOf(childOf(source?.value, 'addresses'));
     const isTransparent = scalarOf(childOf(source?.value, 'transparent')) === true;
+    if (isTransparent && kind === 'http')
+      this.contradict(
+        source!.keyPlace,
+        `${where}.source: transparent does not go with ${carried.http}`,
+        [...path, 'source', 'transparent'],
+        'requests of many clients share a connection; X-Forwarded-For names the client',
+      );
     if (source?.value.kind === 'map' && addresses.length > 0 && isTransparent)
       this.contradict(source.keyPlace, `${where}.source: the address is the client's (transparent), or one of addresses`, [
         ...path,

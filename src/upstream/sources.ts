@@ -1,0 +1,58 @@
+/**
+ * Sources: the local addresses from which one endpoint is connected to, in turns. Each has ports of its own; one that has none left for this endpoint
+ * (EADDRNOTAVAIL) rests a moment while the others are used.
+ */
+import { constants } from 'node:os';
+import type { Address } from '../base/wire.ts';
+import type { SourcePlan } from '../state/plan.ts';
+
+/** A port in TIME_WAIT comes back after a minute at most, one of a connection that ends at any time: soon enough to notice, long enough to cost little. */
+const REST_MS = 1000;
+
+export class Sources {
+  private addresses: readonly string[] = [];
+  private readonly isV6: boolean;
+  private restsUntilMs = new Float64Array(0);
+  private last = 0;
+
+  constructor(address: Address) {
+    this.isV6 = address.kind === 'ip' && address.host.includes(':');
+  }
+
+  /** Those of the endpoint's own family count. */
+  use(plan: SourcePlan | null): void {
+    const addresses = (plan?.addresses ?? []).filter((text) => text.includes(':') === this.isV6);
+    if (addresses.join() === this.addresses.join()) return;
+    this.addresses = addresses;
+    this.restsUntilMs = new Float64Array(addresses.length);
+    this.last = 0;
+  }
+
+  /** The one whose turn it is. When all rest, they are tried all the same. -1: the kernel chooses. */
+  next(nowMs: number): number {
+    const { addresses, restsUntilMs } = this;
+    const { length } = addresses;
+    if (length === 0) return -1;
+    let at = this.last;
+    for (let tries = 0; tries < length; tries++) {
+      at = at + 1 < length ? at + 1 : 0;
+      if (restsUntilMs[at]! <= nowMs) break;
+    }
+    this.last = at;
+    return at;
+  }
+
+  /** undefined: the kernel chooses. */
+  address(index: number): string | undefined {
+    return this.addresses[index];
+  }
+
+  /** A dial from this one failed with `errno`. True: another one may have a port. */
+  isAnotherLeft(index: number, errno: number, nowMs: number): boolean {
+    const { restsUntilMs } = this;
+    if (errno !== constants.errno.EADDRNOTAVAIL || index < 0 || index >= restsUntilMs.length) return false;
+    restsUntilMs[index] = nowMs + REST_MS;
+    for (let i = 0; i < restsUntilMs.length; i++) if (restsUntilMs[i]! <= nowMs) return true;
+    return false;
+  }
+}
