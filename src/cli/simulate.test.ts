@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { z } from 'zod';
 import { shownPart, shownScenarios } from '../../examples/simulate/choosing.ts';
 import { shellIn } from '../../tests/support/shell.ts';
+import { readScenario } from './scenario-file.ts';
 import { scenarioSchema } from './scenario-schema.ts';
 import { exit, UsageError } from './shell.ts';
 import { type SimulateOptions, simulate } from './simulate.ts';
@@ -46,11 +47,12 @@ for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml')
 test('every key of a scenario is in docs/simulate.md', () => {
   const text = readFileSync(join(root, 'docs/simulate.md'), 'utf8');
   const keys = new Set<string>();
+  // What is in them is the config's.
+  const ofConfig = new Set(['pools', 'health', 'queue', 'circuitBreaker', 'retry', 'zone', 'mask']);
   const collect = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return;
     if ('properties' in node) for (const key of Object.keys(node.properties as object)) keys.add(key);
-    // Pools are the config's.
-    for (const [key, child] of Object.entries(node)) if (key !== 'pools') collect(child);
+    for (const [key, child] of Object.entries(node)) if (!ofConfig.has(key)) collect(child);
   };
   collect(z.toJSONSchema(scenarioSchema, { io: 'input', unrepresentable: 'any' }));
   assert.ok(keys.size > 30);
@@ -105,7 +107,43 @@ const faults: readonly (readonly [name: string, text: string, says: RegExp])[] =
   ],
   ['two events in one', `${GOOD}  events: [{ kill: "web/10.0.0.1:80", surge: 2 }]\n`, /:5:12 error an event needs exactly one/],
   ['an event after the end', `${GOOD}  events: [{ at: 6s, surge: 2 }]\n`, /:5:18 error this is after the end/],
-  ['slow without by', `${GOOD}  events: [{ slow: "web/10.0.0.1:80" }]\n`, /by goes with slow/],
+  ['slow without by', `${GOOD}  events: [{ slow: "web/10.0.0.1:80" }]\n`, /:5:12 error slow needs by/],
+  ['by of another event', `${GOOD}  events: [{ kill: "web/10.0.0.1:80", by: 2 }]\n`, /:5:\d+ error by goes with slow/],
+  [
+    'checks of slow',
+    `${GOOD}  events: [{ slow: "web/10.0.0.1:80", by: 2, checks: fail }]\n`,
+    /:5:\d+ error checks goes with fail, hang/,
+  ],
+  [
+    'a status that is no failure',
+    `${GOOD}  events: [{ fail: "web/10.0.0.1:80", status: 404 }]\n`,
+    /:5:\d+ error .*expected a whole number from 500 to 599/,
+  ],
+  [
+    'flaps without end',
+    `${GOOD.replace('5s', '60s')}  events: [{ at: 0s, flap: "web/10.0.0.1:80", every: 1ms }]\n`,
+    /:5:\d+ error it would die more than 10000 times/,
+  ],
+  [
+    'a variant with an unknown key',
+    `${GOOD}  compare: [{ label: a, helth: tcp }]\n`,
+    /:5:\d+ error unknown key helth in simulate\.compare\.0 [\s\S]*did you mean health\?/,
+  ],
+  [
+    'a variant with a bad value',
+    `${GOOD}  compare: [{ label: a, health: { slowStart: 30 } }]\n`,
+    /:5:\d+ error simulate\.compare\.0\.health\.slowStart: expected a duration/,
+  ],
+  [
+    'two variants of one label',
+    `${GOOD}  compare: [random, { label: random, health: tcp }]\n`,
+    /:5:\d+ error random is there twice/,
+  ],
+  [
+    'the attempts of old',
+    `${GOOD}  attempts: 3\n`,
+    /:5:3 error unknown key attempts in simulate [\s\S]*did you mean retry: \{ attempts: … \}\?/,
+  ],
   ['a service of nobody', `${GOOD}  service: { wbe: { p50: 1ms } }\n`, /:5:\d+ error there is no pool or endpoint wbe/],
   ['p99 below p50', `${GOOD}  service: { web: { p50: 9ms, p99: 1ms } }\n`, /is below its p50/],
   ['a bound without < or >', `${GOOD}  expect: { p99: 100ms }\n`, /:5:18 error simulate\.expect\.p99: expected < or >/],
@@ -141,6 +179,95 @@ for (const [name, text, says] of faults) {
     assert.equal(out, '');
   });
 }
+
+test('compare lays settings over the pool, each by itself, and leaves the others as they are', () => {
+  const text = `simulate:
+  traffic: { rate: 1/s }
+  retry: { attempts: 4 }
+  pools:
+    web:
+      endpoints: ["10.0.0.1:80", { address: "10.0.0.2:80", maxConnections: 9 }]
+      balance: { algorithm: maglev, boundedLoad: 1.5 }
+      health: { active: /healthz, slowStart: 20s }
+      queue: { max: 7 }
+  compare:
+    - { label: as it is }
+    - { label: other, maxConnections: 3, queue: { timeout: 1s }, health: { passive: false, panicThreshold: 30% }, circuitBreaker: { maxPending: 5 }, retry: { on: timeout } }
+    - { algorithm: source, boundedLoad: 1.25 }
+    - ring(4)
+`;
+  const { scenario, faults } = readScenario(text, join(folder, 'variants.yaml'), 'variants.yaml', {});
+  assert.deepEqual(faults, []);
+  const [same, other, source, ring] = scenario!.variants;
+  assert.deepEqual(
+    scenario!.variants.map(({ label }) => label),
+    ['as it is', 'other', 'source boundedLoad 1.25', 'ring(4)'],
+  );
+  const { health, endpoints, connections, breaker, balance } = other!.pool;
+  assert.deepEqual([health.active, health.slowStartMs], [same!.pool.health.active, 20_000]);
+  assert.deepEqual([health.passive, health.panicThreshold], [null, 0.3]);
+  assert.notEqual(same!.pool.health.passive, null);
+  assert.deepEqual(
+    [same!.pool, other!.pool].map((pool) => pool.endpoints.map(({ requestsMax }) => requestsMax)),
+    [
+      [0, 9],
+      [3, 3],
+    ],
+  );
+  assert.equal(endpoints.length, 2);
+  assert.deepEqual([connections.queueMax, connections.queueMs], [7, 1000]);
+  assert.equal(breaker!.pendingMax, 5);
+  assert.deepEqual(balance, same!.pool.balance);
+  assert.deepEqual([other!.retry.on, other!.retry.attempts, same!.retry.attempts], [['timeout'], 2, 4]);
+  assert.deepEqual([source!.pool.balance.algorithm, source!.pool.balance.boundedLoad], ['source', 1.25]);
+  assert.equal(source!.retry.attempts, 4);
+  assert.deepEqual(ring!.reference, { kind: 'ring', points: 4 });
+});
+
+test('the first route to the pool says how its requests are tried again, and nodes stand in the zones of the scenario in turns', () => {
+  written(
+    'routes.yaml',
+    `version: 1
+zone: z
+listeners: { web: { listen: ":1" } }
+routes: [{ path: /a, to: other }, { path: /b, to: web, retry: { attempts: 5 }, timeouts: { response: 7s } }]
+pools: { other: { endpoints: ["10.0.1.1:80"] }, web: { endpoints: ["10.0.0.1:80"] } }
+`,
+  );
+  const read = (more: string) => {
+    const text = `simulate: { config: routes.yaml, pool: web, traffic: { rate: 1/s }${more} }\n`;
+    return readScenario(text, join(folder, 'of-config.yaml'), 'of-config.yaml', {}).scenario!;
+  };
+  const plain = read('');
+  assert.deepEqual([plain.variants[0]!.retry.attempts, plain.timeoutMs], [5, 7000]);
+  assert.deepEqual(plain.nodes, [{ node: 'node-1', zone: 'z' }]);
+  const own = read(', retry: { attempts: 1 }, timeout: 2s, nodes: 3, zone: [a, b]');
+  assert.deepEqual([own.variants[0]!.retry.attempts, own.timeoutMs], [1, 2000]);
+  assert.deepEqual(
+    own.nodes.map(({ node, zone }) => `${node} ${zone}`),
+    ['node-1 a', 'node-2 b', 'node-3 a'],
+  );
+});
+
+test('an event that lasts is over in time, and a flap is many deaths', () => {
+  const events = `  events:
+    - { at: 1s, fail: "web/10.0.0.1:80", errors: 30%, status: 503, checks: fail, for: 1s }
+    - { at: 1s, hang: "web/10.0.0.2:80", for: 2s }
+    - { at: 3s, flap: "web/10.0.0.1:80", every: 1s, for: 1.2s }
+`;
+  const { scenario } = readScenario(GOOD + events, join(folder, 'events.yaml'), 'events.yaml', {});
+  const [one, two] = ['10.0.0.1:80', '10.0.0.2:80'];
+  assert.deepEqual(scenario!.events, [
+    { atMs: 1000, kind: 'fail', address: one, share: 0.3, status: 503, doChecksPass: false },
+    { atMs: 1000, kind: 'hang', address: two, isHanging: true, doChecksPass: true },
+    { atMs: 2000, kind: 'fail', address: one, share: 0, status: 503, doChecksPass: true },
+    { atMs: 3000, kind: 'hang', address: two, isHanging: false, doChecksPass: true },
+    { atMs: 3000, kind: 'kill', address: one },
+    { atMs: 3500, kind: 'restore', address: one },
+    { atMs: 4000, kind: 'kill', address: one },
+    { atMs: 4200, kind: 'restore', address: one },
+  ]);
+});
 
 test('too many requests are refused in words', async () => {
   const { code, err } = await simulated({ scenario: written('many.yaml', GOOD.replace('100/s', '9000000/s')) });

@@ -18,7 +18,15 @@ const FIRST_MS = 800;
 /** Spreads any number of things evenly over an interval: the fractional part of the golden ratio. */
 const GOLDEN = 0.618034;
 /** Of the table of a run: one pool, and no rows for what is counted by listener and route. */
-const SMALL = { listenersMax: 1, routesMax: 1, poolsMax: 1, filtersMax: 1, limitRowsMax: 64, exchangeRowsMax: 8, countRowsMax: 8 };
+const SMALL = {
+  listenersMax: 1,
+  routesMax: 1,
+  poolsMax: 1,
+  filtersMax: 1,
+  limitRowsMax: 64,
+  exchangeRowsMax: 8,
+  countRowsMax: 8,
+};
 
 export class Node {
   readonly place: NodePlace;
@@ -66,6 +74,11 @@ export class Node {
   private remember(slot: number): void {
     this.verdicts.push(new Verdict(this.control.health(slot), 0));
     this.requests.push(this.control.requests(slot));
+  }
+
+  /** Is it given work while others can be: one that was not checked yet is not. */
+  isFit(slot: number): boolean {
+    return this.control.isReady(slot) && this.control.health(slot) === health.up;
   }
 
   /** The control process has this time. */

@@ -1,4 +1,4 @@
-/** Plots of a report: per policy what each endpoint was given and had in flight; latency of all policies over each other. */
+/** Plots of a report: per policy what each endpoint was given and had in flight; latency, and errors if there are any, of all policies over each other. */
 import { msText, numberText } from './expect.ts';
 import type { Report } from './lab.ts';
 import type { PolicyResult } from './result.ts';
@@ -45,6 +45,11 @@ export function reportSvg(report: Report): string {
       isLog: true,
     })),
   );
+  if (results.some((result) => result.errors.all > 0)) {
+    const failed = (result: PolicyResult) => result.series.errors.map((count) => (count * 1000) / result.series.spanMs);
+    const lines = results.map((result, i) => ({ label: result.policy, color: policyColor(i), values: failed(result) }));
+    rows.push([{ title: 'errors/s', lines, text: numberText, max: null, isLog: false }]);
+  }
   return svgOf(title === '' ? 'weir simulate' : title, rows, [...legend, ...policies], durationMs / 1000);
 }
 

@@ -90,6 +90,7 @@ class Run {
     const model: ServiceModel = this.scenario.service.get(endpoint.address)!;
     const slot = this.world.claim(endpoint, isNew, now);
     const server = new Server(this.servers.length, endpoint, slot, model, this.arrivals.hashes.length);
+    server.isReady = this.world.nodes[0]!.isFit(slot);
     this.servers.push(server);
     this.bySlot[server.slot] = server;
     const { active } = this.world.pool.health;
@@ -127,8 +128,7 @@ class Run {
 
   /** What the control side of a node writes about an endpoint, and what that does to shares and keys. Those of the first node are told. */
   private changes(node: Node, server: Server, now: number, what: string, write: () => void): void {
-    const { control } = node;
-    const wasReady = control.isReady(server.slot);
+    const wasReady = server.isReady;
     node.turn(now);
     if (node !== this.world.nodes[0]) {
       write();
@@ -136,7 +136,7 @@ class Run {
     }
     this.measures.poolChanges(this.servers);
     write();
-    const isReady = control.isReady(server.slot);
+    const isReady = node.isFit(server.slot);
     server.isReady = isReady;
     if (wasReady !== isReady) this.world.note(now, `${server.plan.address} ${what}`, isReady ? NONE : server.slot);
   }

@@ -21,6 +21,9 @@ const PANEL_WIDTH = 420;
 const PANEL_HEIGHT = 120;
 const MARGIN = { left: 54, right: 14, top: 26, bottom: 20 };
 const LEGEND_LINE = 16;
+/** One entry of the legend: at least, and for each letter of the longest. */
+const LEGEND_WIDTH_MIN = 150;
+const LETTER_WIDTH = 6;
 
 /** Colours that people with any colour vision tell apart (Okabe and Ito), then a wheel. */
 const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f7f7f'];
@@ -38,7 +41,9 @@ export function svgOf(
   const columns = Math.max(...rows.map((row) => row.length));
   const cell = { width: MARGIN.left + PANEL_WIDTH + MARGIN.right, height: MARGIN.top + PANEL_HEIGHT + MARGIN.bottom };
   const width = columns * cell.width;
-  const perLine = Math.max(1, Math.floor(width / 150));
+  const longest = Math.max(0, ...legend.map(({ label }) => label.length));
+  const entry = Math.max(LEGEND_WIDTH_MIN, 30 + LETTER_WIDTH * longest);
+  const perLine = Math.max(1, Math.floor(width / entry));
   const head = 30 + LEGEND_LINE * Math.ceil(legend.length / perLine);
   const height = head + rows.length * cell.height;
   const out = [
@@ -48,7 +53,7 @@ export function svgOf(
     `<text x="8" y="18" font-size="14" font-weight="bold">${escaped(title)}</text>`,
   ];
   legend.forEach(({ label, color }, i) => {
-    const x = 8 + 150 * (i % perLine);
+    const x = 8 + entry * (i % perLine);
     const y = 34 + LEGEND_LINE * Math.floor(i / perLine);
     out.push(
       `<path d="M${x} ${y - 4}h16" stroke="${color}" stroke-width="3"/><text x="${x + 20}" y="${y}">${escaped(label)}</text>`,
