@@ -3,7 +3,7 @@
  */
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import type { Kinds, ListenerKind, PoolKind } from './kinds.ts';
-import { carried } from './kinds.ts';
+import { carried, isListenerKind } from './kinds.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
 import { orText } from './shape.ts';
 import type { Place } from './source.ts';
@@ -61,8 +61,12 @@ class StreamChecks {
   }
 
   check(): void {
-    for (const { key, value } of entriesOf(childOf(this.root, 'listeners')))
-      this.listener(value, this.kinds.listeners.get(key)!, ['listeners', key]);
+    for (const { key, value } of entriesOf(childOf(this.root, 'listeners'))) {
+      const written = childOf(value, 'protocol');
+      // What the schema refuses is not judged here again.
+      if (written === undefined || isListenerKind(textOf(written)))
+        this.listener(value, this.kinds.listeners.get(key)!, ['listeners', key]);
+    }
     itemsOf(childOf(this.root, 'routes')).forEach((route, i) => {
       const { isStream, listeners } = this.kinds.routes[i];
       const path = ['routes', String(i)];

@@ -16,8 +16,11 @@ import type { Place } from './source.ts';
 export type PoolKind = 'http' | 'tcp' | 'udp';
 export type ListenerKind = PoolKind | 'auto';
 
-const listenerKinds: readonly string[] = ['http', 'tcp', 'udp', 'auto'];
 const poolKinds: readonly string[] = ['http', 'tcp', 'udp'];
+
+export function isListenerKind(text: string | undefined): text is ListenerKind {
+  return text !== undefined && (text === 'auto' || poolKinds.includes(text));
+}
 
 export interface Kinds {
   listeners: ReadonlyMap<string, ListenerKind>;
@@ -53,13 +56,13 @@ export function kindsOf(root: MapNode, faults: ConfigFault[]): Kinds {
   const listeners = new Map<string, ListenerKind>();
   const uses: Use[] = [];
   for (const [name, node] of entries(childOf(root, 'listeners'))) {
-    const isWritten = entryOf(node, 'protocol') !== undefined;
-    // What the schema refuses takes all keys, and nothing follows from it.
-    const kind = kindOf(node, listenerKinds, isWritten ? 'unknown' : 'http');
-    listeners.set(name, kind === 'unknown' ? 'auto' : (kind as ListenerKind));
-    if (kind === 'unknown') continue;
+    const written = childOf(node, 'protocol');
+    const kind = written === undefined ? 'http' : textOf(written);
+    // What the schema refuses could be any, and nothing follows from it.
+    listeners.set(name, isListenerKind(kind) ? kind : 'auto');
+    if (!isListenerKind(kind)) continue;
     const path = ['listeners', name, 'to'];
-    usesOf(childOf(node, 'to'), path, kind === 'http' ? 'http' : streamKind(kind as ListenerKind), `listener ${name}`, uses);
+    usesOf(childOf(node, 'to'), path, kind === 'http' ? 'http' : streamKind(kind), `listener ${name}`, uses);
   }
   const routes = itemsOf(childOf(root, 'routes')).map((node, i): RouteKind => {
     const route = routeKind(node, listeners);
@@ -74,11 +77,6 @@ export function kindsOf(root: MapNode, faults: ConfigFault[]): Kinds {
 /** What a listener gives to a pool that connections go to. */
 export function streamKind(kind: ListenerKind): 'tcp' | 'udp' {
   return kind === 'udp' ? 'udp' : 'tcp';
-}
-
-function kindOf(node: Node, known: readonly string[], otherwise: string): string {
-  const written = textOf(childOf(node, 'protocol'));
-  return written !== undefined && known.includes(written) ? written : otherwise;
 }
 
 function routeKind(node: Node, all: ReadonlyMap<string, ListenerKind>): RouteKind {
@@ -105,13 +103,16 @@ function usesOf(to: Node | undefined, path: readonly string[], kind: PoolKind, w
   for (const { key, keyPlace } of to.entries) uses.push({ pool: key, kind, place: keyPlace, path: [...path, key], who });
 }
 
+const WRITTEN = 'it is written';
+
 function poolKindsOf(root: MapNode, uses: readonly Use[], faults: ConfigFault[]): ReadonlyMap<string, PoolKind> {
   const pools = new Map(entries(childOf(root, 'pools')));
   const known = new Map<string, { kind: PoolKind; place: Place; why: string }>();
   for (const [name, node] of pools) {
     const written = childOf(node, 'protocol');
-    const kind = kindOf(node, poolKinds, '');
-    if (written !== undefined && kind !== '') known.set(name, { kind: kind as PoolKind, place: written, why: 'its protocol is' });
+    const kind = textOf(written) ?? '';
+    if (written !== undefined && poolKinds.includes(kind))
+      known.set(name, { kind: kind as PoolKind, place: written, why: WRITTEN });
   }
   const told = new Set<string>();
   const use = ({ pool, kind, place, path, who }: Use): void => {
@@ -121,7 +122,7 @@ function poolKindsOf(root: MapNode, uses: readonly Use[], faults: ConfigFault[])
     if (before === undefined) known.set(pool, { kind, place, why: `${who} sends it ${carried[kind]}` });
     else if (before.kind !== kind && !told.has(pool)) {
       told.add(pool);
-      const isWritten = before.why === 'its protocol is';
+      const isWritten = before.why === WRITTEN;
       const message = isWritten
         ? `${who} sends ${carried[kind]} to pool ${pool}, which is for ${carried[before.kind]}`
         : `${who} sends ${carried[kind]} to pool ${pool}, and ${before.why}: a pool is for one of them`;

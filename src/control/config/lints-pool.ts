@@ -1,5 +1,6 @@
 /** Lints of pools: balance, health, stickiness. */
 import type { BalanceAlgorithm, Plan, PoolPlan } from '../../state/plan.ts';
+import { carried } from './kinds.ts';
 import type { LintInput, Warn } from './lints.ts';
 import type { PoolConfig } from './schema.ts';
 import { ms } from './values.ts';
@@ -23,16 +24,16 @@ export function lintPools(input: LintInput, warn: Warn): void {
     if (written === undefined) return;
     const path = ['pools', pool.name];
     const { active, passive } = pool.health;
-    if (!used.has(index)) warn(path, 'pool-unused', `no route, listener or pool sends requests to pool ${pool.name}`);
+    if (!used.has(index)) warn(path, 'pool-unused', `no route, listener or pool sends anything to pool ${pool.name}`);
     // With one endpoint there is nowhere else to go, so health would change nothing.
     else if (active === null && (passive === null || passive.isShadow) && pool.endpoints.length > 1)
       warn(
         path,
         'no-health-check',
-        `pool ${pool.name} has neither active checks nor passive health: a dead endpoint keeps getting requests`,
-        'add health: /healthz, or leave passive on',
+        `pool ${pool.name} has neither active checks nor passive health: a dead endpoint keeps getting ${carried[pool.protocol]}`,
+        `add health: ${checkFor(pool)}, or leave passive on`,
       );
-    if (pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
+    if (pool.protocol === 'http' && pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
       warn(
         [...path, 'connections', 'keepAliveFor'],
         'keep-alive-long',
@@ -42,6 +43,7 @@ export function lintPools(input: LintInput, warn: Warn): void {
     lintBalance(pool, written, warn);
     lintZone(pool, config.zone, warn);
     lintHealth(pool, written, warn);
+    if (pool.protocol !== 'http') lintCarried(pool, written, warn);
   });
   lintSticky(input, warn);
 }
@@ -108,6 +110,26 @@ function lintHealth(pool: PoolPlan, written: PoolConfig, warn: Warn): void {
   if (typeof passive === 'object' && judged !== null && judged.errorRatio === 0 && judged.latencyFactor === 0)
     for (const key of ['minRequests', 'window'] as const)
       if (passive[key] !== undefined) idle(['passive', key], 'without errorRatio or latency');
+}
+
+/** What there is to ask, by the ports that programs usually have. */
+const checksByPort: Readonly<Record<number, string>> = { 3306: 'mysql', 5432: 'postgres', 6379: 'redis' };
+
+function checkFor({ protocol, endpoints }: PoolPlan): string {
+  if (protocol === 'http') return '/healthz';
+  return checksByPort[Number(/:([0-9]+)$/.exec(endpoints[0].address)?.[1])] ?? 'tcp';
+}
+
+/** Keys that need requests, in pools that get none. */
+function lintCarried({ name, protocol }: PoolPlan, written: PoolConfig, warn: Warn): void {
+  const idle = (path: readonly string[], help: string | null = null) =>
+    warn(['pools', name, ...path], 'no-effect', `pool ${name}: ${path.at(-1)} has no effect on ${carried[protocol]}`, help);
+  for (const key of ['keepAlive', 'keepAliveFor', 'warm', 'requests'] as const)
+    if (written.connections?.[key] !== undefined) idle(['connections', key], 'each gets a connection of its own');
+  if (written.connections?.perEndpoint !== undefined) idle(['connections', 'perEndpoint'], 'an endpoint has maxConnections');
+  const passive = typeof written.health === 'object' ? written.health.passive : undefined;
+  if (typeof passive === 'object' && passive.consecutive5xx !== undefined)
+    idle(['health', 'passive', 'consecutive5xx'], 'consecutiveFailures counts what fails');
 }
 
 /** Stands for every host, where a route names none. */

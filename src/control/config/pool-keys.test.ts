@@ -15,7 +15,17 @@ const poolOf = (keys: string, more = {}) => {
   return plan!.pools[0];
 };
 const activeOf = (written: string) => poolOf(`health: { active: ${written} }`).health.active!;
-const timing = { intervalMs: 2000, fastMs: 500, idleMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0.1, port: 0, proxyProtocol: 0 };
+const timing = {
+  intervalMs: 2000,
+  fastMs: 500,
+  idleMs: 2000,
+  timeoutMs: 1000,
+  rise: 2,
+  fall: 3,
+  jitter: 0.1,
+  port: 0,
+  proxyProtocol: 0,
+};
 
 test('without a word of health, live traffic is judged by the defaults and nothing is asked', () => {
   const passive = {
