@@ -111,6 +111,18 @@ export function connect(fd: number, address: Address): number {
   return connectRaw(fd, low.address, encodeAddress(address, low.bytes, 0)) < 0 ? -errno[0]! : 0;
 }
 
+/** The sockaddr of an address, for {@link connectTo}. Throws AddressError. */
+export function sockaddrOf(address: Address): Uint8Array {
+  const bytes = new Uint8Array(SOCKADDR_BYTES_MAX);
+  return bytes.slice(0, encodeAddress(address, bytes, 0));
+}
+
+/** Like {@link connect}, for addresses that are connected to again and again. */
+export function connectTo(fd: number, sockaddr: Uint8Array): number {
+  low.bytes.set(sockaddr, 0);
+  return connectRaw(fd, low.address, sockaddr.length) < 0 ? -errno[0]! : 0;
+}
+
 export function listen(fd: number, backlog: number): number {
   return listenRaw(fd, backlog) < 0 ? -errno[0]! : 0;
 }

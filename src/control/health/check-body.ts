@@ -17,6 +17,7 @@ export type BodyEnd = number | 'chunked' | 'close';
 
 export type BodyState = 'open' | 'ended' | 'malformed' | 'tooLong';
 
+const NO_BYTES = Buffer.alloc(0);
 const phase = Object.freeze({ size: 0, data: 1, dataEnd: 2, trailer: 3 });
 
 export class AnswerBody {
@@ -30,7 +31,7 @@ export class AnswerBody {
   private phase: number = phase.size;
   private line = '';
   /** The last bytes, in which the text may have begun. */
-  private tail: Buffer = Buffer.alloc(0);
+  private tail: Buffer = NO_BYTES;
 
   /** `wanted` null: only the end is looked for. */
   constructor(end: BodyEnd, wanted: Uint8Array | null) {

@@ -9,11 +9,12 @@ import { cutOff, failed, type Heard, type Hearing, passed, printable, type Scrip
 
 /** More than any of these answers needs. */
 const ANSWER_BYTES_MAX = 1024;
+const NO_BYTES = Buffer.alloc(0);
 
 /** Reads an answer that is judged as a whole each time more of it has come. */
 class Answer implements Hearing {
   isOver = false;
-  private held: Buffer = Buffer.alloc(0);
+  private held: Buffer = NO_BYTES;
   private readonly judge: (answer: Buffer) => Heard | null;
 
   constructor(judge: (answer: Buffer) => Heard | null) {

@@ -11,6 +11,7 @@
 
 import { cutOff, failed, type Heard, type Hearing, passed, printable, type Script } from './check.ts';
 import { AnswerBody, type BodyEnd } from './check-body.ts';
+import { AnswerHead, length, MALFORMED, UNFINISHED } from './check-head.ts';
 
 /** Head of an answer to a check. */
 export const HEAD_BYTES_MAX = 16 * 1024;
@@ -66,9 +67,8 @@ class HttpScript implements Script {
   }
 }
 
-const statusLine = /^HTTP\/1\.[01] ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n/;
-/** A field line without folding (RFC 9112 §5.2 lets a client reject it). */
-const fieldLines = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*$/;
+/** Valid for one call of hear(). */
+const head = new AnswerHead();
 const NO_BYTES = Buffer.alloc(0);
 
 class HttpHearing implements Hearing {
@@ -87,27 +87,25 @@ class HttpHearing implements Hearing {
 
   hear(bytes: Buffer): Heard | null {
     if (this.body !== null) return this.hearBody(bytes);
-    let text = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes]);
+    const text = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes]);
+    let at = 0;
     for (;;) {
-      const end = text.indexOf('\r\n\r\n', 0, 'latin1');
-      if (end >= HEAD_BYTES_MAX || (end < 0 && text.length > HEAD_BYTES_MAX)) {
+      const end = head.read(text, at, text.length);
+      if (end === MALFORMED) {
+        return this.decide(failed('http_protocol_error', `not HTTP/1: ${printable(text.subarray(at))}`));
+      }
+      if ((end === UNFINISHED ? text.length : end) - at > HEAD_BYTES_MAX) {
         return this.decide(failed('http_response_header_section_size', `a head above ${HEAD_BYTES_MAX} bytes`));
       }
-      if (end < 0) {
-        // Not every garbage waits for its end.
-        if (!beginsAsHttp(text)) return this.decide(failed('http_protocol_error', `not HTTP/1: ${printable(text)}`));
-        this.held = Buffer.from(text);
+      if (end === UNFINISHED) {
+        this.held = Buffer.from(text.subarray(at));
         return null;
       }
-      const decided = this.takeHead(text.toString('latin1', 0, end + 2));
-      text = text.subarray(end + 4);
-      if (decided !== null) {
-        // Not only decided, but with a body that may still come.
-        if (this.body !== null && !this.isOver) this.hearBody(text);
-        return decided;
-      }
-      if (this.body !== null) return this.hearBody(text);
-      this.held = NO_BYTES;
+      const decided = this.takeHead(text, end);
+      at = end;
+      if (this.isOver) return decided;
+      // Interim answers have no body.
+      if (this.body !== null) return this.hearBody(text.subarray(at)) ?? decided;
     }
   }
 
@@ -121,28 +119,25 @@ class HttpHearing implements Hearing {
     return this.held.length === 0 ? cutOff : failed('http_response_incomplete', 'closed in the middle of its head');
   }
 
-  /** null: an interim answer, or a body to be looked through. */
-  private takeHead(head: string): Heard | null {
-    const line = statusLine.exec(head);
-    const fields = line === null ? '' : head.slice(line[0].length);
-    if (line === null || !fieldLines.test(fields)) {
-      return this.decide(failed('http_protocol_error', `not HTTP/1: ${printable(head)}`));
-    }
-    const status = Number(line[1]);
+  /** What was read into `head`, out of `text`. null: an interim answer, or a body to be looked through. */
+  private takeHead(text: Buffer, bodyFrom: number): Heard | null {
+    const { status } = head;
     if (status < 200 && status !== 101) {
       if (++this.interims > INTERIM_MAX) return this.decide(failed('http_protocol_error', `${INTERIM_MAX} interim answers`));
       return null;
     }
-    this.evidence = printable(`${status} ${line[2] ?? ''}`);
+    this.evidence = printable(text.toString('latin1', head.statusFrom, head.statusTo));
     const { wanted, isHead } = this.script;
     const isExpected = this.script.status.some(([from, to]) => status >= from && status <= to);
-    const end = isHead || status === 101 || status === 204 || status === 304 ? 0 : bodyEnd(fields);
-    if (end === null) return this.decide(failed('http_protocol_error', 'a body without a clear length'));
-    const looks = isExpected && wanted !== null;
-    this.body = new AnswerBody(end, looks ? wanted : null);
-    if (looks) return null;
+    const end = isHead || status === 101 || status === 204 || status === 304 ? 0 : bodyEnd();
+    if (end === length.contradicting) return this.decide(failed('http_protocol_error', 'a body without a clear length'));
+    if (isExpected && wanted !== null) {
+      this.body = new AnswerBody(end, wanted);
+      return null;
+    }
     this.isDecided = true;
-    this.isOver = end === 0;
+    this.isOver = typeof end === 'number' && text.length - bodyFrom >= end;
+    if (!this.isOver) this.body = new AnswerBody(end, null);
     return isExpected ? passed(this.evidence) : failed('status', this.evidence);
   }
 
@@ -169,21 +164,7 @@ class HttpHearing implements Hearing {
   }
 }
 
-function beginsAsHttp(text: Buffer): boolean {
-  const start = 'HTTP/1.';
-  return text.toString('latin1', 0, start.length) === start.slice(0, text.length);
-}
-
-/** null: lengths that contradict each other (RFC 9112 §6.3). */
-function bodyEnd(fields: string): BodyEnd | null {
-  const coding = /^transfer-encoding:(.*)\r$/im.exec(fields);
-  if (coding !== null) return /(?:^|,)[ \t]*chunked$/i.test(coding[1]!.trim()) ? 'chunked' : 'close';
-  let length: number | null = null;
-  for (const [, value] of fields.matchAll(/^content-length:(.*)\r$/gim)) {
-    const text = value!.trim();
-    if (!/^\d{1,15}$/.test(text)) return null;
-    if (length !== null && length !== Number(text)) return null;
-    length = Number(text);
-  }
-  return length ?? 'close';
+function bodyEnd(): BodyEnd {
+  if (head.hasTransferCoding) return head.isChunked ? 'chunked' : 'close';
+  return head.bodyLength === length.absent ? 'close' : head.bodyLength;
 }

@@ -4,8 +4,11 @@
 import { NO_TIMER, TimerWheel } from '../../base/timer-wheel.ts';
 import type { TimerOwner } from '../../base/wire.ts';
 
-/** What is due within this time is begun together: thousands of targets must not wake the process for each. */
-const WAKE_MS_MIN = 10;
+/**
+ * What is due within this time is begun together: thousands of targets must not wake the process for each. Longer than the longest tick of
+ * the prober, whose ticks then do for both.
+ */
+const WAKE_MS_MIN = 30;
 
 export interface ScheduleParts {
   /** ms of a clock that never goes back. */
@@ -43,6 +46,15 @@ export class CheckSchedule {
     this.wheel.cancel(ticket);
   }
 
+  /** Fires what is due by now. For whoever is awake anyhow. */
+  turn(): void {
+    const now = this.clock();
+    if (this.wheel.nextMs(now) > 0) return;
+    this.wheel.advance(now);
+    this.stop();
+    this.arm();
+  }
+
   stop(): void {
     this.cancelWake?.();
     this.cancelWake = null;
@@ -59,7 +71,7 @@ export class CheckSchedule {
     this.wakeAt = now + wait;
     this.cancelWake = this.after(wait, () => {
       this.cancelWake = null;
-      this.wheel.advance(this.clock());
+      this.turn();
       this.arm();
     });
   }

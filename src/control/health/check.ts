@@ -62,13 +62,14 @@ export const failed = (reason: string, evidence: string): Heard => ({ passed: fa
 /** The endpoint closed before it had answered. */
 export const cutOff = failed('connection_terminated', 'closed before it answered');
 
-/** Bytes of a peer as they may stand in logs. */
-export function printable(bytes: Uint8Array | string): string {
-  const text = typeof bytes === 'string' ? bytes : Buffer.from(bytes.subarray(0, EVIDENCE_CHARS_MAX)).toString('latin1');
-  return text
-    .slice(0, EVIDENCE_CHARS_MAX)
-    .replace(/[^\x20-\x7e]+/g, ' ')
-    .trim();
+/** What a peer said, as it may stand in logs. */
+export function printable(said: Uint8Array | string): string {
+  const text =
+    typeof said === 'string'
+      ? said
+      : Buffer.from(said.buffer, said.byteOffset, Math.min(said.length, EVIDENCE_CHARS_MAX)).toString('latin1');
+  const cut = text.length > EVIDENCE_CHARS_MAX ? text.slice(0, EVIDENCE_CHARS_MAX) : text;
+  return (/[^\x20-\x7e]/.test(cut) ? cut.replace(/[^\x20-\x7e]+/g, ' ') : cut).trim();
 }
 
 /** Reason of a check that could not be made for want of a descriptor or memory. It says nothing of the endpoint, so it is made again. */

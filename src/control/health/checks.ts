@@ -24,7 +24,7 @@ const COMMANDS_MAX = 16;
 /** Where commands are looked for when nothing is said (execvp(3), without the current folder). */
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-export interface ChecksParts extends Pick<ProberParts, 'onShort'> {
+export interface ChecksParts extends Pick<ProberParts, 'onShort' | 'onTick'> {
   /** PATH of commands. */
   path?: string | undefined;
 }
@@ -91,7 +91,7 @@ export class Checks {
 
   private plain({ address, check }: CheckTarget, script: Script): Check {
     const { prober } = this;
-    const plain = { address, script: withLine(script, check.proxyProtocol), timeoutMs: check.timeoutMs };
+    const plain = Prober.check(address, withLine(script, check.proxyProtocol), check.timeoutMs);
     return { start: (ended) => prober.start(plain, ended) };
   }
 }

@@ -45,7 +45,7 @@ const check: ActiveHealthPlan = {
 };
 
 /** Checks that are due together begin together, and the wheel turns in steps. */
-const WAKE_MS = 20;
+const WAKE_MS = 40;
 const near = (ms: number, wanted: number) => ms >= wanted && ms <= wanted + WAKE_MS;
 
 function planOf(pools: Record<string, { active: ActiveHealthPlan | null; ports: number[] }>): Plan {

@@ -99,6 +99,7 @@ export class HealthChecks {
     this.parts = parts;
     this.checks = new Checks({
       path: parts.path,
+      onTick: () => this.schedule.turn(),
       onShort: (code) => parts.events.warn('checks_wait', `health checks wait: no descriptor is left (${code})`, { code }),
     });
     this.prepare = parts.prepare ?? ((target) => this.checks.prepare(target));

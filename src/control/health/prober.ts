@@ -39,7 +39,7 @@ import {
 } from '../../sys/constants.generated.ts';
 import {
   close,
-  connect,
+  connectTo,
   EPOLL_EVENT_BYTES,
   EPOLL_EVENT_DATA,
   epollCreate,
@@ -52,6 +52,7 @@ import {
   send,
   setReset,
   setsockopt,
+  sockaddrOf,
   streamSocket,
 } from '../../sys/libc.ts';
 import { failed, failedBy, type Heard, type Hearing, passed, type Script } from './check.ts';
@@ -61,21 +62,23 @@ export const LANES_MAX = 512;
 /** Between two ticks: when something happened, when nothing did, and when so many checks start that they are better taken together. */
 const TICK_MS_MIN = 1;
 const TICK_MS_MAX = 8;
-const TICK_MS_BUSY = 20;
+const TICK_MS_BUSY = 25;
 /** Starts a second from which checks are taken together, and a tick costs less by so many at once. */
 const BUSY_RATE = 500;
 /** After the kernel had no descriptor to give. */
 export const SHORT_MS = 100;
 const RECV_BYTES = 64 * 1024;
 const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
-/** First byte of TCP_INFO while the handshake is under way (include/net/tcp_states.h). */
+/** First byte of TCP_INFO while the handshake is under way, and when it has failed (include/net/tcp_states.h). */
 const TCP_SYN_SENT = 2;
+const TCP_CLOSE = 7;
 
 const stage = Object.freeze({ free: 0, knocking: 1, connecting: 2, speaking: 3, hearing: 4 });
 
 /** A plain check: where, what is said, how long it may take. */
 export interface PlainCheck {
   readonly address: Address;
+  readonly sockaddr: Uint8Array;
   readonly script: Script;
   readonly timeoutMs: number;
 }
@@ -86,6 +89,8 @@ export interface ProberParts {
   lanesMax?: number;
   /** No descriptor is to be had: said once until one is. `code` is the name of the error. */
   onShort?: (code: string) => void;
+  /** Called at the end of each tick: who is due next may start in the same turn instead of waking the process again. */
+  onTick?: () => void;
   /** socket(2), for tests that make it fail. */
   open?: (address: Address) => number;
 }
@@ -126,6 +131,7 @@ const eventWords = new Int32Array(events.buffer);
 export class Prober {
   private readonly clock: () => number;
   private readonly onShort: (code: string) => void;
+  private readonly onTick: () => void;
   private readonly open: (address: Address) => number;
   private readonly lanes: Lane[];
   private readonly free: Lane[];
@@ -146,9 +152,15 @@ export class Prober {
   constructor(parts: ProberParts = {}) {
     this.clock = parts.clock ?? (() => performance.now());
     this.onShort = parts.onShort ?? (() => {});
+    this.onTick = parts.onTick ?? (() => {});
     this.open = parts.open ?? streamSocket;
     this.lanes = Array.from({ length: Math.min(parts.lanesMax ?? LANES_MAX, LANES_MAX) }, (_, index) => new Lane(index));
     this.free = [...this.lanes];
+  }
+
+  /** What start() takes, made once for an address. Throws AddressError when the kernel has no form for it. */
+  static check(address: Address, script: Script, timeoutMs: number): PlainCheck {
+    return { address, sockaddr: sockaddrOf(address), script, timeoutMs };
   }
 
   start(check: PlainCheck, ended: (result: CheckResult) => void): void {
@@ -228,6 +240,7 @@ export class Prober {
       if (lane.stage !== stage.free && now >= lane.deadline) this.expire(lane, now);
     }
     this.idleTicks = count > 0 || tries > 0 ? 0 : this.idleTicks + 1;
+    this.onTick();
     this.admit();
     this.isTicking = false;
   }
@@ -289,13 +302,8 @@ export class Prober {
 
   /** Sends the SYN. A unix socket whose backlog is full (EAGAIN) is asked again in each tick. null: so far, so good. */
   private knock(lane: Lane): Heard | null {
-    const { address, script } = lane.job!.check;
-    let result = lane.fd;
-    try {
-      if (result >= 0) result = connect(result, address);
-    } catch {
-      return failed('failed', 'not an address of the kernel: a path too long, or a host that is a name');
-    }
+    const { sockaddr, script } = lane.job!.check;
+    const result = lane.fd < 0 ? lane.fd : connectTo(lane.fd, sockaddr);
     if (result < 0 && result !== -EINPROGRESS) return result === -EAGAIN ? null : failedBy(-result);
     lane.isConnected = result === 0;
     lane.stage = script.opening === null ? stage.connecting : script.opening.length > 0 ? stage.speaking : stage.hearing;
@@ -325,8 +333,9 @@ export class Prober {
   /** 0: connected; EINPROGRESS: not yet; else why not. */
   private errorOf(lane: Lane): number {
     if (lane.job!.check.address.kind === 'unix') return 0;
-    if ((getsockopt(lane.fd, IPPROTO_TCP, TCP_INFO) & 0xff) === TCP_SYN_SENT) return EINPROGRESS;
-    return getsockopt(lane.fd, SOL_SOCKET, SO_ERROR);
+    const state = getsockopt(lane.fd, IPPROTO_TCP, TCP_INFO) & 0xff;
+    if (state === TCP_SYN_SENT) return EINPROGRESS;
+    return state === TCP_CLOSE ? getsockopt(lane.fd, SOL_SOCKET, SO_ERROR) : 0;
   }
 
   private speak(lane: Lane, now: number): void {
