@@ -20,7 +20,7 @@ import type { StreamClient, StreamSink } from '../base/stream-client.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { type ProxyLineFacts, WRITE_BYTES_MAX, writeProxyLine } from '../protocol/proxy-line/proxy-line.ts';
 import { chooseTarget } from '../route/route.ts';
-import { protocol } from '../state/doors.ts';
+import { protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { ListenerFacts } from './exchange.ts';
 import type { LogRecord } from './log-record.ts';
@@ -116,6 +116,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
   private enter(): void {
     const { relay, pool, client } = this;
     relay.table.exchangeInFlight(this.listener.plan.id, pool.plan.id, 1);
+    pool.budget.request(relay.engine.now);
     if (pool.key !== null) this.key = pool.key.ofClient(client.address, relay.random());
     if (pool.breaker?.refusesRequest(relay.table)) this.fail(fault.queueFull);
     else this.place(NONE);
@@ -231,14 +232,17 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     const { relay, slot } = this;
     this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
     this.settle(faultId, 0);
-    if (
-      faults[faultId]!.retry === 'always' &&
-      this.attempts < this.route.plan.attempts &&
-      this.pool.budget.take(relay.engine.now)
-    ) {
-      relay.table.retry(this.pool.plan.id, 0);
-      this.place(slot);
-    } else this.fail(faultId);
+    if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) this.place(slot);
+    else this.fail(faultId);
+  }
+
+  private takeRetry(): boolean {
+    const { table, engine } = this.relay;
+    const { plan, budget } = this.pool;
+    const may = budget.take(engine.now);
+    if (may) table.retry(plan.id, retryReason.connect);
+    else table.retryBudgetExhausted(plan.id);
+    return may;
   }
 
   // The two wires (WireOwner).

@@ -3,6 +3,7 @@
  * block that is never given back. Each seed is another order of events.
  */
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import { ClientAddress } from '../../src/base/client-address.ts';
 import { fault } from '../../src/base/faults.ts';
@@ -11,6 +12,7 @@ import { closeHow } from '../../src/base/wire.ts';
 import type { Peer } from '../../src/io/memory.ts';
 import { ProxyLineReader, writeProxyLine } from '../../src/protocol/proxy-line/proxy-line.ts';
 import { health } from '../../src/state/doors.ts';
+import { connectResultNames } from '../../src/state/tally.ts';
 import { StreamWorld, streamRoute } from './stream-world.ts';
 
 function body(prng: Prng, size: number): Buffer {
@@ -120,6 +122,63 @@ test('when nobody takes it the client is reset, and the reason is counted', () =
   down.dial();
   down.finish();
   assert.equal(down.ended[0]!.fault, fault.destinationUnavailable);
+});
+
+test('retries are a share of the connections, and what is beyond it is refused and counted', () => {
+  const world = new StreamWorld({ seed: 10, endpoints: 0, refusing: 2 });
+  for (let i = 0; i < 400; i++) world.dial();
+  world.finish();
+  const { retries, budgetExhausted } = world.tally.pool(world.plan.pools[0]!.id);
+  const count = retries.reduce((sum, one) => sum + one, 0);
+  // A fifth of the connections is more than the floor of a quiet pool, which is 30.
+  assert.ok(count > 30 && count <= 80, `${count} retries`);
+  assert.equal(budgetExhausted, 400 - count);
+});
+
+test('a source address without a port for the endpoint is passed over at once, and takes no try', () => {
+  const world = new StreamWorld({
+    seed: 11,
+    endpoints: 1,
+    pool: { sourceAddress: { addresses: ['10.0.9.1', '10.0.9.2', '10.0.9.3'], isTransparent: false } },
+    route: { attempts: 1 },
+  });
+  world.onServed = echo;
+  world.engine.faults.dialErrno = constants.errno.EADDRNOTAVAIL;
+  const sources = (): string[] => world.reached.map(({ wire }) => wire!.peer().split(':')[0]!);
+  const client = world.dial().send('hello');
+  // The client's own dial is under way; the next is the one to the endpoint.
+  world.engine.faults.dialIn = 1;
+  world.until('the answer', () => client.text() === 'hello');
+  const [used] = sources();
+  const others = Array.from({ length: 6 }, () => world.dial().send('hello'));
+  world.until('the answers', () => others.every((each) => each.text() === 'hello'));
+  // The one that had no port is not tried again so soon.
+  assert.equal(new Set(sources()).size, 2);
+  assert.ok(new Set(sources()).has(used!));
+  for (const each of [client, ...others]) each.end();
+  world.finish();
+  const [endpoint] = world.plan.pools[0]!.endpoints;
+  assert.equal(world.tally.slot(endpoint!.slot).connects[connectResultNames.indexOf('failed')], 1);
+  assert.deepEqual(new Set(world.ended.map(({ fault: id, attempts }) => `${id} ${attempts}`)), new Set(['0 1']));
+});
+
+test('with one source address, or when none has a port, the fault says so and another endpoint is tried', () => {
+  const world = new StreamWorld({ seed: 12, endpoints: 2, pool: { balance: first } });
+  world.onServed = echo;
+  world.engine.faults.dialErrno = constants.errno.EADDRNOTAVAIL;
+  const client = world.dial().send('hello').end();
+  world.engine.faults.dialIn = 1;
+  world.until('the end', () => client.closedCount > 0);
+  assert.equal(client.text(), 'hello');
+  assert.equal(world.ended[0]!.attempts, 2);
+  world.finish();
+  const alone = new StreamWorld({ seed: 13, endpoints: 1, route: { attempts: 1 } });
+  alone.engine.faults.dialErrno = constants.errno.EADDRNOTAVAIL;
+  const refused = alone.dial();
+  alone.engine.faults.dialIn = 1;
+  alone.finish();
+  assert.ok(refused.closedErrno > 0);
+  assert.equal(alone.ended[0]!.fault, fault.outOfPorts);
 });
 
 test('a side that does not read slows the other down and holds no more than the limit', () => {
