@@ -91,6 +91,11 @@ program
 program
   .command('init')
   .description('write a commented weir.yaml to begin with')
+  .addOption(
+    new Option('--template <template>', 'web: requests; tcp: connections and TLS names').choices(['web', 'tcp']).default('web'),
+  )
+  .option('-y, --yes', 'ask nothing')
+  .option('--ts', 'write weir.config.ts instead')
   .action(action(async () => (await import('./cli/init.ts')).init));
 
 program
@@ -98,8 +103,10 @@ program
   .description('balance without a file')
   .option('--from <address>', 'address to listen on', ':8080')
   .addOption(new Option('--to <address>', 'endpoint; may be repeated').argParser(repeated))
+  .option('--tcp', 'pass connections on as they are')
+  .option('--udp', 'pass datagrams on; with --tcp both, on the same address')
   .option('--balance <algorithm>', 'how an endpoint is picked')
-  .option('--check <path>', 'check endpoints with GET of this path')
+  .option('--check <path>', 'check endpoints with GET of this path; or tcp, grpc, redis, postgres, mysql')
   .option('--save <file>', 'write the equivalent configuration file')
   .option('--port-fallback', 'when a port is taken, use the next free one')
   .addOption(workersOption())

@@ -105,3 +105,20 @@ test('what init writes in comments is right, too', () => {
     assert.deepEqual(runTests(), []);
   });
 });
+
+test('init --template tcp writes a config that check accepts, in both languages, and its comments are right', async () => {
+  const place = mkdtempSync(join(folder, 'tcp-'));
+  const { shell, said } = shellIn(place);
+  assert.equal(await init({ template: 'tcp', ts: true }, shell), exit.done);
+  assert.equal(await check({ config: [join(place, 'weir.config.ts')], strict: true }, shell), exit.done, said.err);
+  assert.equal(await init({ template: 'tcp' }, shell), exit.done);
+  const written = readFileSync(join(place, 'weir.yaml'), 'utf8');
+  const { plan, faults, warnings } = parseConfig(written, 'weir.yaml', {});
+  assert.deepEqual([faults, warnings], [[], []]);
+  assert.deepEqual([plan!.listeners[0]!.protocol, plan!.pools[0]!.protocol], ['tcp', 'tcp']);
+  const all = written.replace(/^( *)# (?=(routes|logs|timeouts|proxyProtocol):| {2})/gm, '$1');
+  const { plan: whole, faults: more } = parseConfig(all, 'weir.yaml', {});
+  assert.deepEqual(more, []);
+  assert.equal(whole!.listeners[0]!.streams.length, 3);
+  assert.equal(whole!.pools[0]!.proxyProtocol, 2);
+});

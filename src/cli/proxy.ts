@@ -8,6 +8,8 @@ import { exit, type Shell, UsageError } from './shell.ts';
 export interface ProxyOptions {
   from?: string;
   to?: string[];
+  tcp?: boolean;
+  udp?: boolean;
   balance?: string;
   check?: string;
   save?: string;
@@ -17,10 +19,10 @@ export interface ProxyOptions {
 }
 
 export async function proxy(options: ProxyOptions, shell: Shell): Promise<number> {
-  const { from = ':8080', to = [], balance, check, save, engine } = options;
+  const { from = ':8080', to = [], tcp, udp, balance, check, save, engine } = options;
   if (to.length === 0) throw new UsageError('--to is missing: at least one endpoint, for example --to 127.0.0.1:3000');
   const workers = workersOf(options.workers);
-  const flags: ProxyFlags = { from, to, balance, check, workers, engine };
+  const flags: ProxyFlags = { from, to, tcp, udp, balance, check, workers, engine };
   const load = async (): Promise<ConfigResult> => planFromFlags(flags, { env: shell.environment, workers });
   const checked = await load();
   if (checked.plan === null) {

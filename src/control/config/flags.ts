@@ -5,15 +5,19 @@ import { type ConfigOptions, type ConfigResult, parseConfig } from './config.ts'
 import { type ConfigFault, faultOfFile } from './fault.ts';
 import type { Config } from './schema.ts';
 import { algorithms } from './schema-balance.ts';
+import { readActive } from './schema-check.ts';
 import { nearest } from './suggest.ts';
 import { listOf } from './values.ts';
 
 export interface ProxyFlags {
   from: string | readonly string[];
   to: readonly string[];
+  /** What is carried; both may be asked for, on the same address. Neither: requests. */
+  tcp?: boolean;
+  udp?: boolean;
   /** Algorithm. */
   balance?: string;
-  /** Path that health checks ask for, or tcp. */
+  /** Path that health checks ask for, tcp, grpc, redis, postgres or mysql. */
   check?: string;
   workers?: number;
   engine?: 'auto' | 'uring' | 'epoll';
@@ -24,14 +28,16 @@ export interface ProxyFlags {
 /** The config that says the same, as YAML. */
 export function configText(flags: ProxyFlags): string {
   const from = listOf(flags.from);
-  const config: Config = {
-    version: 1,
-    listeners: { web: { listen: from.length === 1 ? from[0] : from, to: 'web' } },
-    pools: { web: { endpoints: [...flags.to] } },
-  };
-  const pool = config.pools!.web;
-  if (flags.balance !== undefined) pool.balance = flags.balance as (typeof algorithms)[number];
-  if (flags.check !== undefined) pool.health = flags.check;
+  const listen = from.length === 1 ? from[0] : from;
+  const config: Config = { version: 1, listeners: {}, pools: {} };
+  const protocols = (['tcp', 'udp'] as const).filter((protocol) => flags[protocol]);
+  for (const protocol of protocols) config.listeners[protocol] = { listen, protocol, to: protocol };
+  if (protocols.length === 0) config.listeners['web'] = { listen, to: 'web' };
+  for (const name of Object.keys(config.listeners)) {
+    config.pools![name] = { endpoints: [...flags.to] };
+    if (flags.balance !== undefined) config.pools![name].balance = flags.balance as (typeof algorithms)[number];
+    if (flags.check !== undefined) config.pools![name].health = flags.check;
+  }
   if (flags.workers !== undefined || flags.engine !== undefined) {
     config.process = {};
     if (flags.workers !== undefined) config.process.workers = flags.workers;
@@ -81,8 +87,9 @@ function flagFaults(flags: ProxyFlags): ConfigFault[] {
       ),
     );
   }
-  if (check !== undefined && check !== 'tcp' && !/^\/[\x21-\x7e]*$/.test(check))
-    faults.push(faultOfFile('--check', 'bad-value', `${check}: expected a path to ask for, or tcp`));
+  const asked = check === undefined ? null : readActive(check);
+  if (asked !== null && !asked.ok)
+    faults.push(faultOfFile('--check', 'bad-value', `${check}: ${asked.message}`, asked.help ?? null));
   return faults;
 }
 

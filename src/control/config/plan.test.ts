@@ -220,9 +220,26 @@ test('flags and the file that --save writes for them give the same plan', () => 
   assert.equal(direct.process!.workers, 3);
 });
 
+test('flags ask for connections, datagrams, or both on one address', () => {
+  const kinds = (flags: { tcp?: boolean; udp?: boolean }) => {
+    const all = { from: ':53', to: ['10.0.0.1:53'], check: 'tcp', balance: 'source', ...flags };
+    const { plan, faults } = planFromFlags(all, { env: {}, ...around });
+    assert.deepEqual(faults, []);
+    assert.deepEqual(parseConfig(configText(all), 'weir proxy', {}, around).plan, plan);
+    return [plan!.listeners.map(({ protocol }) => protocol), plan!.pools.map(({ protocol }) => protocol)];
+  };
+  assert.deepEqual(kinds({}), [['http'], ['http']]);
+  assert.deepEqual(kinds({ tcp: true }), [['tcp'], ['tcp']]);
+  assert.deepEqual(kinds({ udp: true }), [['udp'], ['udp']]);
+  assert.deepEqual(kinds({ tcp: true, udp: true }), [
+    ['tcp', 'udp'],
+    ['tcp', 'udp'],
+  ]);
+});
+
 test('a wrong flag is a fault that names the flag', () => {
   const { plan, faults } = planFromFlags(
-    { from: '8080', to: ['http://a', '127.0.0.1:1', '127.0.0.1:1'], balance: 'roundrobin' },
+    { from: '8080', to: ['http://a', '127.0.0.1:1', '127.0.0.1:1'], balance: 'roundrobin', check: 'https' },
     { env: {}, ...around },
   );
   assert.equal(plan, null);
@@ -233,6 +250,7 @@ test('a wrong flag is a fault that names the flag', () => {
       ['--to', 'did you mean a:80?'],
       ['--to', null],
       ['--balance', 'did you mean round-robin?'],
+      ['--check', 'did you mean { active: { type: https, path: /… } }?'],
     ],
   );
 });

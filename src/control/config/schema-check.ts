@@ -194,7 +194,7 @@ export const active = either('Active checks. Short form: the path to ask for, or
   ),
 ]);
 
-function readActive(value: string): Read<string> {
+export function readActive(value: string): Read<string> {
   if ((shortTypes as readonly string[]).includes(value)) return good(value);
   if (value.startsWith('/')) return readCheckPath(value);
   const meant = foreignTypes[value] ?? value;
