@@ -40,16 +40,6 @@ class Endpoint {
   }
 }
 
-interface LogLine {
-  time: string;
-  event: string;
-  [field: string]: unknown;
-}
-/** Events of this name in weir's log. */
-function eventsOf(weir: Weir, event: string): LogLine[] {
-  const lines = weir.stderr.split('\n').filter((line) => line.includes(`"event":"${event}"`));
-  return lines.map((line) => JSON.parse(line) as LogLine);
-}
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n\r\n`;
 /** One request on a connection that stays open: its status, and when the answer was here. */
 async function ask(peer: Peer, path = '/'): Promise<{ status: number; id: string; at: number }> {
@@ -100,12 +90,12 @@ test('an endpoint that answers /healthz and times out on every request is ejecte
       four.map(({ status }) => status),
       [504, 504, 504, 504],
     );
-    assert.deepEqual(eventsOf(weir, 'endpoint_ejected'), []);
+    assert.deepEqual(weir.events('endpoint_ejected'), []);
     const last = await ask(second[2]!);
     assert.equal(last.status, 504);
     const [event] = await until(
       'the ejection',
-      () => eventsOf(weir, 'endpoint_ejected').length > 0 && eventsOf(weir, 'endpoint_ejected'),
+      () => weir.events('endpoint_ejected').length > 0 && weir.events('endpoint_ejected'),
     );
     const ms = Date.parse(event!.time) - last.at;
     t.diagnostic(`ejected ${ms} ms after the client had its answer`);
@@ -129,7 +119,7 @@ test('an endpoint that answers /healthz and times out on every request is ejecte
       await weir.metric('weir_endpoint_ejections_total', { endpoint: sick.address, cause: 'consecutive-failures' }),
       1,
     );
-    assert.deepEqual(eventsOf(weir, 'endpoint_returned'), []);
+    assert.deepEqual(weir.events('endpoint_returned'), []);
     const { body } = await weir.admin('/api/v1/endpoints?pool=pool');
     const { status, ejection } = JSON.parse(body).items.find(({ address }: { address: string }) => address === sick.address);
     assert.equal(status.state, 'ejected');
@@ -209,7 +199,7 @@ describe('an endpoint that does nothing wrong', () => {
     }
     assert.equal((await ask(client, '/limited')).status, 200);
     for (let k = 0; k < 8; k++) assert.equal((await ask(client, '/limited')).status, 429);
-    assert.deepEqual(eventsOf(weir, 'endpoint_ejected'), []);
+    assert.deepEqual(weir.events('endpoint_ejected'), []);
 
     // Had any of these counted, it would be out sooner than at the fifth.
     status = 500;
@@ -217,11 +207,11 @@ describe('an endpoint that does nothing wrong', () => {
     await until('the failures to be seen', async () =>
       (await weir.admin('/api/v1/endpoints?pool=pool')).body.includes('the last 4 requests failed'),
     );
-    assert.deepEqual(eventsOf(weir, 'endpoint_ejected'), []);
+    assert.deepEqual(weir.events('endpoint_ejected'), []);
     assert.equal((await ask(client)).status, 500);
     const [event] = await until(
       'the ejection',
-      () => eventsOf(weir, 'endpoint_ejected').length > 0 && eventsOf(weir, 'endpoint_ejected'),
+      () => weir.events('endpoint_ejected').length > 0 && weir.events('endpoint_ejected'),
     );
     assert.equal(event!['endpoint'], endpoint.address);
     assert.match(String(event!['evidence']), /^5 failures in a row: 5 answered another 5xx/);

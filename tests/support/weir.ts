@@ -24,6 +24,13 @@ export interface WeirConfig {
   [key: string]: unknown;
 }
 
+/** A line of the log. */
+export interface LogEvent {
+  time: string;
+  event: string;
+  [field: string]: unknown;
+}
+
 export interface WeirOptions {
   /** Gets the port of listener `web` and of the admin address. */
   config: (ports: { web: number; admin: number }) => WeirConfig;
@@ -150,6 +157,12 @@ export class Weir {
 
   get logs(): string {
     return `--- stdout of weir\n${this.stdout}\n--- stderr of weir\n${this.stderr}`;
+  }
+
+  /** Events of this name in the log, oldest first. */
+  events(name: string): LogEvent[] {
+    const lines = this.stderr.split('\n').filter((line) => line.includes(`"event":"${name}"`) && line.endsWith('}'));
+    return lines.map((line) => JSON.parse(line) as LogEvent);
   }
 
   /** Epoch in force, as the log tells it. */

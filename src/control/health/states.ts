@@ -75,7 +75,7 @@ export class EndpointStates {
       case endpointState.down:
         return active === null ? { why: 'the name has no address', since: 0 } : { why: checkText(active), since: active.since };
       case endpointState.ejected: {
-        const why = judged?.evidence || 'live traffic took it out before this control process started';
+        const why = judged?.evidence || 'taken out before this control process started';
         return { why, since: judged?.since ?? 0 };
       }
       default:
