@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { z } from 'zod';
-import { shownPart, shownScenarios } from '../../examples/simulate/choosing.ts';
 import { shellIn } from '../../tests/support/shell.ts';
 import { readScenario } from './scenario-file.ts';
 import { scenarioSchema } from './scenario-schema.ts';
@@ -14,7 +13,6 @@ import { type SimulateOptions, simulate } from './simulate.ts';
 const folder = mkdtempSync(join(tmpdir(), 'weir-simulate-'));
 after(() => rmSync(folder, { recursive: true }));
 const root = join(import.meta.dirname, '../..');
-const examples = join(root, 'examples/simulate');
 
 async function simulated(options: SimulateOptions) {
   const { shell, said } = shellIn(folder);
@@ -28,21 +26,6 @@ function written(name: string, text: string): string {
 
 const POOLS = 'pools: { web: { endpoints: ["10.0.0.1:80", "10.0.0.2:80"] } }';
 const GOOD = `simulate:\n  duration: 5s\n  traffic: { rate: 100/s }\n  ${POOLS}\n`;
-
-const pages = new Map(shownScenarios().map(({ scenario, svg, text }) => [scenario, { svg, text }]));
-for (const name of readdirSync(examples).filter((file) => file.endsWith('.yaml'))) {
-  test(`examples/simulate/${name} shows what it says it shows, and docs/choosing.md says the same`, async () => {
-    const { code, out, err } = await simulated({ scenario: join(examples, name), svg: 'example.svg' });
-    assert.equal(err, '');
-    assert.deepEqual(out.match(/^MISSED.*$/gm), null);
-    assert.ok(out.match(/^met .*$/gm)!.length > 3, 'it expects something');
-    assert.equal(code, exit.done);
-    const page = pages.get(`examples/simulate/${name}`);
-    assert.ok(page, 'the page shows it');
-    assert.equal(page.text, shownPart(out), 'run node examples/simulate/choosing.ts');
-    assert.equal(readFileSync(join(root, page.svg), 'utf8'), readFileSync(join(folder, 'example.svg'), 'utf8'), page.svg);
-  });
-}
 
 test('every key of a scenario is in docs/simulate.md', () => {
   const text = readFileSync(join(root, 'docs/simulate.md'), 'utf8');

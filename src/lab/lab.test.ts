@@ -3,130 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
-import { plainPool } from '../state/plain-pool.ts';
-import type { ActiveHealthPlan, BalanceAlgorithm, EndpointPlan, PassiveHealthPlan, PoolPlan, RetryPlan } from '../state/plan.ts';
-import {
-  type PolicyResult,
-  reportJson,
-  reportSvg,
-  reportTable,
-  type Scenario,
-  type ServiceModel,
-  simulate,
-  TooManyRequests,
-  type Variant,
-} from './lab.ts';
-
-const PLAIN: ServiceModel = { p50Ms: 10, p99Ms: 10, slower: 1, concurrency: 0, queueMax: 0, missMs: 0 };
-const CHECKED = {
-  intervalMs: 1000,
-  fastMs: 1000,
-  idleMs: 1000,
-  timeoutMs: 500,
-  rise: 2,
-  fall: 3,
-  jitter: 0,
-  proxyProtocol: 0,
-  port: 0,
-  type: 'tcp',
-} as ActiveHealthPlan;
-
-const address = (i: number): string => `10.0.0.${i + 1}:80`;
-const endpoint = (i: number, weight = 1): EndpointPlan => ({
-  slot: -1,
-  address: address(i),
-  resolved: null,
-  weight,
-  backup: false,
-  zone: null,
-  requestsMax: 0,
-});
-/** A policy of the data plane by its name, or a reference. */
-type Choice = BalanceAlgorithm | NonNullable<Variant['reference']>;
-const RETRY: RetryPlan = {
-  attempts: 2,
-  on: ['connect', 'reset', 'refused-stream'],
-  budget: 0.2,
-  budgetMin: 3,
-  perTryMs: 0,
-  hedgeMs: 0,
-  backoffMs: 25,
-  backoffMaxMs: 250,
-};
-
-type More = Partial<Scenario> & {
-  model?: Partial<ServiceModel>;
-  active?: ActiveHealthPlan | null;
-  passive?: PassiveHealthPlan | null;
-  health?: Partial<PoolPlan['health']>;
-  pool?: Partial<PoolPlan>;
-  retry?: Partial<RetryPlan>;
-  policies?: readonly Choice[];
-  nodeCount?: number;
-};
-
-function scenarioOf(endpoints: number, more: More = {}): Scenario {
-  const {
-    model,
-    active = null,
-    passive = null,
-    health,
-    pool: its,
-    retry,
-    policies = ['round-robin'],
-    nodeCount = 1,
-    ...rest
-  } = more;
-  const pool: PoolPlan = {
-    ...plainPool,
-    id: -1,
-    name: 'web',
-    source: '',
-    endpoints: Array.from({ length: endpoints }, (_, i) => endpoint(i)),
-    health: { ...plainPool.health, active, passive, ...health },
-    connections: { idleMax: 1, idleMs: 1, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 1024, queueMs: 2000 },
-    ...its,
-  };
-  const variants = policies.map(
-    (choice): Variant => ({
-      label: typeof choice === 'string' ? choice : choice.kind,
-      pool: typeof choice === 'string' ? { ...pool, balance: { ...pool.balance, algorithm: choice } } : pool,
-      retry: { ...RETRY, ...retry },
-      reference: typeof choice === 'string' ? null : choice,
-    }),
-  );
-  return {
-    title: '',
-    seed: 1,
-    durationMs: 20_000,
-    warmUpMs: 0,
-    nodes: Array.from({ length: nodeCount }, (_, i) => ({ node: `node-${i + 1}`, zone: null })),
-    workers: 2,
-    pool,
-    traffic: { kind: 'made', ratePerSecond: 500, arrivals: 'poisson', keys: { kind: 'uniform', count: 1000 } },
-    service: new Map(Array.from({ length: endpoints + 3 }, (_, i) => [address(i), { ...PLAIN, ...model }])),
-    cost: { heavyShare: 0, times: 1 },
-    urgentShare: 0,
-    timeoutMs: 30_000,
-    crossZoneMs: 0,
-    events: [],
-    variants,
-    expectations: [],
-    ...rest,
-  };
-}
-
-const made = (ratePerSecond: number, arrivals: 'poisson' | 'constant' = 'poisson'): Scenario['traffic'] => ({
-  kind: 'made',
-  ratePerSecond,
-  arrivals,
-  keys: { kind: 'uniform', count: 1000 },
-});
-const only = (scenario: Scenario): PolicyResult => simulate(scenario).results[0]!;
-const begunAfter = (result: PolicyResult, index: number, fromMs: number): number => {
-  const { requests, spanMs } = result.series;
-  return requests[index]!.slice(Math.ceil(fromMs / spanMs)).reduce((sum, count) => sum + count, 0);
-};
+import type { BalanceAlgorithm, RetryOn } from '../state/plan.ts';
+import { address, begunAfter, CHECKED, endpoint, JUDGED, made, only, PLAIN, scenarioOf } from './fixture.ts';
+import { reportJson, reportSvg, reportTable, type Scenario, simulate, TooManyRequests } from './lab.ts';
 
 test('the same scenario gives the same report to the last digit, another seed another one', () => {
   const scenario = scenarioOf(3, { policies: ['power-of-two', 'random'], model: { p99Ms: 50, concurrency: 2 } });
@@ -417,9 +296,12 @@ test('whatever happens, every request is accounted for once', () => {
     const some = () => address(prng.below(endpoints));
     const events = Array.from({ length: prng.below(8) }, (): Scenario['events'][number] => {
       const atMs = prng.below(6000);
-      const kind = oneOf('kill', 'restore', 'remove', 'drain', 'slow', 'add', 'surge');
+      const kind = oneOf('kill', 'restore', 'remove', 'drain', 'slow', 'add', 'surge', 'fail', 'hang');
+      const doChecksPass = prng.chance(50);
       if (kind === 'surge') return { atMs, kind, times: oneOf(0.5, 4), forMs: 1000 };
       if (kind === 'slow') return { atMs, kind, address: some(), times: oneOf(1, 30) };
+      if (kind === 'fail') return { atMs, kind, address: some(), share: oneOf(0, 0.5, 1), status: oneOf(500, 503), doChecksPass };
+      if (kind === 'hang') return { atMs, kind, address: some(), isHanging: prng.chance(70), doChecksPass };
       // Each added one is another.
       if (kind === 'add') return { atMs, kind, endpoint: { ...endpoint(0), address: `10.1.0.${atMs}:80` } };
       return { atMs, kind, address: some() };
@@ -433,11 +315,35 @@ test('whatever happens, every request is accounted for once', () => {
       'ring-hash',
       'first',
     );
+    const requestsMax = oneOf(0, 2);
     const scenario = scenarioOf(endpoints, {
       seed: round,
       durationMs: 6000,
       workers: prng.between(1, 4),
-      retry: { attempts: prng.between(1, 3) },
+      nodeCount: prng.between(1, 3),
+      urgentShare: oneOf(0, 0.2),
+      retry: {
+        attempts: prng.between(1, 4),
+        on: ['connect', 'reset', ...oneOf<RetryOn[]>([], ['timeout', '503'])],
+        budget: oneOf(0, 0.2, 1),
+        perTryMs: oneOf(0, 40),
+        hedgeMs: oneOf(0, 15),
+      },
+      passive: oneOf(null, { ...JUDGED, ejectMs: 700 }),
+      health: { slowStartMs: oneOf(0, 1000), panicThreshold: oneOf(0, 0.5) },
+      pool: {
+        endpoints: Array.from({ length: endpoints }, (_, i) => ({ ...endpoint(i), requestsMax })),
+        breaker: oneOf(null, { requestsMax: 30, pendingMax: 5, retriesMax: 3, isShadow: false }),
+        connections: {
+          idleMax: 1,
+          idleMs: 1,
+          wiresMax: 0,
+          warm: 0,
+          requestsMax: 0,
+          queueMax: oneOf(0, 10),
+          queueMs: oneOf(0, 100),
+        },
+      },
       timeoutMs: oneOf(50, 500, 30_000),
       traffic: made(oneOf(50, 400)),
       active: oneOf(null, { ...CHECKED, intervalMs: 500 }) ?? undefined,
@@ -450,16 +356,32 @@ test('whatever happens, every request is accounted for once', () => {
       ...events.flatMap((event) => (event.kind === 'add' ? [event.endpoint.address] : [])),
     ];
     const report = simulate({ ...scenario, service: new Map(addresses.map((name) => [name, model])) });
-    for (const { policy: name, requests, answered, errors, retries, latency, endpoints: each, imbalance } of report.results) {
+    for (const {
+      policy: name,
+      requests,
+      answered,
+      errors,
+      retries,
+      latency,
+      endpoints: shown,
+      imbalance,
+      tries,
+    } of report.results) {
       const says = `round ${round}, ${name}`;
       assert.equal(requests, report.requests, says);
       assert.equal(answered + errors.all, requests, says);
-      assert.equal(errors.noEndpoint + errors.refused + errors.status + errors.timeout, errors.all, says);
-      const begun = each.reduce((sum, one) => sum + one.requests, 0);
-      assert.ok(begun <= requests + retries && begun >= requests - errors.noEndpoint, says);
+      const { all, ...each } = errors;
+      assert.equal(
+        Object.values(each).reduce((sum, count) => sum + count),
+        all,
+        says,
+      );
+      const begun = shown.reduce((sum, one) => sum + one.requests, 0);
+      assert.ok(begun <= requests + retries && begun >= answered + errors.status + errors.refused + errors.timeout, says);
+      assert.ok(Math.abs(begun - tries * requests) < 1e-6, says);
       assert.ok(latency.p50 <= latency.p99 && latency.p99 <= latency.p999 && latency.p999 <= latency.max, says);
       assert.ok(imbalance >= 1 && Number.isFinite(imbalance), says);
-      for (const one of each) assert.ok(one.utilization >= 0 && one.utilization <= 1.000001, `${says}: ${one.utilization}`);
+      for (const one of shown) assert.ok(one.utilization >= 0 && one.utilization <= 1.000001, `${says}: ${one.utilization}`);
     }
   }
 });
