@@ -16,12 +16,12 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Address, type DatagramOwner, type DatagramSocket, type Engine } from '../src/base/wire.ts';
 import { wordsOf } from '../src/base/datagram-name.ts';
+import type { Address, DatagramOwner, DatagramSocket, Engine } from '../src/base/wire.ts';
 import { openEngine } from '../src/io/io.ts';
+import { AF_INET } from '../src/sys/constants.generated.ts';
 import { datagramSocket } from '../src/sys/datagram.ts';
 import { bind, check, localAddress } from '../src/sys/libc.ts';
-import { AF_INET } from '../src/sys/constants.generated.ts';
 import { childrenOf, commandOf, cpuMs, freePort, rssBytes, userMs } from '../tests/support/system.ts';
 import { until } from '../tests/support/wait.ts';
 
@@ -61,8 +61,7 @@ class Endpoint implements DatagramOwner {
   }
   onDatagram(socket: DatagramSocket, _block: number, start: number, end: number, segment: number, from: number): void {
     const count = segment === 0 ? 1 : Math.ceil((end - start) / segment);
-    for (let i = 0; i < count; i++)
-      socket.sendTo(this.block, this.start, this.start + this.size, 0, this.words, from);
+    for (let i = 0; i < count; i++) socket.sendTo(this.block, this.start, this.start + this.size, 0, this.words, from);
   }
   onDatagramFault(): void {}
 }
@@ -172,7 +171,9 @@ interface Subject {
 }
 
 function fill(template: string, values: Record<string, string | number>): string {
-  return readFileSync(join(import.meta.dirname, 'peers', template), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) => String(values[name]));
+  return readFileSync(join(import.meta.dirname, 'peers', template), 'utf8').replace(/@([A-Z]+)@/g, (_, name: string) =>
+    String(values[name]),
+  );
 }
 
 async function startNginx(folder: string, ports: number[], kind: Kind): Promise<Subject> {
@@ -180,7 +181,14 @@ async function startNginx(folder: string, ports: number[], kind: Kind): Promise<
   const file = join(folder, 'nginx.conf');
   const MODULE = existsSync(STREAM_MODULE) ? `load_module ${STREAM_MODULE};` : '';
   // nginx: as many answers as come when nothing is said.
-  const text = fill('nginx-udp.conf', { MODULE, DIR: folder, A: ports[0]!, B: ports[1]!, LISTEN: port, RESPONSES: kind.responses });
+  const text = fill('nginx-udp.conf', {
+    MODULE,
+    DIR: folder,
+    A: ports[0]!,
+    B: ports[1]!,
+    LISTEN: port,
+    RESPONSES: kind.responses,
+  });
   writeFileSync(file, kind.responses === 0 ? text.replace(/proxy_responses \d+; /, '') : text);
   const command = pinned(1, ['nginx', '-c', file, '-p', folder]);
   const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -200,7 +208,11 @@ async function startWeir(folder: string, ports: number[], kind: Kind, engine: st
   };
   writeFileSync(file, JSON.stringify(config));
   const command = pinned(1, [join(root, 'bin/weir'), 'run', '-c', file, '--workers', '1', '--engine', engine]);
-  const environment = { ...process.env, WEIR_NODE: process.execPath, ...(prof === '' ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${prof}` }) };
+  const environment = {
+    ...process.env,
+    WEIR_NODE: process.execPath,
+    ...(prof === '' ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${prof}` }),
+  };
   const child = spawn(command[0]!, command.slice(1), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], env: environment });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
@@ -230,22 +242,24 @@ async function main(): Promise<void> {
       kind: { type: 'string', default: 'dns' },
     },
   });
-  const kindOf = (name: string): Kind => ({ ...kinds[name]!, ...(values.clients === '' ? {} : { clients: Number(values.clients) }) });
+  const kindOf = (name: string): Kind => ({
+    ...kinds[name]!,
+    ...(values.clients === '' ? {} : { clients: Number(values.clients) }),
+  });
   if (values.endpoints !== undefined) return serveEndpoints(Number(values.endpoints));
   if (values.load !== undefined) return runClients(Number(values.load), kindOf(values.kind), Number(values.seconds));
 
   const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weir-bench-'));
   chmodSync(folder, 0o755);
-  process.stdout.write(`${execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim()}, load before: ${loadavg()[0]!.toFixed(1)}\n`);
+  process.stdout.write(
+    `${execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim()}, load before: ${loadavg()[0]!.toFixed(1)}\n`,
+  );
   for (const name of Object.keys(kinds)) {
     if (values.only !== '' && values.only !== name) continue;
     const kind = kindOf(name);
     const endpoints = self(0, '--endpoints', String(kind.answer));
     const ports = JSON.parse(await lineOf(endpoints)) as number[];
-    const subjects = [
-      await startWeir(folder, ports, kind, values.engine, values.prof),
-      await startNginx(folder, ports, kind),
-    ];
+    const subjects = [await startWeir(folder, ports, kind, values.engine, values.prof), await startNginx(folder, ports, kind)];
     const results = new Map<string, number[]>();
     try {
       const run = async ({ port }: Subject, seconds: string) => {

@@ -259,7 +259,10 @@ sentence('what comes late for one tenant of a socket never reaches the next', as
     for (let i = 0; i < 5; i++) clients.push(new Client(scene, server.address).say(`${round}.${i}`));
     const { got } = server;
     await scene.until(() => got.length >= (round + 1) * 5, 'the questions');
-    for (const { bytes, name } of got.slice(-20)) {
+    // A port that chance gave to a new client meanwhile is its own: the kernel has 28,000 of them.
+    const ports = new Set(got.slice(-5).map(({ name }) => portOf(name, 0)));
+    for (const [i, { bytes, name }] of got.slice(-20).entries()) {
+      if (i < got.slice(-20).length - 5 && ports.has(portOf(name, 0))) continue;
       put(scene.engine, bytes, (block, start, end) => server.socket.sendTo(block, start, end, 0, name, 0));
     }
     const present = clients.slice(-5);

@@ -1,47 +1,27 @@
 /**
  * epoll-datagram: UDP sockets of the epoll driver.
  *
- * Level-triggered: what is left is told of again. Connected sockets send at once, one call a datagram; answers of bound ones leave together at the end of the
- * turn. A connected socket whose tenant has gone is connected to nothing, rests (datagram-pool.ts), is emptied, and goes to the next tenant.
+ * Level-triggered: what is left is told of again. Connected sockets send with a call for each datagram, or for some that follow one another; answers of bound
+ * ones leave together at the end of the turn. A connected socket whose tenant has gone is connected to nothing, rests (datagram-pool.ts), is emptied, and goes to the next tenant.
  */
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
-import {
-  AF_INET6,
-  EAGAIN,
-  EINTR,
-  EIO,
-  EPOLL_CTL_ADD,
-  EPOLL_CTL_DEL,
-  EPOLLIN,
-  iovec_BYTES,
-  iovec_iov_len,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  msghdr_BYTES,
-  msghdr_msg_control,
-  msghdr_msg_controllen,
-  msghdr_msg_iov,
-  msghdr_msg_iovlen,
-} from '../sys/constants.generated.ts';
+import { AF_INET6, EAGAIN, EINTR, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN, MSG_DONTWAIT } from '../sys/constants.generated.ts';
 import { connectAt, datagramSocket, datagramSocketFrom, disconnect, receiveRuns, tellDestination } from '../sys/datagram.ts';
 import { close, epollCtl } from '../sys/libc.ts';
-import { low, type Mapping, mapLow, munmap } from '../sys/memory.ts';
-import { recv, send, sendmsg } from '../sys/socket.ts';
+import { low } from '../sys/memory.ts';
+import { recv } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import { check } from '../sys/system-error.ts';
-import { SEGMENT_BYTES, writeSegment } from './datagram-control.ts';
 import { isRefusal } from './datagram-errno.ts';
 import { DatagramPool, POOL_MAX, type Pooled, REST_TURNS, TRIM_MS } from './datagram-pool.ts';
 import { DatagramReceiver } from './datagram-receive.ts';
-import { DatagramSender, isAboutRuns } from './datagram-send.ts';
+import { DatagramRun } from './datagram-run.ts';
+import { DatagramSender } from './datagram-send.ts';
 import type { EpollEngine } from './epoll.ts';
 
 /** Batches taken from one socket in a turn, so that others have theirs. */
 const BATCHES_PER_TURN = 4;
-const FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT;
-const IOVEC_AT = msghdr_BYTES;
-const CONTROL_AT = IOVEC_AT + iovec_BYTES;
 
 const nobody: DatagramOwner = { onDatagram() {}, onDatagramFault() {} };
 
@@ -71,11 +51,8 @@ export class EpollDatagram implements DatagramSocket, TimerOwner, Pooled {
     this.place = place;
   }
 
-  send(_block: number, start: number, end: number, segment: number): void {
-    if (this.fd < 0 || this.isBound) return;
-    if (segment === 0 || end - start <= segment) this.room.send(this, start, end);
-    else if (!this.splitsRuns) this.room.sendRun(this, start, end, segment);
-    else for (let at = start; at < end; at += segment) this.room.send(this, at, Math.min(at + segment, end));
+  send(block: number, start: number, end: number, segment: number): void {
+    if (this.fd >= 0 && !this.isBound) this.room.send(this, block, start, end, segment);
   }
 
   sendTo(block: number, start: number, end: number, segment: number, names: Int32Array, at: number): void {
@@ -130,14 +107,14 @@ export class EpollDatagrams implements TimerOwner {
   readonly sender: DatagramSender;
   /** High bits of the user data of events. */
   private readonly kind: number;
-  private readonly scratch: Mapping;
-  private readonly words: Int32Array;
+  /** What the last socket that sent has sent since. */
+  private readonly run: DatagramRun;
+  private runner: EpollDatagram | null = null;
   private readonly encoded = new WeakMap<Address, Uint8Array>();
   private readonly sockets: EpollDatagram[] = [];
   private readonly free: EpollDatagram[] = [];
   private readonly pool4 = new DatagramPool<EpollDatagram>();
   private readonly pool6 = new DatagramPool<EpollDatagram>();
-  private takesRuns = true;
   private turns = 0;
   private isTrimming = false;
 
@@ -146,12 +123,12 @@ export class EpollDatagrams implements TimerOwner {
     this.kind = kind;
     this.receiver = new DatagramReceiver(engine.blocks, engine.arenaAddress);
     this.sender = new DatagramSender(engine.blocks, engine.arenaAddress, engine.stats);
-    this.scratch = mapLow(CONTROL_AT + SEGMENT_BYTES);
-    this.words = new Int32Array(this.scratch.buffer);
-    const { words } = this;
-    words[msghdr_msg_iov >> 2] = this.scratch.address + IOVEC_AT;
-    words[msghdr_msg_iovlen >> 2] = 1;
-    words[msghdr_msg_control >> 2] = this.scratch.address + CONTROL_AT;
+    this.run = new DatagramRun(engine.blocks, engine.arenaAddress);
+  }
+
+  /** Something waits for flush(). */
+  get isPending(): boolean {
+    return this.sender.count > 0 || this.run.count > 0;
   }
 
   serve(fd: number, owner: DatagramOwner): DatagramSocket {
@@ -171,7 +148,7 @@ export class EpollDatagrams implements TimerOwner {
     const socket = (source === undefined ? this.takePooled(family) : null) ?? this.make(family, source, isTransparent);
     socket.owner = owner;
     socket.isOpen = true;
-    socket.splitsRuns = !this.takesRuns;
+    socket.splitsRuns = false;
     if (socket.fd < 0) {
       socket.failLater(-socket.fd);
       return socket;
@@ -190,25 +167,29 @@ export class EpollDatagrams implements TimerOwner {
 
   // For sockets.
 
-  send(socket: EpollDatagram, start: number, end: number): void {
-    const result = send(socket.fd, this.engine.arenaAddress + start, end - start, FLAGS);
-    if (result < 0) this.sendFailed(socket, -result);
-  }
-
-  sendRun(socket: EpollDatagram, start: number, end: number, segment: number): void {
-    const { words } = this;
-    words[msghdr_msg_controllen >> 2] = writeSegment(words, CONTROL_AT >> 2, segment);
-    words[IOVEC_AT >> 2] = this.engine.arenaAddress + start;
-    words[(IOVEC_AT + iovec_iov_len) >> 2] = end - start;
-    const result = sendmsg(socket.fd, this.scratch.address, FLAGS);
-    if (result >= 0) return;
-    if (!isAboutRuns(-result)) {
-      this.sendFailed(socket, -result);
+  /** Left at the end of the turn, or when another socket sends: until then more may join it. */
+  send(socket: EpollDatagram, block: number, start: number, end: number, segment: number): void {
+    const { run } = this;
+    const isRun = segment !== 0 && end - start > segment;
+    if (run.count > 0 && (socket !== this.runner || isRun || socket.splitsRuns || !run.takes(end - start))) this.sendRun();
+    if (isRun) {
+      this.settle(socket, run.sendWhole(socket.fd, start, end, segment));
       return;
     }
-    if (result === -EIO) this.takesRuns = false;
-    socket.splitsRuns = true;
-    for (let at = start; at < end; at += segment) this.send(socket, at, Math.min(at + segment, end));
+    this.runner = socket;
+    run.add(block, start, end);
+  }
+
+  private sendRun(): void {
+    const { run, runner } = this;
+    if (run.count > 0) this.settle(runner!, run.send(runner!.fd));
+  }
+
+  private settle(socket: EpollDatagram, result: number): void {
+    if (this.run.isRefused) socket.splitsRuns = true;
+    if (result >= 0) return;
+    if (isRefusal(-result)) socket.failLater(-result);
+    else this.engine.stats.dropped++;
   }
 
   release(socket: EpollDatagram): void {
@@ -219,6 +200,7 @@ export class EpollDatagrams implements TimerOwner {
       this.over(socket);
       return;
     }
+    if (socket === this.runner) this.sendRun();
     const pool = this.pool(socket.family);
     if (socket.fd < 0 || socket.isSpent || pool.count >= POOL_MAX || disconnect(socket.fd) < 0) {
       this.end(socket);
@@ -245,6 +227,7 @@ export class EpollDatagrams implements TimerOwner {
 
   flush(): void {
     this.turns++;
+    this.sendRun();
     this.sender.flush();
   }
 
@@ -260,12 +243,7 @@ export class EpollDatagrams implements TimerOwner {
     for (const socket of this.sockets) if (socket.fd >= 0 && !socket.isBound) close(socket.fd);
     this.receiver.close();
     this.sender.close();
-    munmap(this.scratch);
-  }
-
-  private sendFailed(socket: EpollDatagram, errno: number): void {
-    if (isRefusal(errno)) socket.failLater(errno);
-    else this.engine.stats.dropped++;
+    this.run.close();
   }
 
   private pool(family: number): DatagramPool<EpollDatagram> {

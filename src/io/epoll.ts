@@ -364,7 +364,7 @@ export class EpollEngine implements Engine {
   private waitMs(until: number): number {
     if (this.isStopping || this.dirtyNext.length > 0 || this.endingsNext.length > 0 || this.writes.isPending) return 0;
     if (this.readyNext.length > 0 && !this.isStarved) return 0;
-    if (this.datagrams !== null && this.datagrams.sender.count > 0) return 0;
+    if (this.datagrams !== null && this.datagrams.isPending) return 0;
     const { now } = this.wheel;
     const ms = Math.ceil(Math.min(this.wheel.nextMs(now), Math.max(until - now, 0)));
     return this.isStarved ? Math.min(ms, STARVED_MS) : ms;

@@ -47,6 +47,8 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   isSpent = false;
   /** The way to this peer takes no runs. */
   splitsRuns = false;
+  /** The turn in which it last put something into the ring. */
+  putTurn = -1;
   pooledAt = 0;
   pooledNext: Pooled | null = null;
   /** Why there is no socket, and the timer that tells. */
@@ -60,10 +62,7 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   }
 
   send(block: number, start: number, end: number, segment: number): void {
-    if (this.fd < 0) return;
-    if (segment === 0 || end - start <= segment) this.room.send(this, block, start, end);
-    else if (!this.splitsRuns) this.room.sendRun(this, block, start, end, segment);
-    else for (let at = start; at < end; at += segment) this.room.send(this, block, at, Math.min(at + segment, end));
+    if (this.fd >= 0) this.room.send(this, block, start, end, segment);
   }
 
   sendTo(block: number, start: number, end: number, segment: number): void {
@@ -86,12 +85,13 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   begin(owner: DatagramOwner): void {
     this.owner = owner;
     this.state = state.open;
-    this.splitsRuns = !this.room.takesRuns;
+    this.splitsRuns = false;
     this.tenancy = (this.tenancy + 1) & 0x3fff_ffff;
   }
 
-  /** There is no socket to be had: told by the loop, not inside the call. */
+  /** There is no socket to be had, or it was refused in a call: told by the loop, not inside it. */
   failLater(errno: number): void {
+    if (this.ticket !== NO_TIMER) return;
     this.errno = errno;
     this.ticket = this.room.engine.setTimer(0, this, 0);
   }

@@ -15,8 +15,6 @@ export const which = Object.freeze({
   cancelReceive: 4,
   poll: 5,
   cancelPoll: 6,
-  /** A send of several datagrams. */
-  run: 7,
 });
 
 export function datagramTag(index: number, operationOf: number): number {

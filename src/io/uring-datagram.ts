@@ -9,35 +9,28 @@ import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base
 import {
   AF_INET6,
   AF_UNSPEC,
-  EIO,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CLOSE,
   IORING_OP_CONNECT,
   IORING_OP_RECVMSG,
   IORING_OP_SEND,
-  IORING_OP_SENDMSG,
   IORING_RECV_MULTISHOT,
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
-  iovec_BYTES,
-  iovec_iov_len,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  msghdr_BYTES,
-  msghdr_msg_control,
   msghdr_msg_controllen,
-  msghdr_msg_iov,
-  msghdr_msg_iovlen,
 } from '../sys/constants.generated.ts';
 import { datagramSocket, datagramSocketFrom, receiveRuns, tellDestination, UNSPEC_BYTES } from '../sys/datagram.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import type { Ring } from '../sys/uring.ts';
-import { SEGMENT_BYTES, writeSegment } from './datagram-control.ts';
+import { SEGMENT_BYTES } from './datagram-control.ts';
 import { isRefusal } from './datagram-errno.ts';
 import { DatagramPool, POOL_MAX, REST_TURNS, TRIM_MS } from './datagram-pool.ts';
 import { DatagramReceiver } from './datagram-receive.ts';
-import { DatagramSender, isAboutRuns } from './datagram-send.ts';
+import { DatagramRun } from './datagram-run.ts';
+import { DatagramSender } from './datagram-send.ts';
 import type { UringEngine } from './uring.ts';
 import { UringBound } from './uring-datagram-bound.ts';
 import { nobody, state, UringConnected } from './uring-datagram-connected.ts';
@@ -50,17 +43,14 @@ const RECEIVE_DEPTH = 256;
 /** Their buffer group. */
 const GROUP = 1;
 
-/** Memory of a submission place: a sockaddr, or msghdr, iovec and control message of a run. */
-const PLACE_BYTES = 128;
-const PLACE_IOVEC = msghdr_BYTES;
-const PLACE_CONTROL = PLACE_IOVEC + iovec_BYTES;
+/** Memory of a submission place: a sockaddr. */
+const PLACE_BYTES = 32;
 /** Behind the msghdr of all receives: the sockaddr that dissolves a connection. */
 const UNSPEC_AT = 64;
 
 const SILENT = IOSQE_CQE_SKIP_SUCCESS << 8;
 const RECEIVE = IORING_OP_RECVMSG | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
 const SEND = IORING_OP_SEND | SILENT;
-const SEND_MESSAGE = IORING_OP_SENDMSG | SILENT;
 const CONNECT = IORING_OP_CONNECT | SILENT;
 const CLOSE = IORING_OP_CLOSE | SILENT;
 const CANCEL = IORING_OP_ASYNC_CANCEL | SILENT;
@@ -72,10 +62,7 @@ export interface ConnectedParts {
   readonly blocks: Blocks;
   /** The arena as words. */
   readonly words: Int32Array;
-  /** This machine sends runs (UDP_SEGMENT), as far as is known. */
-  readonly takesRuns: boolean;
-  send(socket: UringConnected, block: number, start: number, end: number): void;
-  sendRun(socket: UringConnected, block: number, start: number, end: number, segment: number): void;
+  send(socket: UringConnected, block: number, start: number, end: number, segment: number): void;
   /** Its tenant has gone. */
   release(socket: UringConnected): void;
   /** Receives again. */
@@ -95,9 +82,10 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
   readonly ring: Ring;
   readonly receiver: DatagramReceiver;
   readonly sender: DatagramSender;
-  takesRuns = true;
+  /** What the last socket that sent has sent since. */
+  private readonly run: DatagramRun;
+  private runner: UringConnected | null = null;
   private readonly places: Mapping;
-  private readonly placeWords: Int32Array;
   private readonly fixed: Mapping;
   private readonly encoded = new WeakMap<Address, Uint8Array>();
   private readonly bounds: UringBound[] = [];
@@ -123,8 +111,8 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
     this.words = wordsOf(engine.blocks);
     this.receiver = new DatagramReceiver(engine.blocks, engine.arenaAddress);
     this.sender = new DatagramSender(engine.blocks, engine.arenaAddress, engine.stats);
+    this.run = new DatagramRun(engine.blocks, engine.arenaAddress);
     this.places = mapLow(engine.ring.sqEntries * PLACE_BYTES);
-    this.placeWords = new Int32Array(this.places.buffer);
     this.fixed = mapLow(UNSPEC_AT + UNSPEC_BYTES);
     const words = new Int32Array(this.fixed.buffer);
     words[msghdr_msg_controllen >> 2] = SEGMENT_BYTES;
@@ -162,36 +150,56 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
     places.bytes.set(bytes, at);
     const tag = datagramTag(socket.index, which.connect);
     ring.put(CONNECT, socket.fd, bytes.length, 0, places.address + at, 0, 0, tag, socket.tenancy);
+    socket.putTurn = this.turns;
     return socket;
   }
 
   // For connected sockets.
 
-  send(socket: UringConnected, block: number, start: number, end: number): void {
-    this.hold(block);
-    const { ring, engine } = this;
-    const tag = datagramTag(socket.index, which.send);
-    ring.put(SEND, socket.fd, 0, 0, engine.arenaAddress + start, end - start, SEND_FLAGS, tag, socket.tenancy);
+  send(socket: UringConnected, block: number, start: number, end: number, segment: number): void {
+    const { run } = this;
+    const isRun = segment !== 0 && end - start > segment;
+    if (run.count > 0 && (socket !== this.runner || isRun || socket.splitsRuns || !run.takes(end - start))) this.sendRun();
+    if (isRun) {
+      this.submitFirst(socket);
+      this.settle(socket, run.sendWhole(socket.fd, start, end, segment));
+      return;
+    }
+    this.runner = socket;
+    run.add(block, start, end);
   }
 
-  sendRun(socket: UringConnected, block: number, start: number, end: number, segment: number): void {
-    this.hold(block);
-    const { ring, placeWords: words } = this;
-    const at = ring.nextPlace() * PLACE_BYTES;
-    const message = at >> 2;
-    const address = this.places.address + at;
-    words.fill(0, message, message + (PLACE_BYTES >> 2));
-    words[message + (msghdr_msg_iov >> 2)] = address + PLACE_IOVEC;
-    words[message + (msghdr_msg_iovlen >> 2)] = 1;
-    words[message + (msghdr_msg_control >> 2)] = address + PLACE_CONTROL;
-    words[message + (msghdr_msg_controllen >> 2)] = writeSegment(words, (at + PLACE_CONTROL) >> 2, segment);
-    words[(at + PLACE_IOVEC) >> 2] = this.engine.arenaAddress + start;
-    words[(at + PLACE_IOVEC + iovec_iov_len) >> 2] = end - start;
-    const tag = datagramTag(socket.index, which.run);
-    ring.put(SEND_MESSAGE, socket.fd, 0, 0, address, 1, SEND_FLAGS, tag, socket.tenancy);
+  /** What the last socket has sent: one goes down with the next enter, several by a call of their own. */
+  private sendRun(): void {
+    const { run, ring } = this;
+    if (run.count === 0) return;
+    const socket = this.runner!;
+    if (run.count > 1) {
+      this.submitFirst(socket);
+      this.settle(socket, run.send(socket.fd));
+      return;
+    }
+    this.hold(run.soleBlock);
+    const tag = datagramTag(socket.index, which.send);
+    ring.put(SEND, socket.fd, 0, 0, run.soleAddress, run.soleLength, SEND_FLAGS, tag, socket.tenancy);
+    socket.putTurn = this.turns;
+    run.clear();
+  }
+
+  /** What it was asked before in this turn must be done before a call is made. */
+  private submitFirst(socket: UringConnected): void {
+    if (socket.putTurn === this.turns) this.ring.enter(0);
+  }
+
+  private settle(socket: UringConnected, result: number): void {
+    if (this.run.isRefused) socket.splitsRuns = true;
+    if (result >= 0) return;
+    if (isRefusal(-result)) socket.failLater(-result);
+    else this.engine.stats.dropped++;
   }
 
   release(socket: UringConnected): void {
+    if (socket === this.runner) this.sendRun();
     const pool = this.pool(socket.family);
     if (socket.fd < 0 || !socket.isArmed || socket.isSpent || pool.count >= POOL_MAX || this.isClosed) {
       this.end(socket);
@@ -232,6 +240,7 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
 
   /** At the end of a turn, before the kernel is entered. */
   flush(): void {
+    this.sendRun();
     this.turns++;
     this.sender.flush();
     const { blockRing, starved } = this;
@@ -259,9 +268,6 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
         break;
       case which.send:
         this.sendFailed(this.sockets[index]!, -result, tenancy);
-        break;
-      case which.run:
-        this.runFailed(this.sockets[index]!, -result, tenancy);
         break;
       case which.connect:
         this.sockets[index]!.onFailed(-result, tenancy);
@@ -303,6 +309,7 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
     this.blockRing?.close();
     this.receiver.close();
     this.sender.close();
+    this.run.close();
     munmap(this.places);
     munmap(this.fixed);
   }
@@ -384,12 +391,5 @@ export class UringDatagrams implements ConnectedParts, TimerOwner {
   private sendFailed(socket: UringConnected, errno: number, tenancy: number): void {
     if (isRefusal(errno)) socket.onFailed(errno, tenancy);
     else this.engine.stats.dropped++;
-  }
-
-  private runFailed(socket: UringConnected, errno: number, tenancy: number): void {
-    this.sendFailed(socket, errno, tenancy);
-    if (!isAboutRuns(errno)) return;
-    if (errno === EIO) this.takesRuns = false;
-    if (tenancy === socket.tenancy) socket.splitsRuns = true;
   }
 }
