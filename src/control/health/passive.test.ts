@@ -235,7 +235,7 @@ describe('ejected by an operator', () => {
     passive.apply(planOf({ isShadow: true }));
     assert.equal(passive.eject(order(1), 5000), 'nobody is ejected from pool pool: its health.passive only watches');
     passive.apply(planOf(null));
-    assert.equal(passive.eject(order(1), 5000), 'nobody is ejected from pool pool: its health.passive is off');
+    assert.equal(passive.eject(order(1), 5000), 'nobody is ejected from pool pool: its health.passive is false');
     assert.deepEqual([isOut(1), counted()], [false, 0]);
   });
 });

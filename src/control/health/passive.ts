@@ -153,7 +153,7 @@ export class PassiveHealth {
   /** An operator takes an endpoint out for `forMs`, or the pool's ejectMs when that is null; it comes back by itself. Returns why not, or null. */
   eject({ pool, slot, reason, by }: Order, forMs: number | null): string | null {
     const watched = this.bySlot.get(slot);
-    if (watched === undefined) return `nobody is ejected from pool ${pool}: its health.passive is off`;
+    if (watched === undefined) return `nobody is ejected from pool ${pool}: its health.passive is false`;
     const { judge } = watched;
     if (judge.plan.isShadow) return `nobody is ejected from pool ${pool}: its health.passive only watches`;
     const evidence = `ordered by ${by}${reason === null ? '' : `: ${reason}`}`;
