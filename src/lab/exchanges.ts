@@ -21,12 +21,10 @@ import type { Scenario } from './scenario.ts';
 import type { Seat } from './seat.ts';
 import { NOBODY, type Server } from './server.ts';
 import { Tries } from './tries.ts';
+import { Work } from './work.ts';
 import type { World } from './world.ts';
 
 type Why = Exclude<keyof ErrorCounts, 'all'>;
-
-/** z of the 99th percentile of the normal distribution. */
-const Z99 = 2.3263478740408408;
 
 export class Exchanges {
   /** Requests that came and are not over. */
@@ -42,8 +40,7 @@ export class Exchanges {
   private readonly prng: Prng;
   private readonly random: () => number;
   private readonly tries = new Tries();
-  /** Ends of work, by try. */
-  private readonly work = new Agenda();
+  private readonly work: Work;
   /** Ends of backoffs, by request. */
   private readonly resumes = new Agenda();
   /** Each try may wait equally long, so they time out, and are hedged, in the order in which they began. */
@@ -83,6 +80,7 @@ export class Exchanges {
     this.bySlot = bySlot;
     this.prng = prng;
     this.random = () => prng.uint32();
+    this.work = new Work(scenario.durationMs, arrivals, measures, servers, this.tries);
     this.tryMs = retry.perTryMs > 0 ? Math.min(retry.perTryMs, scenario.timeoutMs) : scenario.timeoutMs;
     this.attempts = new Uint8Array(count);
     this.current = new Int32Array(count).fill(NOBODY);
@@ -100,12 +98,16 @@ export class Exchanges {
 
   /** Does the first of what is due at `now`, which is nextMs. Work ends before anything else happens. */
   step(now: number): void {
-    const { work, resumes, world } = this;
-    if (work.nextMs === now) this.workEnds(now);
-    else if (this.timeoutAt() === now) this.tryFails(this.firstWaiting++, fault.responseTimeout, now);
+    const { work, resumes, world, avoid } = this;
+    if (work.nextMs === now) {
+      const id = work.end(now);
+      if (id !== NOBODY && this.tries.isOpen[id] === 1) this.answers(id, 200, now);
+    } else if (this.timeoutAt() === now) this.tryFails(this.firstWaiting++, fault.responseTimeout, now);
     else if (this.hedgeAt() === now) this.hedge(this.firstUnhedged++, now);
-    else if (resumes.nextMs === now) this.resume(resumes.take(), now);
-    else world.seats[world.timers.take()]!.onTimer(now);
+    else if (resumes.nextMs === now) {
+      const request = resumes.take();
+      this.place(request, avoid[request]!, now);
+    } else world.seats[world.timers.take()]!.onTimer(now);
   }
 
   arrives(request: number, now: number): void {
@@ -188,7 +190,7 @@ export class Exchanges {
     this.attempts[request]! += 1;
     seat.door.begin(slot);
     this.measures.begun(server, Math.floor(worker / this.scenario.workers), now);
-    const id = tries.begin(request, server, isHedge, now);
+    const id = tries.begin(request, server, now);
     (isHedge ? this.beside : this.current)[request] = id;
     if (!server.isAlive) {
       seat.refused(slot);
@@ -196,49 +198,7 @@ export class Exchanges {
     } else if (server.failShare > 0 && this.prng.float() < server.failShare) this.answers(id, server.failStatus, now);
     else if (server.isHanging) return;
     else if (server.isQueueFull) this.answers(id, 503, now);
-    else if (server.hasFreePlace) this.workBegins(id, server, now);
-    else server.enqueue(id, tries.next);
-  }
-
-  private workBegins(id: number, server: Server, now: number): void {
-    const ms = this.serviceMs(this.tries.requests[id]!, server);
-    server.running++;
-    this.tries.workMs[id] = ms;
-    this.work.add(now + ms, id);
-  }
-
-  private serviceMs(request: number, server: Server): number {
-    const { recordedMs, normals, costs } = this.arrivals;
-    const { p50Ms, p99Ms } = server.service;
-    const recorded = recordedMs === null ? -1 : recordedMs[request]!;
-    const base = recorded >= 0 ? recorded : p50Ms * Math.exp((Math.log(p99Ms / p50Ms) / Z99) * normals[request]!);
-    const missMs = server.missMs(this.arrivals.keys[request]!);
-    if (missMs > 0) this.measures.missed(request, server);
-    return base * costs[request]! * server.timesSlower + missMs;
-  }
-
-  private workEnds(now: number): void {
-    const { tries } = this;
-    const id = this.work.take();
-    const server = this.servers[tries.servers[id]!]!;
-    // The process that worked on it is gone.
-    if (tries.lives[id] !== server.life) return;
-    server.running--;
-    // What is finished after the end of the scenario was at work up to the end.
-    server.busyMs += Math.max(0, Math.min(now, this.scenario.durationMs) - (now - tries.workMs[id]!));
-    // Who stands in line was there before whoever the answer makes room for.
-    const waiting = this.nextInLine(server);
-    if (waiting !== NOBODY) this.workBegins(waiting, server, now);
-    if (tries.isOpen[id] === 1) this.answers(id, 200, now);
-  }
-
-  /** A server does not see that a client gave up: a try that timed out at work is served to the end, one that timed out in line is not begun. */
-  private nextInLine(server: Server): number {
-    const { tries } = this;
-    for (;;) {
-      const id = server.dequeue(tries.next);
-      if (id === NOBODY || tries.isOpen[id] === 1) return id;
-    }
+    else this.work.add(id, server, now);
   }
 
   private answers(id: number, status: number, now: number): void {
@@ -327,10 +287,6 @@ export class Exchanges {
       this.resumes.add(now + waitMs, request);
     }
     return true;
-  }
-
-  private resume(request: number, now: number): void {
-    this.place(request, this.avoid[request]!, now);
   }
 
   private takeRetry(request: number, now: number): boolean {

@@ -17,10 +17,8 @@ export class Tries {
   workMs = new Float64Array(FIRST_CAPACITY);
   /** 1 = the balancer waits for its answer. */
   isOpen = new Uint8Array(FIRST_CAPACITY);
-  /** 1 = a second try beside the first. */
-  isHedge = new Uint8Array(FIRST_CAPACITY);
 
-  begin(request: number, server: Server, isHedge: boolean, now: number): number {
+  begin(request: number, server: Server, now: number): number {
     if (this.count === this.requests.length) this.grow();
     const id = this.count++;
     this.requests[id] = request;
@@ -28,7 +26,6 @@ export class Tries {
     this.lives[id] = server.life;
     this.begunMs[id] = now;
     this.isOpen[id] = 1;
-    this.isHedge[id] = isHedge ? 1 : 0;
     return id;
   }
 
@@ -41,7 +38,6 @@ export class Tries {
     this.begunMs = moved(this.begunMs, new Float64Array(capacity));
     this.workMs = moved(this.workMs, new Float64Array(capacity));
     this.isOpen = moved(this.isOpen, new Uint8Array(capacity));
-    this.isHedge = moved(this.isHedge, new Uint8Array(capacity));
   }
 }
 
