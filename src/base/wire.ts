@@ -60,7 +60,16 @@ export interface Wire {
    */
   readonly hasUnread: boolean;
 
+  /** Engine's time at which bytes last went through {@link pourInto}; 0: never. */
+  readonly pouredMs: number;
+
   send(block: number, start: number, end: number): void;
+  /**
+   * What arrives from now on is meant for `to`, unseen: where much arrives at a time the kernel moves it there by itself, past the blocks
+   * and past onBytes; `received` and `to.sent` go on counting. What still comes by onBytes the owner has to send on to `to`, and nothing
+   * else. Order is kept, and a `to` that takes nothing stops the reading. Ends with either wire. A driver may ignore it.
+   */
+  pourInto(to: Wire): void;
   pause(): void;
   resume(): void;
   /** Ends the sending direction after what is queued (FIN); receiving goes on. */

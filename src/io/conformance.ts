@@ -6,6 +6,7 @@
  */
 import { closingSentences } from './conformance/closing.ts';
 import { engineSentences } from './conformance/engine.ts';
+import { pouringSentences } from './conformance/pouring.ts';
 import type { OpenFixture } from './conformance/scene.ts';
 import { streamSentences } from './conformance/streams.ts';
 
@@ -16,4 +17,5 @@ export function conformance(name: string, openFixture: OpenFixture): void {
   streamSentences(name, openFixture);
   closingSentences(name, openFixture);
   engineSentences(name, openFixture);
+  pouringSentences(name, openFixture);
 }

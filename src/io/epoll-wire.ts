@@ -56,6 +56,7 @@ export class EpollWire implements Wire, TimerOwner {
   received: number;
   sent: number;
   drainBelow: number;
+  readonly pouredMs: number;
 
   // For the engine.
   readonly slot: number;
@@ -103,6 +104,7 @@ export class EpollWire implements Wire, TimerOwner {
     this.received = 0;
     this.sent = 0;
     this.drainBelow = -1;
+    this.pouredMs = 0;
     this.fd = -1;
     this.state = state.dead;
     this.errno = 0;
@@ -168,6 +170,8 @@ export class EpollWire implements Wire, TimerOwner {
     this.queued += end - start;
     if (!this.isDirty) this.engine.addDirty(this);
   }
+
+  pourInto(_to: Wire): void {}
 
   pause(): void {
     this.isPaused = true;

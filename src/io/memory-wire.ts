@@ -37,6 +37,7 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
   received = 0;
   sent = 0;
   drainBelow = -1;
+  readonly pouredMs = 0;
   /** Set by the engine: waits in its list for the end of the turn. */
   isDirty = false;
   private readonly engine: MemoryEngine;
@@ -88,6 +89,8 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
     this.queued += end - start;
     this.engine.markDirty(this);
   }
+
+  pourInto(_to: Wire): void {}
 
   pause(): void {
     this.living('pause');

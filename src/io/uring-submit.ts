@@ -18,6 +18,8 @@ import {
   IOSQE_CQE_SKIP_SUCCESS,
   MSG_MORE,
   MSG_NOSIGNAL,
+  POLLIN,
+  POLLOUT,
 } from '../sys/constants.generated.ts';
 import type { Ring } from '../sys/uring.ts';
 import { OPERATION_BITS, operation } from './uring-tags.ts';
@@ -71,6 +73,16 @@ export function sendMessage(
   const tag = (index << OPERATION_BITS) | operation.send;
   const flags = isLast ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
   ring.put(IORING_OP_SENDMSG | (isFull ? POLL_FIRST : 0), fd, 0, 0, at, 1, flags, tag, generation);
+}
+
+/** Completes when there is something to receive: in the place of the receive. */
+export function awaitBytes(ring: Ring, fd: number, index: number, generation: number): void {
+  ring.put(IORING_OP_POLL_ADD, fd, 0, 0, 0, 0, POLLIN, (index << OPERATION_BITS) | operation.receive, generation);
+}
+
+/** Completes when there is room to send: in the place of the send. */
+export function awaitRoom(ring: Ring, fd: number, index: number, generation: number): void {
+  ring.put(IORING_OP_POLL_ADD, fd, 0, 0, 0, 0, POLLOUT, (index << OPERATION_BITS) | operation.send, generation);
 }
 
 /** Connects to the sockaddr at `at`, which the kernel reads at the next submission. */

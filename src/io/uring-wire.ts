@@ -13,12 +13,16 @@
  * 3. A cancel that came while the operation was between two states finds nothing. It is repeated until the completion is there:
  *    otherwise the operation would hold the socket open for ever.
  * 4. Calls made on the wire only note what is wanted; flush(), at the end of the turn, does it.
+ * 5. A wire that pours waits for bytes by a poll in the place of its receive, moves them into a pipe and out again at once. What the other
+ *    end has no room for stays in the pipe, which is the other's until empty, with a poll in the place of its send; meanwhile nothing is received.
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
 import { closeHow, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
+  EAGAIN,
   ECANCELED,
+  EINVAL,
   ENOBUFS,
   ENOTCONN,
   ETIMEDOUT,
@@ -29,10 +33,12 @@ import {
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
+import { neverWait } from '../sys/pipe.ts';
 import { getpeername, getsockname, getsockopt, setReset, shutdown } from '../sys/socket.ts';
 import { NO_PIECE } from './send-queue.ts';
 import type { UringEngine } from './uring.ts';
 import { NO_MESSAGE, SEGMENTS_MAX } from './uring-message.ts';
+import { NO_PIPE, POUR_BYTES_MIN } from './uring-pour.ts';
 import * as submit from './uring-submit.ts';
 import { operation } from './uring-tags.ts';
 
@@ -51,6 +57,7 @@ export class UringWire implements Wire, TimerOwner {
   received: number;
   sent: number;
   drainBelow: number;
+  pouredMs: number;
 
   readonly index: number;
   generation: number;
@@ -94,6 +101,21 @@ export class UringWire implements Wire, TimerOwner {
   private keptLast: number;
   /** Bytes of the send in flight. */
   private sending: number;
+  // Pouring: to whom, from whom, and what is on its way.
+  private pourTo: UringWire | null;
+  private pourFrom: UringWire | null;
+  /** Blocks that came well filled, one after the other. */
+  private fullCount: number;
+  /** Has poured: one of the users of the pipes. */
+  private hasPipes: boolean;
+  /** The receive in flight is a poll. */
+  private isPouring: boolean;
+  /** Receives nothing until the other end has sent what it has. */
+  private isHeld: boolean;
+  /** The send in flight is a poll: the pipe waits for room. */
+  private isPipeWaiting: boolean;
+  private pipe: number;
+  private pipeBytes: number;
 
   constructor(engine: UringEngine, index: number, owner: WireOwner) {
     this.engine = engine;
@@ -133,6 +155,16 @@ export class UringWire implements Wire, TimerOwner {
     this.keptFirst = NO_PIECE;
     this.keptLast = NO_PIECE;
     this.sending = 0;
+    this.pouredMs = 0;
+    this.pourTo = null;
+    this.pourFrom = null;
+    this.fullCount = 0;
+    this.hasPipes = false;
+    this.isPouring = false;
+    this.isHeld = false;
+    this.isPipeWaiting = false;
+    this.pipe = NO_PIPE;
+    this.pipeBytes = 0;
   }
 
   /** Takes a descriptor; the wire came from the free list. */
@@ -157,6 +189,7 @@ export class UringWire implements Wire, TimerOwner {
     this.hasFired = false;
     this.hasUnreadDropped = false;
     this.peerText = '';
+    this.pouredMs = 0;
     this.markDirty();
   }
 
@@ -179,6 +212,12 @@ export class UringWire implements Wire, TimerOwner {
     if (this.sendLast === NO_PIECE) this.sendFirst = last;
     this.sendLast = last;
     if (!this.isDirty) this.markDirty();
+  }
+
+  pourInto(to: Wire): void {
+    if (!(to instanceof UringWire) || this.phase !== phase.open || to.phase !== phase.open) return;
+    this.pourTo = to;
+    to.pourFrom = this;
   }
 
   pause(): void {
@@ -276,7 +315,7 @@ export class UringWire implements Wire, TimerOwner {
         if (this.phase !== phase.open && this.phase !== phase.ending) return;
       }
     }
-    if (this.isReceiving || this.isStarved || this.end !== END_NONE) return;
+    if (this.isReceiving || this.isStarved || this.isHeld || this.end !== END_NONE) return;
     if (!this.isPaused) this.startReceive();
     else if (!this.isWatched && !this.hasFired) this.startWatch();
   }
@@ -287,6 +326,11 @@ export class UringWire implements Wire, TimerOwner {
     if (!hasMore) {
       this.isReceiving = false;
       this.isCancelling = false;
+      if (this.isPouring) {
+        this.isPouring = false;
+        this.pour(result);
+        return;
+      }
     }
     const { engine } = this;
     if ((flags & IORING_CQE_F_BUFFER) !== 0) {
@@ -296,6 +340,8 @@ export class UringWire implements Wire, TimerOwner {
         if (this.phase === phase.open && !this.isPaused && this.keptFirst === NO_PIECE) {
           const start = engine.blocks.start(block);
           this.received += result;
+          if (result >= LARGE_BYTES / 2) this.fullCount++;
+          else if (result < LARGE_BYTES / 4) this.fullCount = 0;
           if (!hasMore) {
             if (result < LARGE_BYTES / 4) this.isSingle = false;
             this.markDirty();
@@ -321,6 +367,7 @@ export class UringWire implements Wire, TimerOwner {
       this.message = NO_MESSAGE;
     }
     if (this.phase === phase.dying) {
+      this.isPipeWaiting = false;
       this.bury();
       return;
     }
@@ -328,11 +375,19 @@ export class UringWire implements Wire, TimerOwner {
       this.failSend(-result);
       return;
     }
+    if (this.isPipeWaiting) {
+      this.isPipeWaiting = false;
+      this.emptyPipe();
+      return;
+    }
     this.sent += result;
     this.queued -= result;
     this.sendWasCut = result < this.sending;
     this.sendFirst = this.engine.pieces.take(this.sendFirst, result);
-    if (this.sendFirst === NO_PIECE) this.sendLast = NO_PIECE;
+    if (this.sendFirst === NO_PIECE) {
+      this.sendLast = NO_PIECE;
+      if (this.pourFrom !== null) this.pourFrom.letGo();
+    }
     if (this.sendFirst !== NO_PIECE || this.phase === phase.ending || this.wantsFin) this.markDirty();
     if (this.drainBelow >= 0 && this.queued <= this.drainBelow && this.phase === phase.open) {
       this.drainBelow = -1;
@@ -388,6 +443,7 @@ export class UringWire implements Wire, TimerOwner {
     this.phase = phase.dying;
     this.errno = errno;
     this.dropKept();
+    this.endPouring();
     if (this.closeTimer !== 0) {
       engine.cancelTimer(this.closeTimer);
       this.closeTimer = 0;
@@ -430,8 +486,108 @@ export class UringWire implements Wire, TimerOwner {
   private startReceive(): void {
     const { engine } = this;
     this.isReceiving = true;
-    if (this.isSingle) submit.receiveOne(engine.ring, this.fd, this.index, this.generation);
+    if (this.pourTo !== null && this.fullCount >= engine.pourAfter && this.phase === phase.open) this.startPour();
+    else if (this.isSingle) submit.receiveOne(engine.ring, this.fd, this.index, this.generation);
     else submit.receiveMany(engine.ring, this.fd, engine.multishotBytes, this.index, this.generation);
+  }
+
+  private startPour(): void {
+    if (!this.hasPipes) this.usePipes();
+    this.isPouring = true;
+    submit.awaitBytes(this.engine.ring, this.fd, this.index, this.generation);
+  }
+
+  private usePipes(): void {
+    this.hasPipes = true;
+    this.engine.pipes.join();
+    neverWait(this.fd);
+  }
+
+  /** The poll has fired: there are bytes, an end or an error. */
+  private pour(result: number): void {
+    if (this.phase === phase.dying) {
+      this.bury();
+      return;
+    }
+    const { pourTo: to, engine } = this;
+    if (result < 0 || this.phase !== phase.open || this.isPaused || to === null || !to.isOpen || to.wantsFin) {
+      this.fullCount = 0;
+      this.markDirty();
+      return;
+    }
+    if (to.isSending || to.sendFirst !== NO_PIECE) {
+      this.isHeld = true;
+      return;
+    }
+    const pipe = engine.pipes.take();
+    const count = pipe === NO_PIPE ? -EINVAL : engine.pipes.fill(pipe, this.fd);
+    if (count > 0) {
+      this.received += count;
+      this.pouredMs = engine.now;
+      if (count < POUR_BYTES_MIN) this.fullCount = 0;
+      this.isHeld = true;
+      if (!to.hasPipes) to.usePipes();
+      to.pipe = pipe;
+      to.pipeBytes = count;
+      to.emptyPipe();
+      return;
+    }
+    if (pipe !== NO_PIPE) engine.pipes.give(pipe);
+    if (count === -EINVAL || count === -EAGAIN) {
+      // Not to be had: blocks then.
+      this.fullCount = 0;
+      this.markDirty();
+    } else this.endReceive(count);
+  }
+
+  /** Sends what is in the pipe, or waits until it can. */
+  private emptyPipe(): void {
+    const { engine } = this;
+    while (this.pipeBytes > 0) {
+      const count = engine.pipes.drain(this.pipe, this.fd, this.pipeBytes);
+      if (count === -EAGAIN) {
+        this.isSending = true;
+        this.isPipeWaiting = true;
+        submit.awaitRoom(engine.ring, this.fd, this.index, this.generation);
+        return;
+      }
+      if (count <= 0) {
+        this.failSend(-count);
+        return;
+      }
+      this.sent += count;
+      this.pouredMs = engine.now;
+      this.pipeBytes -= count;
+    }
+    engine.pipes.give(this.pipe);
+    this.pipe = NO_PIPE;
+    if (this.pourFrom !== null) this.pourFrom.letGo();
+    if (this.sendFirst !== NO_PIECE || this.phase === phase.ending || this.wantsFin) this.markDirty();
+  }
+
+  /** The other end has sent what it had. */
+  private letGo(): void {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    this.markDirty();
+  }
+
+  private endPouring(): void {
+    const { pourTo: to, pourFrom: from, engine } = this;
+    this.pourTo = null;
+    this.pourFrom = null;
+    this.isHeld = false;
+    this.fullCount = 0;
+    if (to !== null) to.pourFrom = null;
+    if (from !== null) {
+      from.pourTo = null;
+      from.letGo();
+    }
+    if (this.pipe !== NO_PIPE) engine.pipes.shut(this.pipe);
+    this.pipe = NO_PIPE;
+    this.pipeBytes = 0;
+    if (this.hasPipes) engine.pipes.leave();
+    this.hasPipes = false;
   }
 
   private startWatch(): void {

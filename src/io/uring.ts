@@ -65,6 +65,7 @@ import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
 import { UringDatagrams } from './uring-datagram.ts';
 import { Messages } from './uring-message.ts';
+import { Pipes, POUR_AFTER } from './uring-pour.ts';
 import { BlockRing } from './uring-receive.ts';
 import * as submit from './uring-submit.ts';
 import { OPERATION_BITS, OPERATION_MASK, operation } from './uring-tags.ts';
@@ -99,6 +100,8 @@ export interface UringOptions {
   readonly multishotBytes?: number;
   readonly sqEntries?: number;
   readonly cqEntries?: number;
+  /** Another POUR_AFTER; Infinity: wires never pour. */
+  readonly pourAfter?: number;
   /** Another FLUSH_STALL_MS, for tests. */
   readonly flushStallMs?: number;
 }
@@ -139,6 +142,8 @@ export class UringEngine implements Engine {
   readonly blockRing: BlockRing;
   readonly messages: Messages;
   readonly pieces: SendQueue;
+  readonly pipes: Pipes;
+  readonly pourAfter: number;
   readonly arenaAddress: number;
   readonly flushStallMs: number;
   /** Bytes after which a multishot receive ends by itself, so that pause() takes hold; 0 where the kernel cannot. */
@@ -189,6 +194,8 @@ export class UringEngine implements Engine {
     this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);
+    this.pipes = new Pipes();
+    this.pourAfter = options.pourAfter ?? POUR_AFTER;
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);
     this.now = performance.now();

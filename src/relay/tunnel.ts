@@ -6,8 +6,8 @@
  *              '- failed '                  '-- reset, idle, total time, cut: both sides are reset
  *
  * Rules
- * 1. Bytes pass from wire to wire in the blocks they came in: nothing is copied here.
- * 2. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either.
+ * 1. Bytes pass from wire to wire in the blocks they came in, or past here inside the kernel (Wire.pourInto): nothing is copied here.
+ * 2. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either, besides a pipe of the kernel.
  * 3. A FIN is passed on as a FIN, the other direction goes on. A reset is passed on as a reset, so that nobody takes a cut stream for a whole one.
  * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
  * 5. Every pick is followed by one table.begin and one table.end.
@@ -263,6 +263,8 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
       relay.blocks.release(this.firstBlock);
       this.firstBlock = NO_BLOCK;
     }
+    near.pourInto(far);
+    far.pourInto(near);
     near.resume();
     this.arm();
   }
@@ -359,9 +361,10 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
   private dueMs(): number {
     const { timeouts } = this.route.plan;
     let due = timeouts.totalMs > 0 ? this.client.startedMs + timeouts.totalMs : Infinity;
-    if (this.isFarOpen)
-      due = Math.min(due, this.lastMs + (this.isHalfClosed ? Math.min(timeouts.halfClosedMs, timeouts.idleMs) : timeouts.idleMs));
-    else if (this.far !== null) due = Math.min(due, this.attemptMs + timeouts.connectMs);
+    if (this.isFarOpen) {
+      const lastMs = Math.max(this.lastMs, this.near.pouredMs, this.far!.pouredMs);
+      due = Math.min(due, lastMs + (this.isHalfClosed ? Math.min(timeouts.halfClosedMs, timeouts.idleMs) : timeouts.idleMs));
+    } else if (this.far !== null) due = Math.min(due, this.attemptMs + timeouts.connectMs);
     return due;
   }
 
