@@ -1,5 +1,5 @@
 /**
- * route: message head -> route -> pool.
+ * route: message head -> route -> pool; for what is carried as it is: name, protocol, client -> route -> pool.
  *
  * A table is built from a plan for one listener, off the hot path, and asked once per request. The most specific route wins; the plan's
  * order says which that is.
@@ -21,6 +21,7 @@ export { HashKey, hashKeyOf } from './hash-key.ts';
 export { headFromText, liveFields } from './request.ts';
 export { applyRewrite } from './rewrite.ts';
 export { NO_COOKIE, Sticky, stickyToken } from './sticky.ts';
+export { type StreamRoute, StreamTable } from './streams.ts';
 export { BAD_PATH, type MatchStep, type MatchTrace, NO_ROUTE, RouteTable } from './table.ts';
 export { chooseTarget } from './target.ts';
 
