@@ -1,9 +1,9 @@
 /** What the access log says of a finished exchange. */
-import type { Exchange } from './exchange.ts';
+import type { ExchangeState } from './exchange-state.ts';
 import type { LogRecord } from './log-record.ts';
 
 /** Fills in what is known at the end; the request's own ranges and failed tries stand in the record already. `wallMs`: ms since 1970, now. */
-export function fillRecord(e: Exchange, wallMs: number): LogRecord {
+export function fillRecord(e: ExchangeState, wallMs: number): LogRecord {
   const { record: r, facts, client } = e;
   r.timeMs = wallMs - (e.endedMs - e.startedMs);
   r.id = facts.id;

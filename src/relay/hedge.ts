@@ -41,7 +41,7 @@ export class Hedge implements ResponseSink {
     this.slot = slot;
     this.startedMs = relay.engine.now;
     relay.table.begin(slot);
-    exchange.noteBegin(slot, tryKind.hedge);
+    exchange.tries.begin(slot, tryKind.hedge);
     this.isWaiting = true;
     const stream = endpoint.lease(this, connectMs, false);
     if (stream !== null) this.onLeased(stream);
@@ -93,8 +93,8 @@ export class Hedge implements ResponseSink {
     if (this.isPromoted) exchange.onResponseHead(head);
     else if (head.status === 101) this.fail(fault.upgradeFailed, 0);
     else if (head.status < 200) return;
-    else if (exchange.wouldRetry(head.status)) this.fail(0, head.status);
-    else exchange.onHedgeAnswered(head);
+    else if (exchange.tries.isPoor(head.status)) this.fail(0, head.status);
+    else exchange.hedging.onAnswered(head);
   }
 
   // What comes after the final head comes to a promoted try only.
@@ -127,7 +127,7 @@ export class Hedge implements ResponseSink {
   private fail(faultId: number, status: number): void {
     const exchange = this.exchange!;
     const { now } = this.relay.engine;
-    exchange.onHedgeFailed(this, faultId);
+    exchange.hedging.onFailed(this, faultId);
     exchange.trail.end(this.slot, faultId, status, now);
     this.stream?.cancel();
     this.end(faultId, status, status === 0 ? -1 : now - this.leasedMs);

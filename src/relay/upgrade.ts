@@ -1,6 +1,8 @@
-/** When an exchange may become a tunnel of another protocol (RFC 9110 §7.8), and whether the endpoint's 101 is what was asked for. */
+/** An exchange becomes a tunnel of another protocol (RFC 9110 §7.8): when it may, whether the endpoint's 101 is what was asked for, and how the tunnel ends. */
+import { fault } from '../base/faults.ts';
 import { field, type Head } from '../base/head.ts';
 import { acceptFor } from '../protocol/http1/http1.ts';
+import type { Exchange } from './exchange.ts';
 
 /** Is what the request asks to upgrade to among the route's protocols (lower-case)? A WebSocket opening has to be a whole one. */
 export function mayUpgrade(request: Head, protocols: readonly string[]): boolean {
@@ -16,4 +18,42 @@ export function isGoodSwitch(request: Head, response: Head): boolean {
   const key = request.find(field.secWebsocketKey);
   const proof = response.find(field.secWebsocketAccept);
   return key >= 0 && proof >= 0 && response.value(proof) === acceptFor(request.value(key));
+}
+
+/** The 101 was sent: both directions are bytes from here. */
+export function startTunnel(exchange: Exchange): void {
+  exchange.isTunnel = true;
+  exchange.relay.table.tunnel(exchange.slot, 1);
+  exchange.upload.isEnded = false;
+  exchange.stream!.startTunnel();
+  exchange.client!.startTunnel();
+  exchange.deadline.arm();
+}
+
+/** The client ended its direction. */
+export function closeUpward(exchange: Exchange): void {
+  exchange.stream!.sendClose();
+  afterHalf(exchange, exchange.download.isEnded);
+}
+
+/** The endpoint ended its direction. */
+export function closeDownward(exchange: Exchange): void {
+  if (exchange.download.isEnded) return;
+  exchange.download.sendEnd(null);
+  afterHalf(exchange, exchange.upload.isEnded);
+}
+
+function afterHalf(exchange: Exchange, isWhole: boolean): void {
+  exchange.lastMs = exchange.relay.engine.now;
+  if (isWhole) {
+    exchange.dropStream();
+    exchange.finish();
+  } else exchange.deadline.arm();
+}
+
+/** Nothing moved for too long. After one side's end that is an end, before it a fault. */
+export function endIdleTunnel(exchange: Exchange): void {
+  exchange.dropStream();
+  exchange.settle(0, exchange.responseMs);
+  exchange.abort(exchange.download.isEnded || exchange.upload.isEnded ? 0 : fault.readTimeout, 'tunnel idle');
 }
