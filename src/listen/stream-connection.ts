@@ -5,6 +5,9 @@ import type { Wire } from '../base/wire.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Listener } from './listener.ts';
 
+/** What a client connected to, where nothing tells. Never written to. */
+const UNKNOWN = new ClientAddress();
+
 export class StreamConnection implements StreamClient, ClientConnection {
   readonly wire: Wire;
   readonly address: ClientAddress;
@@ -29,7 +32,7 @@ export class StreamConnection implements StreamClient, ClientConnection {
     if (from === null) {
       this.peer = this.address = new ClientAddress();
       this.peer.set(wire.peer());
-      this.destination = new ClientAddress();
+      this.destination = UNKNOWN;
       this.serverName = this.alpn = '';
     } else {
       this.peer = from.peer;
