@@ -143,15 +143,17 @@ program
 program
   .command('explain')
   .description(
-    'say why a request goes where it goes, or with --id what became of one: of the running instance, or with -c of a configuration alone',
+    'say why a request or connection goes where it goes, or with --id what became of one: of the running instance, or with -c of a configuration alone',
   )
-  .argument('[request...]', 'METHOD URL, or URL for GET')
+  .argument('[request...]', 'METHOD URL, or URL for GET; tcp://HOST:PORT, udp://HOST:PORT')
   .option('--id <id>', 'tell instead what became of the request with this id')
   // Not from WEIR_CONFIG: naming a file is what makes it offline.
   .addOption(new Option('-c, --config <file>', 'explain this configuration instead; may be repeated').argParser(repeated))
   .addOption(new Option('-H, --header <name:value>', 'header field of the request; may be repeated').argParser(repeated))
   .option('--client <address>', 'address of the client', '192.0.2.1')
   .option('--listener <name>', 'listener it comes in at; else by the port of the URL')
+  .option('--sni <name>', 'tcp://: the name the TLS client asks for')
+  .addOption(new Option('--alpn <protocol>', 'tcp://: a protocol the TLS client offers; may be repeated').argParser(repeated))
   .option('--random <number>', 'what every draw of chance yields, 0 to 4294967295')
   .addOption(adminOption())
   .option('--json', 'as JSON')

@@ -1,4 +1,4 @@
-/** `weir explain METHOD URL`: why a request goes where it goes; of the running instance, or with -c of a configuration alone. */
+/** `weir explain METHOD URL`: why a request, or a connection, goes where it goes; of the running instance, or with -c of a configuration alone. */
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { formatFaults, loadConfig } from '../control/config/config.ts';
@@ -11,6 +11,7 @@ import {
   explanationText,
   offlineParts,
   type Stories,
+  type StreamExplanation,
   storyText,
 } from '../control/explain/explain.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
@@ -24,6 +25,9 @@ export interface ExplainOptions extends ClientOptions {
   header?: string[];
   client?: string;
   listener?: string;
+  /** Of a connection (tcp://HOST:PORT). */
+  sni?: string;
+  alpn?: string[];
   random?: string;
 }
 
@@ -34,7 +38,7 @@ export function explain(options: ExplainOptions, shell: Shell): Promise<number> 
     const { config } = options;
     const explanation =
       config === undefined || config.length === 0
-        ? ((await (await running(options, shell)).post('/api/v1/explain', request)) as Explanation)
+        ? ((await (await running(options, shell)).post('/api/v1/explain', request)) as Explanation | StreamExplanation)
         : await offline(request, config, shell);
     shell.out(options.json ? JSON.stringify(explanation, null, 2) + '\n' : explanationText(explanation));
     return exit.done;
@@ -60,7 +64,11 @@ function running({ admin }: ExplainOptions, shell: Shell): Promise<Client> {
   return clientOf({ admin, config: named ? [named] : undefined }, shell);
 }
 
-async function offline(request: ExplainRequest, config: readonly string[], shell: Shell): Promise<Explanation> {
+async function offline(
+  request: ExplainRequest,
+  config: readonly string[],
+  shell: Shell,
+): Promise<Explanation | StreamExplanation> {
   const paths = config.map((path) =>
     path === '-' || resolve(path) === resolve(shell.folder, path) ? path : resolve(shell.folder, path),
   );
@@ -77,7 +85,8 @@ async function offline(request: ExplainRequest, config: readonly string[], shell
   return explained;
 }
 
-function requestOf({ words, header = [], client = CLIENT_DEFAULT, listener, random }: ExplainOptions): ExplainRequest {
+function requestOf(options: ExplainOptions): ExplainRequest {
+  const { words, header = [], client = CLIENT_DEFAULT, listener, sni = null, alpn = [], random } = options;
   const [first, second, ...more] = words;
   if (first === undefined) throw new ClientFault(exit.usage, 'expected METHOD URL, or --id ID');
   if (more.length > 0) throw new ClientFault(exit.usage, `expected METHOD URL, not '${words.join(' ')}'`);
@@ -88,7 +97,7 @@ function requestOf({ words, header = [], client = CLIENT_DEFAULT, listener, rand
     return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
   });
   const number = random === undefined ? null : /^\d{1,10}$/.test(random) ? Number(random) : Number.NaN;
-  const request = explainRequest({ method, url, headers, client, listener: listener ?? null, random: number });
+  const request = explainRequest({ method, url, headers, client, listener: listener ?? null, sni, alpn, random: number });
   if (typeof request === 'string') throw new ClientFault(exit.usage, request);
   return request;
 }

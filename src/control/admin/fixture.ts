@@ -145,7 +145,9 @@ export class StateFixture implements ControlState {
       epoch: 7,
       node: 'lb-a',
       limits: { connectionsMax: 1000 },
-      listeners: [{ id: control.claimId('listener', 'web'), name: 'web', addresses: [listen], protocol: 'http', to: null }],
+      listeners: [
+        { id: control.claimId('listener', 'web'), name: 'web', addresses: [listen], protocol: 'http', streams: [], to: null },
+      ],
       pools,
       routes: [route],
     } as unknown as Plan;

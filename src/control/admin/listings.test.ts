@@ -34,6 +34,27 @@ test('routes say in words what they match and what they do, in the order they ar
   );
 });
 
+test('routes of connections say the same, at the listener they belong to', () => {
+  const { plan: streams } = parseConfig(
+    `version: 1
+listeners: { tls: { listen: ":1", protocol: tcp, to: db } }
+pools: { db: { endpoints: ["127.0.0.1:1"] } }
+routes: [{ name: named, sni: "*.db.example", alpn: [h2, postgresql], client: 10.0.0.0/8, to: db }]
+`,
+    'weir.yaml',
+    {},
+  );
+  const state = new StateFixture();
+  state.its = streams;
+  assert.deepEqual(
+    routesOf(state).map(({ name, listeners, match, action }) => [name, listeners, match, action]),
+    [
+      ['named', ['tls'], 'sni *.db.example, alpn h2 or postgresql, client in 10.0.0.0/8', 'db'],
+      ['listener/tls', ['tls'], 'all', 'db'],
+    ],
+  );
+});
+
 test('the plan in force is shown without the values of fields that hold secrets', () => {
   const sticky: StickyPlan = {
     name: 'weir',

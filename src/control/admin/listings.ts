@@ -1,7 +1,7 @@
 /** Listings of /api/v1: listeners, routes, endpoints over all pools, and the plan in force. */
 import { addressText } from '../../base/wire.ts';
 import type { Plan, PoolPlan } from '../../state/plan.ts';
-import { actionText, filterNames, matchText } from '../explain/words.ts';
+import { actionText, filterNames, matchText, streamMatchText, targetText } from '../explain/words.ts';
 import { endpointOf, type View } from './api.ts';
 import type { ControlState } from './control-state.ts';
 
@@ -26,13 +26,13 @@ export function listenersOf(state: ControlState) {
   });
 }
 
-/** In the order in which they are asked. Routes of one name are counted together. */
+/** In the order in which they are asked, those of connections after those of requests. Routes of one name are counted together. */
 export function routesOf(state: ControlState) {
   const plan = state.plan();
   if (plan === null) return [];
   const requests = new Map<number, number>();
   for (const row of state.tally.counts().requests) requests.set(row.route, (requests.get(row.route) ?? 0) + row.count);
-  return plan.routes.map((route) => ({
+  const rows = plan.routes.map((route) => ({
     name: route.name,
     origin: 'file',
     source: route.source,
@@ -42,6 +42,19 @@ export function routesOf(state: ControlState) {
     filters: filterNames(route.filters),
     requests: requests.get(route.id) ?? 0,
   }));
+  for (const listener of plan.listeners)
+    for (const { id, name, source, match, target } of listener.streams)
+      rows.push({
+        name,
+        origin: 'file',
+        source,
+        listeners: [listener.name],
+        match: streamMatchText(match),
+        action: targetText(target, plan),
+        filters: [],
+        requests: requests.get(id) ?? 0,
+      });
+  return rows;
 }
 
 export function endpointsOf(view: View, pools: readonly PoolPlan[]) {

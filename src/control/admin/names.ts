@@ -33,13 +33,16 @@ export function possibleExchanges(plan: Plan): { listener: number; route: number
   const result: { listener: number; route: number; pool: number }[] = [];
   const poolIds = (target: TargetPlan): number[] =>
     target.pools.flatMap(({ pool }) => (plan.pools[pool] ? [plan.pools[pool].id] : []));
-  for (const listener of plan.listeners) {
-    if (listener.to !== null) for (const pool of poolIds(listener.to)) result.push({ listener: listener.id, route: -1, pool });
+  plan.listeners.forEach((listener, index) => {
+    const { id, protocol, streams } = listener;
+    for (const stream of streams)
+      for (const pool of poolIds(stream.target)) result.push({ listener: id, route: stream.id, pool });
+    if (protocol === 'tcp' || protocol === 'udp') return;
     for (const route of plan.routes) {
-      if (route.listeners !== null && !route.listeners.includes(listener.id)) continue;
+      if (route.listeners !== null && !route.listeners.includes(index)) continue;
       const pools = route.action.kind === 'forward' ? poolIds(route.action) : [-1];
-      for (const pool of pools) result.push({ listener: listener.id, route: route.id, pool });
+      for (const pool of pools) result.push({ listener: id, route: route.id, pool });
     }
-  }
+  });
   return result;
 }

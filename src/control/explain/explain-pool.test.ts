@@ -51,7 +51,7 @@ function running({ pool: shape, spare, route, filters = [], zone }: Shape = {}) 
     assert.ok(typeof request !== 'string', String(request));
     const explained = explain(plan, door, request, { draw: () => 7, why: () => null });
     assert.ok(typeof explained !== 'string', String(explained));
-    return explained;
+    return explained as Explanation;
   };
   return { plan, door, clock, worker: new WorkerDoor(buffer, door.claimStripe()), slot, ask };
 }

@@ -61,7 +61,7 @@ function offline(url: string, more: Partial<ExplainRequest> = {}): Explanation {
   const { plan, table } = offlineParts(loaded.plan!);
   const explained = explain(plan, table, made(url, more), none);
   assert.ok(typeof explained !== 'string', String(explained));
-  return explained;
+  return explained as Explanation;
 }
 
 describe('the listener', () => {

@@ -1,5 +1,5 @@
 /**
- * explain: why does this request go there?
+ * explain: why does this request, or this connection (stream.ts), go there?
  *
  * The rooms of the data plane are asked as an exchange asks them, in its order: client, listener's redirect, route, forwarded fields,
  * rewrite, filters, policy. So the answer is theirs, and not that of a second implementation.
@@ -20,8 +20,9 @@ import type { TableReader } from '../../state/doors.ts';
 import type { ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type FilterStep, filterStep } from './filter-step.ts';
 import { type Limits, limitsOf } from './limits.ts';
-import { enter, type Placing, type PoolStep, placeIn } from './place.ts';
-import { chooseListener, type ExplainRequest } from './request.ts';
+import { enter, FALLBACKS_MAX, type Placing, type PoolStep, placeIn } from './place.ts';
+import { type ChosenListener, chooseListener, type ExplainRequest, isStream } from './request.ts';
+import { explainStream, type StreamExplanation } from './stream.ts';
 import { actionText, matchText } from './words.ts';
 
 export type { Candidate } from './candidates.ts';
@@ -31,10 +32,8 @@ export { CLIENT_DEFAULT, type ExplainRequest, explainRequest } from './request.t
 export type { Stories } from './requests.ts';
 export { type RequestStory, shortSpan } from './story.ts';
 export { storyText } from './story-text.ts';
+export type { StreamExplanation } from './stream.ts';
 export { explanationText } from './text.ts';
-
-/** Fallback pools that are asked one after the other, as relay/ does. */
-const FALLBACKS_MAX = 4;
 
 export interface RouteStep {
   name: string;
@@ -99,11 +98,26 @@ interface Inquiry {
   readonly explanation: Explanation;
 }
 
-/** Explains a request under a plan whose slots are assigned. Returns a sentence when no listener takes it. */
-export function explain(plan: Plan, table: TableReader, request: ExplainRequest, parts: ExplainParts): Explanation | string {
+/** Explains a request, or a connection, under a plan whose slots are assigned. Returns a sentence when no listener takes it. */
+export function explain(
+  plan: Plan,
+  table: TableReader,
+  request: ExplainRequest,
+  parts: ExplainParts,
+): Explanation | StreamExplanation | string {
   const chosen = chooseListener(plan, request);
   if (typeof chosen === 'string') return chosen;
-  const { index, listener, why } = chosen;
+  if (isStream(request.url)) return explainStream(plan, table, request, chosen, parts);
+  return explainRequestAt(chosen, plan, table, request, parts);
+}
+
+function explainRequestAt(
+  { index, listener, why }: ChosenListener,
+  plan: Plan,
+  table: TableReader,
+  request: ExplainRequest,
+  parts: ExplainParts,
+): Explanation | string {
   const peer = new ClientAddress();
   if (!peer.set(request.client)) return `'${request.client}' is no IP address`;
   const head = headFromText(request.method, request.url, request.headers);

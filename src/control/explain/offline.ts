@@ -12,11 +12,12 @@ const READY_FOR_MS = 30 * 86_400_000;
 
 export function offlineParts(plan: Plan): { plan: Plan; table: TableReader } {
   const endpoints = plan.pools.reduce((count, pool) => count + pool.endpoints.length, 0);
+  const streams = plan.listeners.reduce((count, listener) => count + listener.streams.length, 0);
   const sizes = {
     slotsMax: endpoints + 1,
     stripesMax: 1,
     listenersMax: plan.listeners.length + 1,
-    routesMax: plan.routes.length + 1,
+    routesMax: plan.routes.length + streams + 1,
     poolsMax: plan.pools.length + 1,
     exchangeRowsMax: 1,
     countRowsMax: 1,

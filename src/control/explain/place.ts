@@ -14,6 +14,9 @@ import type { PoolPlan } from '../../state/plan.ts';
 import { type Choice, choose } from './choice.ts';
 import { hashOnText } from './words.ts';
 
+/** Fallback pools that are asked one after the other, as relay/ does. */
+export const FALLBACKS_MAX = 4;
+
 /** What a placement is made of. */
 export interface Placing {
   readonly pools: readonly PoolPlan[];
@@ -66,8 +69,18 @@ export function enter(pool: PoolPlan, { table, head, client, draw }: Placing): E
   return { pool, key, sticky, bound: sticky === null ? NO_COOKIE : sticky.take(head) };
 }
 
+/** A connection, or a client's datagrams, in a pool: all that is known of them is the client. */
+export function enterStream(pool: PoolPlan, { client, draw }: Omit<Placing, 'head'>): Entered {
+  const hashKey = hashKeyOf(pool);
+  const key = hashKey === null ? null : hashKey.ofClient(client, draw()) >>> 0;
+  return { pool, key, sticky: null, bound: NO_COOKIE };
+}
+
 /** Where it goes from a pool: an endpoint (`pick`), the queue (`waits`), another pool, or nowhere. */
-export function placeIn(entered: Entered, placing: Placing): { step: PoolStep; next: PoolPlan | null; failed: NotPlaced | null } {
+export function placeIn(
+  entered: Entered,
+  placing: Omit<Placing, 'head'>,
+): { step: PoolStep; next: PoolPlan | null; failed: NotPlaced | null } {
   const { pool, key, sticky, bound } = entered;
   const { table, at, draw, why, pools, urgency } = placing;
   const { connections } = pool;

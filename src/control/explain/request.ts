@@ -1,4 +1,4 @@
-/** The request that is to be explained: checked, and the listener that would take it. */
+/** The request, or connection, that is to be explained: checked, and the listener that would take it. */
 import type { Address } from '../../base/wire.ts';
 import { addressText } from '../../base/wire.ts';
 import type { ListenerPlan, Plan } from '../../state/plan.ts';
@@ -10,18 +10,24 @@ const HEADERS_MAX = 100;
 
 export interface ExplainRequest {
   method: string;
-  /** In full. */
+  /** In full: http, https; tcp and udp for connections and datagrams, "tcp://10.0.0.1:5432". */
   url: string;
   headers: [name: string, value: string][];
   /** Address of the TCP peer. */
   client: string;
   /** null: chosen by the port of the URL. */
   listener: string | null;
+  /** Of a connection: the name its client hello asks for; null: none, or no TLS. */
+  sni: string | null;
+  /** Of a connection: protocols it offers. */
+  alpn: string[];
   /** Unsigned 32-bit number that every draw gets; null: drawn. */
   random: number | null;
 }
 
-const keys: readonly string[] = ['method', 'url', 'headers', 'client', 'listener', 'random'];
+const keys: readonly string[] = ['method', 'url', 'headers', 'client', 'listener', 'sni', 'alpn', 'random'];
+/** What a client offers has room for 64 KiB; real ones offer two or three. */
+const PROTOCOLS_MAX = 64;
 
 /** Checks what came as JSON. Returns what is wrong with it, as a sentence, when something is. */
 export function explainRequest(body: unknown): ExplainRequest | string {
@@ -34,13 +40,17 @@ export function explainRequest(body: unknown): ExplainRequest | string {
     headers = [],
     client = CLIENT_DEFAULT,
     listener = null,
+    sni = null,
+    alpn = [],
     random = null,
   } = body as Record<string, unknown>;
   // RFC 9110 §5.6.2.
   if (typeof method !== 'string' || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/.test(method)) return 'method is no token';
-  if (typeof url !== 'string' || !/^https?:\/\/[^/?#\s]+[^\s\p{Cc}]*$/iu.test(url))
-    return 'url is to be written in full, for example https://shop.example/';
+  if (typeof url !== 'string' || !/^(https?:\/\/[^/?#\s]+[^\s\p{Cc}]*|(tcp|udp):\/\/[^/?#\s]+\/?)$/iu.test(url))
+    return 'url is to be written in full, for example https://shop.example/ or tcp://10.0.0.1:5432';
   if (portOf(url) === null) return `the host of ${url} cannot be read`;
+  const wrong = streamFault(isStream(url), sni, alpn);
+  if (wrong !== null) return wrong;
   if (!Array.isArray(headers) || headers.length > HEADERS_MAX) return `headers is a list of at most ${HEADERS_MAX} pairs`;
   for (const pair of headers as unknown[]) {
     if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((part) => typeof part === 'string'))
@@ -53,15 +63,49 @@ export function explainRequest(body: unknown): ExplainRequest | string {
   if (listener !== null && typeof listener !== 'string') return 'listener is a name';
   const isRandom = typeof random === 'number' && Number.isInteger(random) && random >= 0 && random < 2 ** 32;
   if (random !== null && !isRandom) return 'random is a whole number below 2^32';
-  return { method, url, headers: headers as [string, string][], client, listener, random: random as number | null };
+  return {
+    method,
+    url,
+    headers: headers as [string, string][],
+    client,
+    listener,
+    sni: sni === null ? null : (sni as string).toLowerCase().replace(/\.$/, ''),
+    alpn: alpn as string[],
+    random: random as number | null,
+  };
 }
 
-/** Port of a URL, the scheme's default when it names none; null when it cannot be read. */
-function portOf(url: string): number | null {
-  const parsed = URL.parse(url.slice(0, url.length - url.replace(/^https?:\/\/[^/?#]*/i, '').length));
-  if (parsed === null) return null;
-  return parsed.port === '' ? (parsed.protocol === 'https:' ? 443 : 80) : Number(parsed.port);
+/** Is a connection asked about, or datagrams, and not a request? */
+export function isStream(url: string): boolean {
+  return /^(tcp|udp):/i.test(url);
 }
+
+function streamFault(isOfStream: boolean, sni: unknown, alpn: unknown): string | null {
+  if (sni !== null && (typeof sni !== 'string' || !/^[\w.-]{1,253}$/.test(sni))) return 'sni is a name, for example shop.example';
+  const isList = Array.isArray(alpn) && alpn.length <= PROTOCOLS_MAX;
+  if (!isList || !alpn.every((name) => typeof name === 'string' && /^[\x21-\x7e]{1,255}$/.test(name)))
+    return 'alpn is a list of protocols, for example ["h2"]';
+  if (!isOfStream && (sni !== null || alpn.length > 0)) return 'sni and alpn belong to connections: tcp://HOST:PORT';
+  return null;
+}
+
+const defaultPorts: Readonly<Record<string, number>> = { 'https:': 443, 'http:': 80 };
+
+/** Port of a URL, the scheme's default when it names none, 0 where that has none; null when it cannot be read. */
+function portOf(url: string): number | null {
+  const parsed = URL.parse(url.slice(0, url.length - url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').length));
+  if (parsed === null || parsed.hostname === '') return null;
+  return parsed.port === '' ? (defaultPorts[parsed.protocol] ?? 0) : Number(parsed.port);
+}
+
+/** What listeners take it, by the scheme of its URL. */
+const takers: Readonly<Record<string, readonly ListenerPlan['protocol'][]>> = {
+  http: ['http', 'auto'],
+  https: ['http', 'auto'],
+  tcp: ['tcp', 'auto'],
+  udp: ['udp'],
+};
+const asked: Readonly<Record<string, string>> = { tcp: 'connections that are passed on', udp: 'datagrams' };
 
 export interface ChosenListener {
   index: number;
@@ -73,11 +117,14 @@ export interface ChosenListener {
 /** The listener that a connection to this URL reaches; a sentence when it cannot be told. */
 export function chooseListener(plan: Plan, { url, listener: named }: ExplainRequest): ChosenListener | string {
   const { listeners } = plan;
+  const scheme = /^[a-z]+/i.exec(url)![0].toLowerCase();
+  const fits = ({ protocol }: ListenerPlan): boolean => takers[scheme]!.includes(protocol);
   const chosen = (index: number, why: string): ChosenListener | string => {
     const listener = listeners[index]!;
     const { protocol, name } = listener;
-    const isForRequests = protocol === 'http' || protocol === 'auto';
-    return isForRequests ? { index, listener, why } : `listener ${name} takes ${protocol}: it knows no requests`;
+    return fits(listener)
+      ? { index, listener, why }
+      : `listener ${name} takes ${protocol}: it knows no ${asked[scheme] ?? 'requests'}`;
   };
   if (named !== null) {
     const index = listeners.findIndex(({ name }) => name === named);
@@ -86,13 +133,21 @@ export function chooseListener(plan: Plan, { url, listener: named }: ExplainRequ
   const port = portOf(url)!;
   const host = URL.parse(url)?.hostname.replace(/^\[|\]$/g, '') ?? '';
   const onPort = (address: Address): boolean => address.kind === 'ip' && address.port === port;
+  const isExact = ({ addresses }: ListenerPlan): boolean =>
+    addresses.some((a) => onPort(a) && a.kind === 'ip' && a.host === host);
+  const isThere = ({ addresses }: ListenerPlan): boolean => addresses.some(onPort);
+  // A TCP and a UDP listener may share an address.
+  const first = (is: (listener: ListenerPlan) => boolean): number => {
+    const fitting = listeners.findIndex((listener) => is(listener) && fits(listener));
+    return fitting >= 0 ? fitting : listeners.findIndex(is);
+  };
   // The kernel prefers the socket that is bound to the very address.
-  const exact = listeners.findIndex(({ addresses }) => addresses.some((a) => onPort(a) && a.kind === 'ip' && a.host === host));
+  const exact = first(isExact);
   if (exact >= 0) return chosen(exact, `address ${host} port ${port}`);
-  const found = listeners.findIndex(({ addresses }) => addresses.some(onPort));
+  const found = first(isThere);
   if (found >= 0) return chosen(found, `port ${port}`);
   if (listeners.length === 1) return chosen(0, 'the only one');
-  return `no listener is on port ${port}; there are ${listing(listeners)}; say which (--listener)`;
+  return `${port === 0 ? `${url} names no port` : `no listener is on port ${port}`}; there are ${listing(listeners)}; say which (--listener)`;
 }
 
 function listing(listeners: readonly ListenerPlan[]): string {

@@ -2,11 +2,34 @@
 import type { Explanation, RouteStep } from './explain.ts';
 import { printableLines, sectionsOf } from './lines.ts';
 import { poolSections } from './pool-text.ts';
+import type { StreamExplanation } from './stream.ts';
 
 /** Routes that missed, shown in text; --json has all. */
 const LINES_MAX = 20;
 
-export function explanationText(explanation: Explanation): string {
+export function explanationText(explanation: Explanation | StreamExplanation): string {
+  return 'connection' in explanation ? streamText(explanation) : requestText(explanation);
+}
+
+function streamText(explanation: StreamExplanation): string {
+  const { connection, listener, preface, routes, refused, sends, passed, pool, limits, note } = explanation;
+  const { url, client, sni, alpn } = connection;
+  const isTls = sni !== null || alpn.length > 0;
+  const hello = isTls ? `, TLS${sni === null ? '' : ` for ${sni}`}${alpn.length === 0 ? '' : `, offers ${alpn.join(', ')}`}` : '';
+  const { lines, section } = sectionsOf(`${url} from ${client}${hello}`);
+  section('listener', [`${listener.name}  ${listener.addresses.join(' ')}  ${listener.protocol}  (${listener.why})`]);
+  if (preface !== null) section('client', [preface]);
+  section('route', routeLines(routes));
+  for (const step of passed) for (const [name, texts] of poolSections(step, true)) section(name, texts);
+  if (pool !== null) for (const [name, texts] of poolSections(pool, false)) section(name, texts);
+  if (sends !== null) section('sends', [sends]);
+  if (limits !== null) section('limits', [limits.text]);
+  if (refused !== null) section('refused', [`${refused.reason}: ${refused.detail}`]);
+  if (note !== null) section('note', [note]);
+  return printableLines(lines);
+}
+
+function requestText(explanation: Explanation): string {
   const { request, listener, client, filters, rewrite, answer, pool, limits } = explanation;
   const { lines, section } = sectionsOf(`${request.method} ${request.url} from ${request.peer}`);
   section('listener', [`${listener.name}  ${listener.addresses.join(' ')}  ${listener.protocol}  (${listener.why})`]);

@@ -7,6 +7,8 @@ import type {
   PoolPlan,
   RouteActionPlan,
   RouteMatchPlan,
+  StreamRoutePlan,
+  TargetPlan,
   TextMatchPlan,
 } from '../../state/plan.ts';
 
@@ -22,11 +24,23 @@ export function matchText(match: RouteMatchPlan): string {
   return parts.length === 0 ? 'every request' : parts.join(', ');
 }
 
+/** What a route of connections asks for: "sni *.shop.example, alpn h2 or http/1.1". */
+export function streamMatchText({ serverName, alpn, clients }: StreamRoutePlan['match']): string {
+  const parts: string[] = [];
+  if (serverName !== null) parts.push(`sni ${serverName.wildcard ? '*.' : ''}${serverName.value}`);
+  if (alpn !== null) parts.push(`alpn ${alpn.join(' or ')}`);
+  if (clients !== null) parts.push(`client in ${clients.map(cidrText).join(', ')}`);
+  return parts.length === 0 ? 'all' : parts.join(', ');
+}
+
 /** "web", "web 95, web-next 5", "redirect 308 to https://…", "respond 200". */
 export function actionText(action: RouteActionPlan, plan: Pick<Plan, 'pools'>): string {
   if (action.kind === 'redirect') return `redirect ${action.status} to ${action.location}`;
   if (action.kind === 'respond') return `respond ${action.status}`;
-  const { pools } = action;
+  return targetText(action, plan);
+}
+
+export function targetText({ pools }: TargetPlan, plan: Pick<Plan, 'pools'>): string {
   const name = (pool: number): string => plan.pools[pool]!.name;
   return pools.length === 1 ? name(pools[0]!.pool) : pools.map(({ pool, weight }) => `${name(pool)} ${weight}`).join(', ');
 }
