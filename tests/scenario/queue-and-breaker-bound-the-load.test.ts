@@ -40,7 +40,7 @@ for (const engine of ['uring', 'epoll'] as const)
             listener: { to: undefined },
             top: {
               pools: {
-                queued: { endpoints: [{ address: endpoint.address, maxConnections: 2 }], queue: { max: 4, timeout: '3s' } },
+                queued: { endpoints: [{ address: endpoint.address, maxConnections: 2 }], queue: { max: 4, timeout: '30s' } },
                 impatient: { endpoints: [{ address: endpoint.address, maxConnections: 1 }], queue: { max: 4, timeout: '300ms' } },
                 guarded: { endpoints: [endpoint.address], circuitBreaker: { maxRequests: 2 } },
                 backed: { endpoints: [{ address: endpoint.address, maxConnections: 1 }], queue: { max: 0 }, fallback: 'spare' },
@@ -112,7 +112,8 @@ for (const engine of ['uring', 'epoll'] as const)
       assert.equal(late.status, 503);
       assert.match(fieldOf(late, 'proxy-status') ?? '', /queue_timeout/);
       assert.match(fieldOf(late, 'retry-after') ?? '', /^\d+$/);
-      assert.ok(ms >= 300 && ms < 1500, `${ms} ms`);
+      // Far less than the request that holds the place would take.
+      assert.ok(ms >= 300 && ms < 5000, `${ms} ms`);
       release();
       assert.equal((await first).status, 200);
     });
@@ -129,10 +130,15 @@ for (const engine of ['uring', 'epoll'] as const)
       release();
       release();
       for (const message of await Promise.all(answers)) assert.equal(message.status, 200);
-      const third = get('/guarded/4');
-      await until('a place to be free again', () => held.length === 1);
-      release();
-      assert.equal((await third).status, 200);
+      // A client may have its answer a moment before the place is free.
+      await until('a place to be free again', async () => {
+        const third = get('/guarded/4');
+        let isRefused = false;
+        void third.then(({ status }) => (isRefused = status === 503));
+        await until('it to be there, or refused', () => held.length === 1 || isRefused);
+        release();
+        return (await third).status === 200;
+      });
     });
 
     test('a full pool that lets nobody wait sends the rest to its fallback', async () => {

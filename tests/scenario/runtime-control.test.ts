@@ -4,12 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type CommandResult, command } from '../support/command.ts';
 import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
 import { describeLoad, failed, Load } from '../support/load.ts';
+import { ask } from '../support/peer.ts';
 import { isAlive } from '../support/system.ts';
 import { until } from '../support/wait.ts';
 import { get, simpleConfig, Weir, type WeirConfig, type WeirOptions } from '../support/weir.ts';
@@ -47,10 +48,8 @@ describe('a running instance', () => {
   const named = (index: number): string => `pool/${endpoints[index]!.address}`;
 
   /** How often the log tells an event of an endpoint of `pool`. */
-  const logged = (event: string, index: number): number =>
-    weir.logs
-      .split('\n')
-      .filter((line) => line.includes(`"event":"${event}"`) && line.includes(`"endpoint":"${endpoints[index]!.address}"`)).length;
+  const logged = (event: string, address: string): number =>
+    weir.events(event).filter(({ endpoint }) => endpoint === address).length;
 
   async function done(...words: string[]): Promise<CommandResult> {
     const result = await order(...words);
@@ -161,25 +160,39 @@ describe('a running instance', () => {
   });
 
   test('a drain waits for the request that is under way, and 8 says that it took too long', async () => {
-    // It goes to the first, because the others drain.
-    for (const index of [1, 2, 3]) await done('drain', named(index));
-    const slow = get(weir.port, '/slow/2500');
-    await until('the endpoint to have it', async () => {
-      const { items } = JSON.parse((await weir.admin('/api/v1/endpoints')).body) as {
-        items: { address: string; inFlight: number }[];
-      };
-      return items.find(({ address }) => address === endpoints[0]!.address)!.inFlight === 1;
-    });
-    const early = await order('drain', named(0), '--wait', '--timeout', '300ms');
-    assert.equal(early.code, 8, early.out);
-    assert.match(early.out, /still 1 request left/);
-    assert.equal(logged('drain_overdue', 0), 1);
-    assert.match(early.err, /has no other endpoint that takes requests/);
-    assert.equal((await get(weir.port, '/keyed/a/1')).status, 503, 'all endpoints drain');
-    const late = await done('drain', named(0), '--wait', '--timeout', '20s');
-    assert.match(late.out, /is safe to stop/);
-    assert.equal(logged('drain_done', 0), 1);
-    assert.deepEqual(await slow, { status: 200, body: 'e0\n' }, 'it was answered in full');
+    const held: ServerResponse[] = [];
+    const slow = createServer((_request, response) => void held.push(response));
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(slow.address() as AddressInfo).port}`;
+    await weir.reload(configOf(ports(), [...endpoints, { address }]));
+    try {
+      // It goes to this one, because the others drain.
+      for (const index of [0, 1, 2, 3]) await done('drain', named(index));
+      const asked = ask(weir.port, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n', 60_000);
+      await until('the endpoint to have it', () => held.length === 1);
+      const early = await order('drain', `pool/${address}`, '--wait', '--timeout', '300ms');
+      assert.equal(early.code, 8, early.out);
+      assert.match(early.out, /still 1 request left/);
+      await until('the log to tell it', () => logged('drain_overdue', address) === 1);
+      assert.match(early.err, /has no other endpoint that takes requests/);
+      assert.equal((await get(weir.port, '/keyed/a/1')).status, 503, 'all endpoints drain');
+      const late = done('drain', `pool/${address}`, '--wait', '--timeout', '20s');
+      await until('the drain to go on', async () => {
+        const { items } = JSON.parse((await weir.admin('/api/v1/drains')).body) as {
+          items: { endpoint: string; state: string }[];
+        };
+        return items.some(({ endpoint, state }) => endpoint === address && state === 'draining');
+      });
+      held[0]!.end('whole');
+      assert.match((await late).out, /is safe to stop/);
+      await until('the log to tell it', () => logged('drain_done', address) === 1);
+      const { status, body } = await asked;
+      assert.deepEqual([status, body.toString()], [200, 'whole'], 'it was answered in full');
+    } finally {
+      await weir.reload(configOf(ports()));
+      slow.closeAllConnections();
+      slow.close();
+    }
   });
 
   test('an upgraded connection is told apart from requests, and a drain is not safe while it is open', async () => {
