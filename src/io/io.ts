@@ -11,6 +11,7 @@
  */
 import { createRequire } from 'node:module';
 import { release } from 'node:os';
+import { pipesMaxOf } from '../base/pipe-share.ts';
 import type { Engine } from '../base/wire.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { openEpoll } from './epoll.ts';
@@ -23,6 +24,8 @@ export interface EngineOptions {
   readonly largeCount?: number;
   /** Blocks of 4 KiB, for heads and log lines. */
   readonly smallCount?: number;
+  /** Pipes to pour through, for io_uring; base/pipe-share.ts says how many. */
+  readonly pipesMax?: number;
 }
 
 /** Room for 2048 bodies under way, 128 MiB when all of them are. */
@@ -56,7 +59,7 @@ export function openEngine(choice: EngineChoice, options: EngineOptions = {}): {
   if (choice !== 'epoll') {
     try {
       const uring = require('./uring.ts') as { openUring: typeof openUring };
-      return { engine: uring.openUring(counts), why: null };
+      return { engine: uring.openUring({ ...counts, pipesMax: options.pipesMax ?? pipesMaxOf(0) }), why: null };
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       why = reason(error);

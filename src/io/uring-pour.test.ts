@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeHow } from '../base/wire.ts';
-import { join } from './conformance/pouring.ts';
+import { type Joint, join } from './conformance/pouring.ts';
 import { type Scene, sentence } from './conformance/scene.ts';
 import { randomBytes } from './conformance/streams.ts';
 import { kernelFixture } from './kernel-fixture.ts';
 import { openUring } from './uring.ts';
 
 const MIB = 1024 * 1024;
-const open = () => kernelFixture(openUring({ largeCount: 512, smallCount: 1024, receiveDepth: 32 }), false);
+const open = () => kernelFixture(openUring({ largeCount: 512, smallCount: 1024, receiveDepth: 32, pipesMax: 4 }), false);
 let unavailable: string | false = false;
 try {
   open().close();
@@ -67,4 +67,17 @@ says('where no pipe can be had the blocks go on', async (scene) => {
   restore();
   assert.equal(far.wire!.pouredMs, 0);
   assert.ok(client.bytes().equals(down));
+});
+
+says('more streams than pipes are carried all the same, and pipes go round', async (scene) => {
+  const joints: Joint[] = [];
+  for (let i = 0; i < 8; i++) joints.push(await join(scene));
+  const down = joints.map((_, i) => randomBytes(50 + i, 8 * MIB));
+  // Receivers that stop hold a pipe each.
+  for (const { client } of joints) client.pause();
+  for (const [i, { server }] of joints.entries()) server.send(down[i]!);
+  await scene.until(() => joints.every(({ server }) => server.wire!.sent > MIB), 'the buffers to fill');
+  for (const { client } of joints) client.resume();
+  await scene.until(() => joints.every(({ client }, i) => client.receivedBytes === down[i]!.length), 'all of it');
+  for (const [i, { client }] of joints.entries()) assert.ok(client.bytes().equals(down[i]!));
 });

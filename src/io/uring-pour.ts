@@ -11,8 +11,6 @@ import { close } from '../sys/libc.ts';
 import { openPipe, splice } from '../sys/pipe.ts';
 
 export const NO_PIPE = -1;
-/** Pipes of one process; two descriptors each. So many slow receivers hold one at a time; the streams of others go through blocks. */
-const PIPES_MAX = 64;
 /** What a pipe is asked to hold. The kernel counts pieces of skbs, one page at least each, so it is often less. */
 const PIPE_BYTES = 256 * 1024;
 /** Half-full blocks received one after the other after which a wire pours: shorter transfers are not worth the change. */
@@ -30,14 +28,15 @@ export class Pipes {
   /** Wires that have poured and are still open. */
   private users: number;
 
-  constructor() {
-    this.readEnds = new Int32Array(PIPES_MAX).fill(-1);
-    this.writeEnds = new Int32Array(PIPES_MAX).fill(-1);
-    this.free = new Int32Array(PIPES_MAX);
+  /** `pipesMax`: see base/pipe-share.ts. When all are in use by slow receivers, the streams of others go through blocks. */
+  constructor(pipesMax: number) {
+    this.readEnds = new Int32Array(pipesMax).fill(-1);
+    this.writeEnds = new Int32Array(pipesMax).fill(-1);
+    this.free = new Int32Array(pipesMax);
     this.freeCount = 0;
-    this.unopened = new Int32Array(PIPES_MAX);
-    for (let i = 0; i < PIPES_MAX; i++) this.unopened[i] = PIPES_MAX - 1 - i;
-    this.unopenedCount = PIPES_MAX;
+    this.unopened = new Int32Array(pipesMax);
+    for (let i = 0; i < pipesMax; i++) this.unopened[i] = pipesMax - 1 - i;
+    this.unopenedCount = pipesMax;
     this.users = 0;
   }
 

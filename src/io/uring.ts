@@ -15,6 +15,7 @@
 import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
+import { pipesMaxOf } from '../base/pipe-share.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import {
   type AcceptOwner,
@@ -102,6 +103,8 @@ export interface UringOptions {
   readonly cqEntries?: number;
   /** Another POUR_AFTER; Infinity: wires never pour. */
   readonly pourAfter?: number;
+  /** Pipes to pour through; base/pipe-share.ts says how many. */
+  readonly pipesMax?: number;
   /** Another FLUSH_STALL_MS, for tests. */
   readonly flushStallMs?: number;
 }
@@ -194,7 +197,7 @@ export class UringEngine implements Engine {
     this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);
-    this.pipes = new Pipes();
+    this.pipes = new Pipes(options.pipesMax ?? pipesMaxOf(0));
     this.pourAfter = options.pourAfter ?? POUR_AFTER;
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);

@@ -7,6 +7,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { Bug } from '../base/assert.ts';
 import { HeadPool } from '../base/head-pool.ts';
+import { pipesMaxOf } from '../base/pipe-share.ts';
 import { Prng } from '../base/prng.ts';
 import { sharedClockOffsetMs } from '../base/shared-clock.ts';
 import { addressText, type Engine, type TimerOwner } from '../base/wire.ts';
@@ -94,7 +95,7 @@ class Worker implements TimerOwner {
 
   constructor(start: WorkerStart) {
     this.start = start;
-    const opened = openEngine(start.engine, {});
+    const opened = openEngine(start.engine, { pipesMax: pipesMaxOf(start.descriptorsMax) });
     this.engine = opened.engine;
     const { engine } = this;
     this.table = new WorkerDoor(mapShared(start.tableFd, tableBytes()).buffer, start.stripe, sharedClockOffsetMs);
