@@ -1,14 +1,15 @@
-/** The `tests:` of a config: each request is routed by the data plane's own code, and the outcome compared. */
+/** The `tests:` of a config: each request or connection is routed by the data plane's own code, and the outcome compared. */
 import { ClientAddress } from '../../base/client-address.ts';
 import { method, methodNames } from '../../base/head.ts';
 import { buildFilters, httpsRedirect, RequestFacts, RouteAnswer } from '../../filter/filter.ts';
-import { applyRewrite, BAD_PATH, buildRoutes, headFromText, NO_ROUTE, type RouteTable } from '../../route/route.ts';
+import { applyRewrite, BAD_PATH, buildRoutes, headFromText, NO_ROUTE, type RouteTable, StreamTable } from '../../route/route.ts';
 import type { Plan } from '../../state/plan.ts';
 import { type ConfigFault, faultAt } from './fault.ts';
 import type { TestConfig } from './schema.ts';
+import { readServerName } from './schema-stream.ts';
 import { readRequest } from './schema-test.ts';
 import type { Place } from './source.ts';
-import { must } from './values.ts';
+import { listOf, must } from './values.ts';
 
 export interface TestCase {
   test: TestConfig;
@@ -38,11 +39,12 @@ export function runCases(plan: Plan, cases: readonly TestCase[]): ConfigFault[] 
   if (cases.length === 0) return faults;
   const tables = plan.listeners.map((_, index) => buildRoutes(plan, index));
   for (const { test, placeOf, path } of cases) {
-    const outcome = runCase(plan, tables, test);
+    const outcome = test.connect === undefined ? runCase(plan, tables, test) : runStreamCase(plan, test);
     const { expect } = test;
+    const what = test.request ?? `connect ${test.connect}`;
     const miss = (key: string, wanted: unknown, got: string) =>
       faults.push(
-        faultAt(placeOf(key), 'test-failed', `${test.request}: expected ${key} ${wanted}, got ${got}`, {
+        faultAt(placeOf(key), 'test-failed', `${what}: expected ${key} ${wanted}, got ${got}`, {
           path: [...path, 'expect', key],
         }),
       );
@@ -62,16 +64,17 @@ export function runCases(plan: Plan, cases: readonly TestCase[]): ConfigFault[] 
 
 /** Routes one request; listeners are asked in their order until one has a route for it, unless the test names one. */
 export function runCase(plan: Plan, tables: readonly RouteTable[], test: TestConfig): CaseOutcome {
-  const { method: methodName, url, target } = must(readRequest(test.request));
+  const { method: methodName, url, target } = must(readRequest(test.request!));
   const authority = url.host;
   const head = headFromText(methodName, `${url.protocol}//${authority}${target}`, Object.entries(test.headers ?? {}));
   const client = new ClientAddress();
   client.set(test.client ?? CLIENT_DEFAULT);
   const none: CaseOutcome = { route: 'none', pools: [], path: '', status: 404, location: '' };
-  const asked =
-    test.listener === undefined ? [...plan.listeners.keys()] : [plan.listeners.findIndex((l) => l.name === test.listener)];
+  const forRequests = [...plan.listeners.keys()].filter((i) => ['http', 'auto'].includes(plan.listeners[i].protocol));
+  if (forRequests.length === 0) return none;
+  const asked = test.listener === undefined ? forRequests : [plan.listeners.findIndex((l) => l.name === test.listener)];
   let index = NO_ROUTE;
-  let at = asked[0] ?? 0;
+  let at = asked[0];
   for (const listener of asked) {
     index = tables[listener].match(head, client);
     at = listener;
@@ -109,7 +112,21 @@ export function runCase(plan: Plan, tables: readonly RouteTable[], test: TestCon
   return { route: route.name, pools, path: text(head.pathStart, head.pathEnd) + query, status: 0, location: '' };
 }
 
+/** Routes one connection, or the first datagram of a client. */
+function runStreamCase(plan: Plan, { connect, sni, alpn, client: from }: TestConfig): CaseOutcome {
+  const client = new ClientAddress();
+  client.set(from ?? CLIENT_DEFAULT);
+  const streams = new StreamTable(plan.listeners.find(({ name }) => name === connect)!);
+  const serverName = sni === undefined ? '' : must(readServerName(sni)).value;
+  const route = streams.match(serverName, alpn === undefined ? [] : listOf(alpn), client)?.plan;
+  const none: CaseOutcome = { route: 'none', pools: [], path: '', status: 0, location: '' };
+  if (route === undefined) return none;
+  const pools = route.target.pools.filter((p) => p.weight > 0).map((p) => plan.pools[p.pool].name);
+  return { ...none, route: route.name, pools };
+}
+
 function whereTo(outcome: CaseOutcome): string {
   if (outcome.pools.length > 0) return outcome.pools.join(' or ');
+  if (outcome.status === 0) return 'no route';
   return outcome.status === 404 && outcome.route === 'none' ? '404, no route' : `status ${outcome.status}`;
 }

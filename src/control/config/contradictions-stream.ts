@@ -3,7 +3,7 @@
  */
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import type { Kinds, ListenerKind, PoolKind } from './kinds.ts';
-import { carried, isListenerKind } from './kinds.ts';
+import { carried, isListenerKind, streamKind } from './kinds.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
 import { orText } from './shape.ts';
 import type { Place } from './source.ts';
@@ -46,6 +46,13 @@ const requestKeys: readonly string[] = [
   'urgency',
   'upgrade',
 ];
+/** Keys of tests that go with one of the two only. */
+const testKeys: Readonly<Record<'request' | 'connect', readonly string[]>> = {
+  request: ['headers', 'listener'],
+  connect: ['sni', 'alpn'],
+};
+/** What is expected of an answer or of what a request became. */
+const answerKeys: readonly string[] = ['path', 'status', 'location'];
 const requestTimeouts: readonly string[] = ['response', 'tunnel', 'request'];
 const streamTimeouts: readonly string[] = ['total', 'halfClosed'];
 
@@ -75,16 +82,41 @@ class StreamChecks {
     });
     for (const { key, value } of entriesOf(childOf(this.root, 'pools')))
       this.pool(value, this.kinds.pools.get(key)!, ['pools', key]);
-    itemsOf(childOf(this.root, 'tests')).forEach((test, i) => {
-      const node = childOf(test, 'listener');
-      const kind = this.kinds.listeners.get(textOf(node) ?? '');
-      if (node !== undefined && (kind === 'tcp' || kind === 'udp'))
-        this.contradict(node, `listener ${textOf(node)} carries ${carried[kind]}: it knows no requests`, [
-          'tests',
-          String(i),
-          'listener',
-        ]);
-    });
+    for (const [i, test] of itemsOf(childOf(this.root, 'tests')).entries()) this.test(test, ['tests', String(i)]);
+  }
+
+  /** A test is of a request or of a connection, and has the keys of it. */
+  test(node: Node, path: readonly string[]): void {
+    if (node.kind !== 'map') return;
+    const [request, connect] = [entryOf(node, 'request'), entryOf(node, 'connect')];
+    if ((request === undefined) === (connect === undefined)) {
+      this.fault(node, 'bad-value', `${path.join('.')}: a test needs exactly one of request or connect`, path);
+      return;
+    }
+    const kind = connect === undefined ? 'request' : 'connect';
+    for (const { key, keyPlace } of node.entries)
+      if (testKeys[kind === 'request' ? 'connect' : 'request'].includes(key))
+        this.contradict(keyPlace, `${path.join('.')}: ${key} does not go with ${kind}`, [...path, key]);
+    const expect = childOf(node, 'expect');
+    for (const { key, keyPlace } of kind === 'request' ? [] : entriesOf(expect))
+      if (answerKeys.includes(key))
+        this.contradict(
+          keyPlace,
+          `${path.join('.')}.expect: ${key} does not go with connect`,
+          [...path, 'expect', key],
+          'a connection has a route and a pool',
+        );
+    const listener = connect?.value ?? childOf(node, 'listener');
+    const name = textOf(listener);
+    const carries = this.kinds.listeners.get(name ?? '');
+    if (listener === undefined || carries === undefined) return;
+    const isFit = kind === 'connect' ? carries !== 'http' : carries === 'http' || carries === 'auto';
+    if (isFit) return;
+    const why =
+      kind === 'connect'
+        ? 'takes requests, and no connections as they are'
+        : `carries ${carried[streamKind(carries)]}: it knows no requests`;
+    this.contradict(listener, `listener ${name} ${why}`, [...path, kind === 'connect' ? 'connect' : 'listener']);
   }
 
   listener(node: Node, kind: ListenerKind, path: readonly string[]): void {

@@ -50,7 +50,7 @@ class References {
     items(childOf(this.root, 'tests')).forEach((test, i) => {
       const expect = childOf(test, 'expect');
       this.name(childOf(expect, 'pool'), 'pool', ['tests', String(i), 'expect', 'pool']);
-      this.name(childOf(test, 'listener'), 'listener', ['tests', String(i), 'listener']);
+      for (const key of ['listener', 'connect']) this.name(childOf(test, key), 'listener', ['tests', String(i), key]);
       // Routes without a name are called by what they match, so only a text that could be a name can be judged.
       const route = childOf(expect, 'route');
       const named = textOf(route);

@@ -318,6 +318,31 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
     'contradiction',
     /knows no requests/,
   ],
+  [tcp('', 'tests: [{ expect: { pool: a } }]\n'), 'bad-value', /exactly one of request or connect/],
+  [
+    tcp('', 'tests: [{ request: "GET http://a/", connect: in, expect: { pool: a } }]\n'),
+    'bad-value',
+    /exactly one of request or connect/,
+  ],
+  [
+    tcp('', 'tests: [{ connect: in, headers: { a: b }, expect: { pool: a } }]\n'),
+    'contradiction',
+    /headers does not go with connect/,
+  ],
+  [
+    tcp('', 'tests: [{ connect: in, expect: { status: 404 } }]\n'),
+    'contradiction',
+    /status does not go with connect/,
+    /a route and a pool/,
+  ],
+  [listener('to: a', `${POOLS}tests: [{ connect: in, expect: { pool: a } }]\n`), 'contradiction', /listener in takes requests/],
+  [
+    listener('to: a', `${POOLS}tests: [{ request: "GET http://a/", sni: a, expect: { pool: a } }]\n`),
+    'contradiction',
+    /sni does not go with request/,
+  ],
+  [tcp('', 'tests: [{ connect: inn, expect: { pool: a } }]\n'), 'no-such-listener', /inn/, /did you mean in\?/],
+  [tcp('', 'tests: [{ connect: in, sni: "*.a.example", expect: { pool: a } }]\n'), 'bad-value', /sni: expected a name/],
   // Names.
   [routes('{ sni: "a.example:443", to: b }'), 'bad-value', /without a port/, /did you mean a\.example\?/],
   [routes('{ sni: "https://a.example", to: b }'), 'bad-value', /expected a name/, /did you mean a\.example\?/],
@@ -411,6 +436,42 @@ test('a protocol that is none says so, and nothing that follows from it', () => 
   assert.deepEqual(
     faults.map(({ code }) => code),
     ['bad-value'],
+  );
+});
+
+test('tests of connections are routed as connections are, and say what they got instead', () => {
+  const tests = (...written: string[]) => {
+    const { faults, runTests } = parse(
+      `version: 1
+listeners: { in: { listen: ":1", protocol: tcp, to: { a: 1, b: 0 } }, dns: { listen: ":2", protocol: udp }, web: { listen: ":3", to: w } }
+pools: { a: { endpoints: ["10.0.0.1:1"] }, b: { endpoints: ["10.0.0.2:1"] }, w: { endpoints: ["10.0.0.3:1"] } }
+routes:
+  - { name: named, sni: "*.example", to: b }
+  - { name: mail, alpn: imap, client: 10.0.0.0/8, to: b }
+tests:
+${written.map((one) => `  - ${one}\n`).join('')}`,
+    );
+    assert.deepEqual(faults, []);
+    return runTests().map(({ code, message, line }) => `${code} ${message} ${line}`);
+  };
+  assert.deepEqual(
+    tests(
+      '{ connect: in, sni: A.Example, expect: { route: named, pool: b } }',
+      '{ connect: in, alpn: [h2, imap], client: 10.1.1.1, expect: { route: mail } }',
+      '{ connect: in, alpn: imap, expect: { route: listener/in, pool: a } }',
+      '{ connect: in, expect: { pool: a } }',
+      '{ connect: dns, expect: { route: none } }',
+      '{ request: "GET http://a/", expect: { pool: w } }',
+    ),
+    [],
+  );
+  assert.deepEqual(
+    tests('{ connect: in, sni: example, expect: { route: named, pool: b } }', '{ connect: dns, expect: { pool: a } }'),
+    [
+      'test-failed connect in: expected route named, got listener/in 8',
+      'test-failed connect in: expected pool b, got a 8',
+      'test-failed connect dns: expected pool a, got no route 9',
+    ],
   );
 });
 
