@@ -267,7 +267,7 @@ async function main(): Promise<void> {
         const child = self(0, '--load', String(port), '--kind', name, '--seconds', seconds, ...clients);
         return JSON.parse(await lineOf(child)) as { answered: number; lost: number };
       };
-      for (const subject of subjects) await run(subject, '1');
+      for (const subject of subjects) await run(subject, '3');
       for (let round = 0; round < Number(values.rounds); round++) {
         for (const subject of subjects) {
           const pids = subject.workers();

@@ -25,6 +25,6 @@ export interface DatagramSink {
   drain(): void;
   /** This socket is about to be closed. */
   leave(socket: DatagramSocket): void;
-  /** Forget all clients. Returns how many there were. */
+  /** Forget all clients. Returns how many of them were in the middle of something. */
   cut(): number;
 }

@@ -89,7 +89,7 @@ export class UdpListener {
     if (hasSuccessor) for (const { socket } of this.doors) socket.pause();
   }
 
-  /** Forgets all clients; returns how many there were. */
+  /** Forgets all clients; returns how many of them were in the middle of something. */
   cut(): number {
     return this.sink.cut();
   }

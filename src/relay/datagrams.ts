@@ -22,6 +22,8 @@ import type { StreamRoute } from './stream-runtime.ts';
 
 /** First datagrams kept for another endpoint while the first has not answered; small blocks, so 4 MiB. Sessions beyond are not tried again. */
 const KEPT_MAX = 1024;
+/** A client that was heard of or answered so recently is in the middle of something. */
+const BUSY_MS = 1000;
 const NO_NAMES: readonly string[] = [];
 
 export class Datagrams implements DatagramSink, TimerOwner {
@@ -95,9 +97,14 @@ export class Datagrams implements DatagramSink, TimerOwner {
   }
 
   cut(): number {
-    const { count } = this;
-    while (this.oldest !== null) this.end(this.oldest, fault.draining);
-    return count;
+    const since = this.relay.engine.now - BUSY_MS;
+    let busy = 0;
+    for (let session = this.oldest; session !== null; session = this.oldest) {
+      const isBusy = session.lastMs > since;
+      if (isBusy) busy++;
+      this.end(session, isBusy ? fault.draining : 0);
+    }
+    return busy;
   }
 
   onTimer(): void {

@@ -1,0 +1,421 @@
+/**
+ * Harm prevented: an answer that reaches somebody who did not ask, a datagram that is cut, a client that is never forgotten, a flood of addresses that fills
+ * memory or takes every descriptor, a dead endpoint that swallows questions.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, test } from 'node:test';
+import { Prng } from '../../src/base/prng.ts';
+import { descriptorsOf, freePort, rssBytes } from '../support/system.ts';
+import { until } from '../support/wait.ts';
+import { type EngineName, Weir, type WeirConfig } from '../support/weir.ts';
+
+/** Every socket of a test; closed after it. */
+const talkers: Talker[] = [];
+afterEach(async () => {
+  for (const talker of talkers.splice(0)) await talker.close();
+});
+
+/** A UDP socket that notes what comes. */
+class Talker {
+  readonly socket: Socket;
+  readonly got: { bytes: Buffer; from: RemoteInfo }[] = [];
+  onDatagram: (bytes: Buffer, from: RemoteInfo) => void = () => {};
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('message', (bytes, from) => {
+      this.got.push({ bytes, from });
+      this.onDatagram(bytes, from);
+    });
+    socket.on('error', () => {});
+  }
+  static async open(port = 0): Promise<Talker> {
+    const socket = createSocket('udp4');
+    socket.bind(port, '127.0.0.1');
+    await once(socket, 'listening');
+    const talker = new Talker(socket);
+    talkers.push(talker);
+    return talker;
+  }
+  get port(): number {
+    return this.socket.address().port;
+  }
+  get texts(): string[] {
+    return this.got.map(({ bytes }) => bytes.toString('latin1'));
+  }
+  say(port: number, what: string | Buffer): this {
+    this.socket.send(what, port, '127.0.0.1');
+    return this;
+  }
+  private isClosed = false;
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    await new Promise<void>((resolve) => this.socket.close(() => resolve()));
+  }
+}
+
+/** Answers each datagram with the same and its own name behind it; `big`: with the same. */
+async function endpoint(name: string): Promise<Talker> {
+  const talker = await Talker.open();
+  talker.onDatagram = (bytes, from) => talker.say(from.port, name === '' ? bytes : Buffer.concat([bytes, Buffer.from(name)]));
+  return talker;
+}
+
+interface Udp {
+  [key: string]: unknown;
+}
+
+function configOf(
+  ports: { web: number; admin: number },
+  endpoints: readonly Talker[],
+  udp: Udp = {},
+  pool: Udp = {},
+): WeirConfig {
+  return {
+    version: 1,
+    process: { drain: { notReadyFor: '0s', graceful: '2s', hardStop: '5s' } },
+    admin: { listen: [`127.0.0.1:${ports.admin}`] },
+    listeners: { dns: { protocol: 'udp', listen: `127.0.0.1:${ports.web}`, to: 'pool', udp } },
+    pools: { pool: { protocol: 'udp', endpoints: endpoints.map(({ port }) => `127.0.0.1:${port}`), ...pool } },
+  };
+}
+
+const sessions = (weir: Weir): Promise<number> => weir.metric('weir_udp_sessions', { listener: 'dns' });
+const rejected = (weir: Weir, reason: string): Promise<number> => weir.metric('weir_connections_rejected_total', { reason });
+
+for (const engine of ['uring', 'epoll'] as EngineName[]) {
+  describe(`udp over ${engine}`, () => {
+    test('datagrams of 0 to 65,507 bytes pass whole, both ways, those of QUIC among them', async () => {
+      const end = await endpoint('');
+      const weir = await Weir.start({ engine, config: (ports) => configOf(ports, [end]) });
+      const client = await Talker.open();
+      try {
+        const sizes = [0, 1, 512, 1200, 1201, 1350, 1452, 1472, 1473, 1984, 1985, 4096, 9000, 32_768, 65_507];
+        for (const [i, size] of sizes.entries()) {
+          const bytes = Buffer.from(Array.from({ length: size }, (_, at) => (at * 13 + size) & 255));
+          client.say(weir.port, bytes);
+          await until(`the answer of ${size} bytes`, () => client.got.length === i + 1);
+          assert.ok(client.got[i]!.bytes.equals(bytes), `${size} bytes`);
+          assert.ok(end.got[i]!.bytes.equals(bytes), `${size} bytes`);
+        }
+        const total = sizes.reduce((sum, size) => sum + size, 0);
+        const counted = async (name: string, labels = {}) => weir.metric(name, labels);
+        await until('the counters', async () => (await counted('weir_datagrams_total', { direction: 'out' })) === sizes.length);
+        assert.equal(await counted('weir_datagrams_total', { direction: 'in' }), sizes.length);
+        assert.equal(await counted('weir_received_bytes_total', { listener: 'dns' }), total);
+        assert.equal(await counted('weir_sent_bytes_total', { listener: 'dns' }), total);
+        await weir.stop();
+      } finally {
+        await weir.kill();
+      }
+    });
+
+    test('among 200 clients who ask at once every answer goes to the one who asked', async () => {
+      const prng = new Prng(engine.length);
+      const ends = [await Talker.open(), await Talker.open()];
+      // Answers are held back and given in another order.
+      const held: (() => void)[] = [];
+      for (const end of ends)
+        end.onDatagram = (bytes, { port }) => {
+          held.push(() => end.say(port, `${bytes}!`));
+          if (held.length < 25) return;
+          while (held.length > 0) held.splice(prng.below(held.length), 1)[0]!();
+        };
+      const weir = await Weir.start({ engine, workers: 2, config: (ports) => configOf(ports, ends) });
+      const clients = await Promise.all(Array.from({ length: 200 }, () => Talker.open()));
+      try {
+        for (let round = 0; round < 5; round++) {
+          for (const [i, client] of clients.entries()) client.say(weir.port, `${i}.${round}`);
+          await until('all answers of the round', () => clients.every(({ got }) => got.length === round + 1), 10_000);
+        }
+        for (const [i, client] of clients.entries()) {
+          assert.deepEqual(
+            client.texts,
+            [0, 1, 2, 3, 4].map((round) => `${i}.${round}!`),
+          );
+          assert.ok(
+            client.got.every(({ from }) => from.port === weir.port),
+            'from the address that was asked',
+          );
+        }
+        assert.equal(ends[0]!.got.length + ends[1]!.got.length, 1000);
+        await until('200 sessions', async () => (await sessions(weir)) === 200);
+        await weir.stop();
+      } finally {
+        await weir.kill();
+      }
+    });
+
+    test('a client is forgotten when it was idle, and its descriptor is returned', async () => {
+      const end = await endpoint('!');
+      const weir = await Weir.start({ engine, config: (ports) => configOf(ports, [end], { idle: '1s' }) });
+      const clients = await Promise.all(Array.from({ length: 30 }, () => Talker.open()));
+      try {
+        const [worker] = weir.workers;
+        const before = descriptorsOf(worker!);
+        for (const client of clients) client.say(weir.port, 'hello');
+        await until('all answers', () => clients.every(({ got }) => got.length === 1));
+        assert.ok(descriptorsOf(worker!) >= before + 30);
+        await until('all to be forgotten', async () => (await sessions(weir)) === 0, 10_000);
+        await until('the descriptors', () => descriptorsOf(worker!) === before);
+        // A client that comes again begins again, at whatever endpoint, and is answered.
+        clients[0]!.say(weir.port, 'again');
+        await until('the answer', () => clients[0]!.texts.includes('again!'));
+        await weir.stop();
+      } finally {
+        await weir.kill();
+      }
+    });
+
+    test('a question that one endpoint refuses is answered by another, and the refusals take it out', async () => {
+      const end = await endpoint('!');
+      const gone = await Talker.open();
+      const { port } = gone;
+      const weir = await Weir.start({
+        engine,
+        config: (ports) =>
+          configOf(
+            ports,
+            [gone, end],
+            { responses: 1 },
+            { balance: 'round-robin', health: { passive: { consecutiveFailures: 3 } } },
+          ),
+      });
+      const clients = await Promise.all(Array.from({ length: 40 }, () => Talker.open()));
+      await gone.close();
+      try {
+        let asked = 0;
+        await until(
+          'the ejection',
+          async () => {
+            const client = clients[asked % clients.length]!;
+            const count = client.got.length;
+            asked++;
+            client.say(weir.port, 'q');
+            await until('the answer', () => client.got.length > count);
+            return (await weir.metric('weir_pool_endpoints', { state: 'ejected' })) === 1;
+          },
+          20_000,
+        );
+        const refused = await weir.metric('weir_endpoint_connects_total', { endpoint: `127.0.0.1:${port}`, result: 'refused' });
+        assert.ok(refused >= 3, `${refused} refusals`);
+        assert.ok((await weir.metric('weir_retries_total', { reason: 'connect' })) >= 3);
+        await weir.stop();
+      } finally {
+        await weir.kill();
+      }
+    });
+  });
+}
+
+describe('udp', () => {
+  test('a flood from many ports keeps memory and descriptors bounded, and is counted by reason', async () => {
+    const end = await Talker.open();
+    const weir = await Weir.start({ config: (ports) => configOf(ports, [end], { sessions: 100, sessionsPerIp: 0 }) });
+    try {
+      const [worker] = weir.workers;
+      const descriptors = descriptorsOf(worker!);
+      const flood = async (rounds: number) => {
+        for (let round = 0; round < rounds; round++) {
+          const clients = await Promise.all(Array.from({ length: 100 }, () => Talker.open()));
+          const seen = end.got.length;
+          for (const client of clients) client.say(weir.port, Buffer.alloc(1000));
+          await until('the round to arrive', () => end.got.length >= seen + 90);
+          assert.ok(descriptorsOf(worker!) <= descriptors + 100 + 512, 'sessions, and sockets kept for the next');
+          await Promise.all(clients.map((client) => client.close()));
+        }
+      };
+      await flood(10);
+      const before = rssBytes(worker!);
+      await flood(20);
+      assert.ok(rssBytes(worker!) - before < 16 * 2 ** 20, `${(rssBytes(worker!) - before) / 2 ** 20} MiB more`);
+      assert.ok((await sessions(weir)) <= 100);
+      assert.ok((await weir.metric('weir_faults_total', { reason: 'overload' })) >= 2000, 'those who had to go');
+      // Nobody is let in for whom nobody goes.
+      await weir.reload(
+        configOf({ web: weir.port, admin: weir.adminPort }, [end], { sessions: 100, sessionsPerIp: 0, whenFull: 'refuse' }),
+      );
+      const late = await Talker.open();
+      late.say(weir.port, 'x');
+      await until('the refusal', async () => (await rejected(weir, 'limit')) === 1);
+      await weir.stop();
+    } finally {
+      await weir.kill();
+    }
+  });
+
+  test('one address has as many clients as sessionsPerIp says', async () => {
+    const end = await endpoint('!');
+    const weir = await Weir.start({ config: (ports) => configOf(ports, [end], { sessionsPerIp: 5 }) });
+    const clients = await Promise.all(Array.from({ length: 9 }, () => Talker.open()));
+    try {
+      for (const client of clients) client.say(weir.port, 'x');
+      await until('the refusals', async () => (await rejected(weir, 'limit_per_ip')) === 4);
+      await until('the answers', () => clients.filter(({ got }) => got.length === 1).length === 5);
+      await weir.stop();
+    } finally {
+      await weir.kill();
+    }
+  });
+
+  test('a reload keeps clients with their endpoint, also when it leaves the configuration', async () => {
+    const ends = [await endpoint('a'), await endpoint('b')];
+    const weir = await Weir.start({ workers: 2, config: (ports) => configOf(ports, ends, {}, { balance: 'source' }) });
+    const clients = await Promise.all(Array.from({ length: 10 }, () => Talker.open()));
+    try {
+      for (const client of clients) client.say(weir.port, '1');
+      await until('all answers', () => clients.every(({ got }) => got.length === 1));
+      const first = clients.map(({ texts }) => texts[0]!.slice(1));
+      assert.equal(new Set(first).size, 1, 'source: one address, one endpoint');
+      const other = ends.filter((_, i) => 'ab'[i] !== first[0]);
+      await weir.reload(configOf({ web: weir.port, admin: weir.adminPort }, other));
+      for (const client of clients) client.say(weir.port, '2');
+      await until('all answers', () => clients.every(({ got }) => got.length === 2));
+      assert.ok(clients.every(({ texts }) => texts[1] === `2${first[0]}`));
+      const fresh = await Talker.open();
+      fresh.say(weir.port, '3');
+      await until('the answer', () => fresh.got.length === 1);
+      assert.notEqual(fresh.texts[0], `3${first[0]}`);
+      // The listener goes, and comes back as one of connections; then as it was.
+      const without = configOf({ web: weir.port, admin: weir.adminPort }, other);
+      await weir.reload({
+        ...without,
+        listeners: { dns: { protocol: 'tcp', listen: `127.0.0.1:${weir.port}`, to: 'pool' } },
+        pools: { pool: { protocol: 'tcp', endpoints: ['127.0.0.1:9'] } },
+      });
+      await until('the clients to go', async () => (await weir.metric('weir_connections', { protocol: 'udp' })) === 0, 10_000);
+      await weir.reload(without);
+      clients[0]!.say(weir.port, '4');
+      await until('the answer', () => clients[0]!.texts.some((text) => text.startsWith('4')));
+      await weir.stop();
+    } finally {
+      await weir.kill();
+    }
+  });
+
+  test('in a drain a conversation goes on, newcomers are turned away, and hardStop ends it', async () => {
+    const end = await endpoint('!');
+    const weir = await Weir.start({ config: (ports) => configOf(ports, [end]) });
+    const [client, late] = [await Talker.open(), await Talker.open()];
+    try {
+      client.say(weir.port, '1');
+      await until('the answer', () => client.got.length === 1);
+      const began = performance.now();
+      weir.signal('SIGTERM');
+      await until('the drain', () => weir.events('drain').length > 0);
+      await until('newcomers to be turned away', async () => {
+        late.say(weir.port, 'x');
+        return (await rejected(weir, 'drain')) > 0;
+      });
+      client.say(weir.port, '2');
+      await until('the answer', () => client.texts.includes('2!'));
+      assert.equal(late.texts.filter((text) => text !== 'x!').length, 0);
+      const { code } = await weir.exited;
+      assert.equal(code, 0);
+      assert.ok(performance.now() - began < 15_000);
+    } finally {
+      await weir.kill();
+    }
+  });
+
+  test('each session is a line of the access log', async () => {
+    const end = await endpoint('!!');
+    const folder = mkdtempSync(join(tmpdir(), 'weir-udp-'));
+    const log = join(folder, 'access.log');
+    const weir = await Weir.start({
+      config: (ports) => ({ ...configOf(ports, [end], { responses: 1 }), logs: { access: { to: log } } }),
+    });
+    const client = await Talker.open();
+    try {
+      client.say(weir.port, 'question');
+      const line = await until('the line', () => readFileSync(log, 'utf8').split('\n')[0]);
+      const told = JSON.parse(line) as Record<string, unknown>;
+      assert.match(line, /"udp"/);
+      assert.match(line, new RegExp(`127\\.0\\.0\\.1:${client.port}`));
+      assert.match(line, new RegExp(`127\\.0\\.0\\.1:${end.port}`));
+      assert.ok(Object.keys(told).length > 5);
+      await weir.stop();
+    } finally {
+      await weir.kill();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('a real DNS server answers through it', { skip: whyNoDnsmasq() }, async () => {
+    const ports = [await freePort(), await freePort()];
+    const servers = ports.map((port, i) =>
+      spawn(
+        'dnsmasq',
+        [
+          '--keep-in-foreground',
+          '--conf-file=/dev/null',
+          '--no-resolv',
+          '--no-hosts',
+          '--bind-interfaces',
+          '--listen-address=127.0.0.1',
+          '--no-daemon',
+          '--pid-file=',
+          `--port=${port}`,
+          `--address=/example.test/192.0.2.${i + 1}`,
+        ],
+        { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } },
+      ),
+    );
+    const weir = await Weir.start({
+      config: (own) => ({
+        ...configOf(own, [], { responses: 1 }),
+        pools: { pool: { protocol: 'udp', endpoints: ports.map((port) => `127.0.0.1:${port}`), balance: 'round-robin' } },
+      }),
+    });
+    const client = await Talker.open();
+    try {
+      const answers = new Set<string>();
+      await until(
+        'answers of both servers',
+        async () => {
+          const id = client.got.length + 1;
+          client.say(weir.port, dnsQuery(id, 'www.example.test'));
+          await until('an answer', () => client.got.length === id, 500);
+          const { bytes } = client.got[id - 1]!;
+          assert.equal(bytes.readUInt16BE(0), id, 'the answer to this question');
+          assert.equal(bytes.readUInt16BE(6), 1, 'one answer');
+          answers.add([...bytes.subarray(-4)].join('.'));
+          return answers.size === 2;
+        },
+        15_000,
+      );
+      assert.deepEqual([...answers].sort(), ['192.0.2.1', '192.0.2.2']);
+      await until('every client to be forgotten at once', async () => (await sessions(weir)) === 0);
+      await weir.stop();
+    } finally {
+      await weir.kill();
+      for (const server of servers) server.kill();
+      await Promise.all(
+        servers.map((server) => (server.exitCode === null && server.signalCode === null ? once(server, 'exit') : null)),
+      );
+    }
+  });
+});
+
+function whyNoDnsmasq(): string | false {
+  try {
+    execFileSync('dnsmasq', ['--version'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+    return false;
+  } catch {
+    return 'dnsmasq is not installed (tool/setup-debian.sh)';
+  }
+}
+
+/** An A question (RFC 1035 §4.1). */
+function dnsQuery(id: number, name: string): Buffer {
+  const labels = name.split('.').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
+  const header = Buffer.from([id >> 8, id & 255, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0]);
+  return Buffer.concat([header, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
+}
