@@ -14,6 +14,8 @@ for pair in "${wanted[@]}"; do
 done
 # Not in a folder of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+# nginx's proxy of connections and datagrams is a module of its own in Debian.
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || packages+=(libnginx-mod-stream)
 [ -e /usr/include/linux/io_uring.h ] || packages+=(linux-libc-dev)
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
 [ ${#packages[@]} -eq 0 ] && exit 0
