@@ -3,7 +3,7 @@
  * under `_other`, pool by pool.
  */
 
-import { ejectionCauseNames } from '../../state/doors.ts';
+import { ejectionCause, ejectionCauseNames } from '../../state/doors.ts';
 import type { EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import { endpointState, endpointStateNames, stateNow, type Tally } from '../../state/table.ts';
 import { connectResultNames, type Histogram, type SlotTally } from '../../state/tally.ts';
@@ -23,7 +23,7 @@ export const ENDPOINT_SERIES =
   connectResultNames.length +
   2 +
   endpointStateNames.length +
-  2 * ejectionCauseNames.length +
+  (2 * ejectionCauseNames.length - 1) +
   2 * HISTOGRAM_SERIES;
 
 /** Remembers who ever went without series, so that the counter of it only grows. */
@@ -97,7 +97,7 @@ class Printer {
     );
     this.ejections = families.counter(
       'weir_endpoint_ejections_total',
-      'Times live traffic took an endpoint out, by what it showed.',
+      'Times an endpoint was taken out for a time, by what live traffic showed, or by an operator.',
     );
     this.wouldEject = families.counter(
       'weir_endpoint_would_eject_total',
@@ -157,7 +157,8 @@ class Printer {
     });
     ejectionCauseNames.forEach((cause, i) => {
       this.ejections({ ...labels, cause }, row.ejections[i]!);
-      this.wouldEject({ ...labels, cause }, row.wouldEject[i]!);
+      // An order is no guess.
+      if (i !== ejectionCause.operator) this.wouldEject({ ...labels, cause }, row.wouldEject[i]!);
     });
   }
 }
