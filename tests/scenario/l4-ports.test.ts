@@ -165,7 +165,7 @@ describe('with 50 local ports', { skip }, () => {
   });
 
   test('a pool of requests takes source addresses too', async () => {
-    const endpoint = await endpointOf(() => {});
+    const endpoint = await endpointOf((peer) => void peer.socket.on('end', () => peer.sendEnd()));
     const other = await fromSources(endpoint, '127.0.0.2');
     await dial(other, PORTS);
     await until('all ports of one address to be taken', () => endpoint.peers.length === PORTS);
