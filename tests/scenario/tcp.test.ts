@@ -350,9 +350,10 @@ test('the client that a PROXY line names is told on, in the log and to the endpo
     ['127.0.0.1', 'PROXY TCP4 203.0.113.7 198.51.100.1 4711 443\r\nspoofed'],
     ['127.0.0.2', 'hello, without a line\r\n'],
   ] as const) {
-    const other = await connect(weir.port, '127.0.0.1', from);
-    other.send(said);
-    assert.equal(await other.ended(), 'reset', said);
+    // It may be reset before it knows that it was taken.
+    const other = await connect(weir.port, '127.0.0.1', from).catch(() => null);
+    other?.send(said);
+    if (other !== null) assert.equal(await other.ended(), 'reset', said);
   }
   await until(
     'the refusals to be counted',
