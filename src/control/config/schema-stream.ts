@@ -131,7 +131,7 @@ export const source = shape(
       text('Address.', SOURCE_EXPECTED, readSource, { examples: ['10.0.0.5', '2001:db8::5'] }),
     ).optional(),
     transparent: yes(
-      "The client's own address (IP_TRANSPARENT, needs CAP_NET_ADMIN); answers have to be routed back to this machine. Default false.",
+      "tcp, udp: the client's own address (IP_TRANSPARENT, needs CAP_NET_ADMIN); answers have to be routed back to this machine. Default false.",
     ).optional(),
   },
   { foreign: { address: 'addresses', ip: 'addresses', usesrc: 'transparent', tproxy: 'transparent' } },

@@ -210,6 +210,8 @@ test('what a pool sends, and from where, arrives in the plan and in its checks',
   assert.equal(other.pools[0].proxyProtocol, 1);
   assert.equal(other.pools[0].health.active!.proxyProtocol, 0, 'another port is another program');
   assert.deepEqual(other.pools[0].sourceAddress, { addresses: [], isTransparent: true });
+  const http = listener('to: a').replace('a: {', 'a: { source: { addresses: 10.0.0.5 },');
+  assert.deepEqual(planOf(http).pools[0].sourceAddress!.addresses, ['10.0.0.5'], 'requests have one, too');
   assert.equal(planOf(pool('source: { transparent: false }')).pools[0].sourceAddress, null);
 });
 
@@ -391,6 +393,11 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
     'contradiction',
     /proxyProtocol does not go with requests/,
     /X-Forwarded-For/,
+  ],
+  [
+    listener('to: a').replace('a: {', 'a: { source: { transparent: true },'),
+    'contradiction',
+    /transparent does not go with requests/,
   ],
   [udp('').replace('a: {', 'a: { proxyProtocol: v2,'), 'contradiction', /proxyProtocol does not go with datagrams/],
   // Words of HAProxy, nginx and Envoy.
