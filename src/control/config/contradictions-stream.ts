@@ -26,7 +26,7 @@ const listenerTimeouts: Readonly<Record<string, readonly ListenerKind[]>> = {
   body: ['http', 'auto'],
   idle: ['http', 'tcp', 'auto'],
   connect: ['tcp', 'auto'],
-  total: ['tcp', 'auto'],
+  total: ['tcp', 'auto', 'udp'],
   halfClosed: ['tcp', 'auto'],
 };
 /** The limits that streams have. */
@@ -175,6 +175,15 @@ class StreamChecks {
           `${where}.timeouts: ${key} does not go with a route of connections (${why})`,
           [...path, 'timeouts', key],
           'connections have connect, idle, total and halfClosed',
+        );
+    const isOfDatagrams = listeners.length > 0 && listeners.every((name) => this.kinds.listeners.get(name) === 'udp');
+    for (const { key, keyPlace } of isOfDatagrams ? entriesOf(childOf(node, 'timeouts')) : [])
+      if (['connect', 'idle', 'halfClosed'].includes(key))
+        this.contradict(
+          keyPlace,
+          `${where}.timeouts: ${key} does not go with a route of datagrams`,
+          [...path, 'timeouts', key],
+          key === 'idle' ? 'a listener has it: udp: { idle: … }' : null,
         );
     for (const { key, keyPlace } of entriesOf(childOf(node, 'retry')))
       if (key !== 'attempts')

@@ -87,6 +87,7 @@ test('a listener of datagrams gets every default, and every key arrives', () => 
   assert.deepEqual(written, { idleMs: 5000, responses: 1, sessionsMax: 10, sessionsPerIpMax: 2, whenFull: 'refuse' });
   assert.equal(streams[0].timeouts.idleMs, 5000);
   assert.equal(planOf(udp('')).pools[0].protocol, 'udp');
+  assert.equal(inOf(udp('timeouts: { total: 1h }')).streams[0].timeouts.totalMs, 3_600_000);
 });
 
 test('the times of a route win over those of its listener, and these over the defaults', () => {
@@ -282,6 +283,12 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
   ],
   [routes('{ sni: a.example, redirect: "https://b.example" }'), 'contradiction', /redirect does not go/],
   [routes('{ sni: a.example, to: b, timeouts: { response: 1s } }'), 'contradiction', /response does not go/, /halfClosed/],
+  [
+    listener('protocol: udp, to: a', `${POOLS}routes: [{ client: 10.0.0.0/8, to: b, timeouts: { total: 1h, idle: 1s } }]\n`),
+    'contradiction',
+    /idle does not go with a route of datagrams/,
+    /udp: \{ idle/,
+  ],
   [routes('{ sni: a.example, to: b, retry: { on: ["502"] } }'), 'contradiction', /retry: on does not go/, /attempts/],
   [
     listener('to: a', `${POOLS}routes: [{ path: /a, to: a, timeouts: { total: 1s } }]\n`),
