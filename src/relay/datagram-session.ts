@@ -16,13 +16,12 @@ import { NO_BLOCK, SMALL_BYTES } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import type { DatagramOwner, DatagramSocket } from '../base/wire.ts';
-import { chooseTarget } from '../route/route.ts';
+import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { health, protocol } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Datagrams } from './datagrams.ts';
 import type { LogRecord } from './log-record.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
-import type { StreamRoute } from './stream-runtime.ts';
 
 /** A session that was answered counts as this in the table: a good end. */
 const GOOD = 200;

@@ -12,13 +12,13 @@ import { NAME_SPARE, NAME_WORDS, readName, wordsOf } from '../base/datagram-name
 import { fault } from '../base/faults.ts';
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { DatagramSocket, TimerOwner } from '../base/wire.ts';
+import type { StreamRoute } from '../route/route.ts';
 import { protocol, rejection } from '../state/doors.ts';
 import { DatagramCounts } from './datagram-counts.ts';
 import { DatagramIndex, NO_SESSION } from './datagram-index.ts';
 import { DatagramSession } from './datagram-session.ts';
 import type { ListenerFacts } from './exchange.ts';
 import type { Relay } from './relay.ts';
-import type { StreamRoute } from './stream-runtime.ts';
 
 /** First datagrams kept for another endpoint while the first has not answered; small blocks, so 4 MiB. Sessions beyond are not tried again. */
 const KEPT_MAX = 1024;

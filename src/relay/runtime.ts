@@ -11,11 +11,10 @@ import {
   httpsRedirect,
   RouteAnswer,
 } from '../filter/filter.ts';
-import { buildRoutes, type HashKey, hashKeyOf, type RouteTable, Sticky } from '../route/route.ts';
+import { buildRoutes, type HashKey, hashKeyOf, type RouteTable, Sticky, StreamTable } from '../route/route.ts';
 import type { WorkerWriter } from '../state/doors.ts';
 import type { Plan, PoolPlan, RoutePlan } from '../state/plan.ts';
 import type { DatagramEndpoint, Endpoint, StreamEndpoint } from '../upstream/upstream.ts';
-import { StreamTable } from './stream-runtime.ts';
 
 export interface RouteRuntime {
   readonly plan: RoutePlan;

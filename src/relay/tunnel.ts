@@ -19,14 +19,13 @@ import { fault, faults } from '../base/faults.ts';
 import type { StreamClient, StreamSink } from '../base/stream-client.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { type ProxyLineFacts, WRITE_BYTES_MAX, writeProxyLine } from '../protocol/proxy-line/proxy-line.ts';
-import { chooseTarget } from '../route/route.ts';
+import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { ListenerFacts } from './exchange.ts';
 import type { LogRecord } from './log-record.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
-import type { StreamRoute } from './stream-runtime.ts';
 
 /** Endpoint connections that carried something and ended in order count as this in the table: a good end. */
 const GOOD = 200;
