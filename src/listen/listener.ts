@@ -83,7 +83,11 @@ export class Listener implements AcceptOwner, TimerOwner {
     if (needs !== null) {
       const preface = new Preface(wire, this, parts, needs);
       if (this.admit(preface, preface.isTrusted)) preface.begin();
-      else preface.turnAway(closeHow.reset);
+      else {
+        // It was not counted, so its end must not be.
+        wire.owner = nobody;
+        wire.close(closeHow.reset);
+      }
     } else if (this.plan.protocol === 'tcp') this.serveStream(wire, null, parts.engine.now, '', NO_NAMES, NO_BLOCK, 0, 0);
     else this.serveHttp(wire, null, NO_BLOCK, 0, 0);
   }

@@ -110,10 +110,6 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   cut(): void {
     this.close(closeHow.reset);
   }
-  turnAway(how: number): void {
-    this.isOver = true;
-    this.wire.close(how);
-  }
 
   // The wire.
 

@@ -11,7 +11,7 @@ import { Prng } from '../../src/base/prng.ts';
 import { closeHow } from '../../src/base/wire.ts';
 import type { Peer } from '../../src/io/memory.ts';
 import { ProxyLineReader, writeProxyLine } from '../../src/protocol/proxy-line/proxy-line.ts';
-import { health } from '../../src/state/doors.ts';
+import { health, rejection } from '../../src/state/doors.ts';
 import { connectResultNames } from '../../src/state/tally.ts';
 import { StreamWorld, streamRoute } from './stream-world.ts';
 
@@ -341,6 +341,18 @@ test('an optional PROXY line is read of trusted peers and left alone of others',
     client.close(closeHow.reset);
     world.finish();
   }
+});
+
+test('connections refused before their first bytes were looked at make no room for others', () => {
+  const world = new StreamWorld({ seed: 14, listener: { protocol: 'auto' } });
+  world.clients.countMax = 5;
+  const clients = Array.from({ length: 30 }, () => world.dial());
+  world.until('most to be refused', () => clients.filter(({ closedCount }) => closedCount > 0).length === 25);
+  assert.equal(world.clients.count, 5);
+  const [listener] = world.plan.listeners;
+  assert.equal(world.tally.listener(listener!.id).rejected[rejection.overload], 25);
+  for (const client of clients) if (client.closedCount === 0) client.end();
+  world.finish();
 });
 
 test('a client that says nothing where first bytes are looked for goes to the stream that matches all', () => {
