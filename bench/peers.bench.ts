@@ -105,11 +105,13 @@ async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<S
   const user = balancer.userMs();
   const other = balancer.otherCpuMs();
   const run = await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
+  // A machine so busy that nothing was answered shows as what it is: dear.
+  const requests = Math.max(1, run.requests);
   return {
     ...run,
-    cpuUs: ((balancer.cpuMs() - cpu) * 1000) / run.requests,
-    userUs: ((balancer.userMs() - user) * 1000) / run.requests,
-    otherUs: ((balancer.otherCpuMs() - other) * 1000) / run.requests,
+    cpuUs: ((balancer.cpuMs() - cpu) * 1000) / requests,
+    userUs: ((balancer.userMs() - user) * 1000) / requests,
+    otherUs: ((balancer.otherCpuMs() - other) * 1000) / requests,
     perSecond: (run.requests * 1e6) / run.us,
     rss: balancer.rss(),
   };
