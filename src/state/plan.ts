@@ -82,8 +82,8 @@ export interface ListenerPlan {
   proxyProtocol: { isRequired: boolean; from: Cidr[] } | null;
   udp: UdpListenerPlan | null;
   /**
-   * Where requests go that no route matches; null: 404. For people: it stands in `plan.routes` too, as the last route of this listener
-   * (named `listener/NAME`), so that routes alone decide.
+   * Where requests, or connections and datagrams, go that no route matches; null: 404, or a reset. For people: it stands in `plan.routes` too, or, but for http,
+   * in `streams`, as the last route of this listener (named `listener/NAME`), so that routes alone decide.
    */
   to: TargetPlan | null;
   /** Every request is answered by a 308 to https. */
