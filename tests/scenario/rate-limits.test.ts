@@ -17,6 +17,10 @@ const BURST = 20;
 /** So many that the kernel gives some to each worker. */
 const CLIENTS = 24;
 const FLOOD_MS = 1500;
+/** On a machine that is very busy a flood goes on until it has met its limit. */
+const FLOOD_MS_MAX = 20_000;
+/** An empty bucket is full again after so long: what would come later is lost. */
+const FILL_MS = (1000 * BURST) / RATE;
 /** Races between workers: each may let one more through when a row changes hands. */
 const SLACK = 2;
 
@@ -85,18 +89,33 @@ function ask(path: string, headers: Record<string, string> = {}, agent: Agent | 
   });
 }
 
-/** Many clients of one address ask as fast as they can. `failed`: connections that broke. */
-async function flood(path: string, during: () => void = () => {}) {
+/**
+ * Many clients of one address ask as fast as they can. `failed`: connections that broke. `slackMs`: in which nobody was refused for so long that the bucket may
+ * have been full.
+ */
+async function flood(path: string, isLimited: boolean, during: () => void = () => {}) {
   const startedMs = performance.now();
-  const counts = { passed: 0, limited: 0, failed: 0, other: 0, ms: 0, mostAllowed: 0 };
+  const counts = { passed: 0, limited: 0, failed: 0, other: 0, ms: 0, slackMs: 0, mostAllowed: 0, leastAllowed: 0 };
+  let refusedMs = startedMs;
+  const refuse = (): void => {
+    const gapMs = performance.now() - refusedMs;
+    if (gapMs > FILL_MS) counts.slackMs += gapMs;
+    refusedMs += gapMs;
+  };
+  const isOver = (): boolean => {
+    const ms = performance.now() - startedMs;
+    return ms > FLOOD_MS_MAX || (ms >= FLOOD_MS && (!isLimited || counts.limited > 0));
+  };
   const clients = Array.from({ length: CLIENTS }, async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    while (performance.now() - startedMs < FLOOD_MS) {
+    while (!isOver()) {
       try {
         const { status } = await ask(path, {}, agent);
         if (status === 200) counts.passed++;
-        else if (status === 429) counts.limited++;
-        else counts.other++;
+        else if (status === 429) {
+          counts.limited++;
+          refuse();
+        } else counts.other++;
       } catch {
         counts.failed++;
       }
@@ -107,17 +126,19 @@ async function flood(path: string, during: () => void = () => {}) {
   during();
   await Promise.all(clients);
   counts.ms = performance.now() - startedMs;
+  refuse();
   counts.mostAllowed = BURST + (RATE * counts.ms) / 1000;
+  counts.leastAllowed = BURST + (RATE * (counts.ms - counts.slackMs)) / 1000;
   return counts;
 }
 
 test('clients of one address get their burst and their rate over both workers, not per worker', async () => {
-  // Cold workers stall, and a bucket that is full meanwhile loses what it would have got.
-  await flood('/free');
-  const counts = await flood('/bucket');
-  const { passed, limited, mostAllowed } = counts;
+  // Cold workers stall.
+  await flood('/free', false);
+  const counts = await flood('/bucket', true);
+  const { passed, limited, mostAllowed, leastAllowed } = counts;
   assert.ok(passed <= mostAllowed + SLACK, JSON.stringify(counts));
-  assert.ok(passed >= 0.6 * mostAllowed, JSON.stringify(counts));
+  assert.ok(passed >= 0.8 * leastAllowed, JSON.stringify(counts));
   assert.ok(limited > 0 && counts.failed + counts.other === 0, JSON.stringify(counts));
   assert.equal(arrived.get('/bucket'), passed, 'what is refused costs the endpoint nothing');
   await until('the decisions to be told', async () => {
@@ -200,14 +221,14 @@ test('a reload that leaves a limit as it is leaves what was spent', async () => 
 
 test('a worker that is killed resets and locks nothing', async () => {
   let victim = 0;
-  const counts = await flood('/crash', () => {
+  const counts = await flood('/crash', true, () => {
     victim = weir.workers[0]!;
     process.kill(victim, 'SIGKILL');
   });
   assert.ok(!weir.workers.includes(victim));
   assert.ok(counts.passed <= counts.mostAllowed + SLACK, JSON.stringify(counts));
-  // Answers that were under way on the killed worker are lost, and so are the tokens they took.
-  assert.ok(counts.passed >= 0.6 * counts.mostAllowed, JSON.stringify(counts));
+  // Answers that were under way on the killed worker are lost, and with them the tokens they took.
+  assert.ok(counts.passed + counts.failed >= 0.8 * counts.leastAllowed, JSON.stringify(counts));
   assert.ok(counts.limited > 0 && counts.other === 0, JSON.stringify(counts));
   await until('a successor that decides', () => weir.workers.length === 2);
   await until('a token', async () => (await ask('/crash')).status === 200);
