@@ -325,6 +325,39 @@ describe('udp', () => {
     }
   });
 
+  test('a killed worker is replaced, and a new program takes the sockets over: every question is answered', async () => {
+    const end = await endpoint('!');
+    const options = { workers: 2, config: (ports: { web: number; admin: number }) => configOf(ports, [end]) };
+    const first = await Weir.start(options);
+    const ports = { web: first.port, admin: first.adminPort };
+    const clients = await Promise.all(Array.from({ length: 16 }, () => Talker.open()));
+    let second: Weir | null = null;
+    let round = 0;
+    const ask = async () => {
+      const number = round++;
+      for (const client of clients) client.say(ports.web, `${number}`);
+      await until(`the answers to ${number}`, () => clients.every(({ texts }) => texts.includes(`${number}!`)));
+    };
+    try {
+      await ask();
+      const [victim] = first.workers;
+      process.kill(victim!, 'SIGKILL');
+      // What the dead one had read is lost; what it had not waits in its sockets for the next.
+      await until('another worker', () => first.workers.length === 2 && !first.workers.includes(victim!), 10_000);
+      await ask();
+      first.signal('SIGKILL');
+      await first.exited;
+      await ask();
+      second = await Weir.start({ ...options, ports, folder: first.folder });
+      for (let i = 0; i < 20; i++) await ask();
+      assert.ok(clients.every(({ got }) => got.every(({ from }) => from.port === ports.web)));
+      await second.stop();
+    } finally {
+      await second?.kill();
+      await first.kill();
+    }
+  });
+
   test('each session is a line of the access log', async () => {
     const end = await endpoint('!!');
     const folder = mkdtempSync(join(tmpdir(), 'weir-udp-'));

@@ -28,6 +28,8 @@ export interface DatagramOptions {
   pool?: Partial<PoolPlan>;
   route?: Partial<StreamRoutePlan>;
   sessionsMax?: number;
+  /** A second pool, of the last endpoint alone, to which the first falls back. */
+  hasFallback?: boolean;
 }
 
 /** An endpoint: answers as `onQuestion` says. */
@@ -119,7 +121,7 @@ export class DatagramWorld {
       Array.from({ length: count }, (_, i): Ip => ({ kind: 'ip', host, port: 1 + i }));
     const serving = addresses('10.0.1.1', options.endpoints ?? 3);
     this.plan = this.planOf([...addresses('10.0.2.1', options.refusing ?? 0), ...serving], options);
-    for (const { slot } of this.pool.endpoints) this.control.setHealth(slot, health.up);
+    for (const pool of this.plan.pools) for (const { slot } of pool.endpoints) this.control.setHealth(slot, health.up);
     const parts = { engine, blocks: engine.blocks, heads: new HeadPool(engine.blocks.bytes, 20), table };
     this.upstream = new Upstream({
       ...parts,
@@ -201,7 +203,7 @@ export class DatagramWorld {
     const { connections, connectionsTotal } = this.tally.listener(this.plan.listeners[0]!.id);
     assert.equal(connections[4], 0);
     assert.equal(connectionsTotal[4], this.ended.length, 'each session is told of once');
-    for (const { slot } of this.pool.endpoints) {
+    for (const { slot } of this.plan.pools.flatMap(({ endpoints }) => endpoints)) {
       assert.equal(this.table.inFlight(slot), 0, 'every begin has its end');
       assert.equal(this.tally.slot(slot).wiresBusy, 0, 'no socket is open');
     }
@@ -215,6 +217,24 @@ export class DatagramWorld {
 
   private planOf(addresses: readonly Ip[], options: DatagramOptions): Plan {
     const { control } = this;
+    const poolOf = (name: string, its: readonly Ip[]): PoolPlan => ({
+      ...plainPool,
+      id: control.claimId('pool', name),
+      name,
+      source: 'test',
+      protocol: 'udp',
+      endpoints: its.map((resolved) => ({
+        slot: control.claimSlot(name, addressText(resolved)),
+        address: addressText(resolved),
+        resolved,
+        weight: 1,
+        backup: false,
+        zone: null,
+        requestsMax: 0,
+      })),
+      connections: { idleMax: 0, idleMs: 1000, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 4, queueMs: 500 },
+      ...options.pool,
+    });
     const udp = { idleMs: 5000, responses: 0, sessionsMax: 10_000, sessionsPerIpMax: 0, whenFull: 'oldest' as const };
     return {
       epoch: 1,
@@ -251,26 +271,9 @@ export class DatagramWorld {
           timeouts: { headerMs: 5000, idleMs: 10_000, bodyMs: 5000 },
         },
       ],
-      pools: [
-        {
-          ...plainPool,
-          id: control.claimId('pool', 'pool'),
-          name: 'pool',
-          source: 'test',
-          protocol: 'udp',
-          endpoints: addresses.map((resolved) => ({
-            slot: control.claimSlot('pool', addressText(resolved)),
-            address: addressText(resolved),
-            resolved,
-            weight: 1,
-            backup: false,
-            zone: null,
-            requestsMax: 0,
-          })),
-          connections: { idleMax: 0, idleMs: 1000, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 4, queueMs: 500 },
-          ...options.pool,
-        },
-      ],
+      pools: options.hasFallback
+        ? [{ ...poolOf('pool', addresses.slice(0, -1)), fallback: 1 }, poolOf('reserve', addresses.slice(-1))]
+        : [poolOf('pool', addresses)],
       routes: [],
       headers: {
         xForwarded: true,

@@ -232,6 +232,15 @@ test('without an endpoint a datagram is dropped and counted', () => {
   world.finish();
 });
 
+test('where no endpoint can be, the fallback pool is asked', () => {
+  const world = new DatagramWorld({ seed: 21, endpoints: 3, hasFallback: true });
+  for (const { slot } of world.pool.endpoints) world.control.setHealth(slot, health.down);
+  const client = world.client().ask('a');
+  world.until('the answer', () => client.answers.length === 1);
+  assert.equal(world.endpoints[2]!.questions.length, 1);
+  world.finish();
+});
+
 test('a client of an endpoint that went down silently goes to another with its next datagram', () => {
   const world = new DatagramWorld({ seed: 14, endpoints: 2 });
   const client = world.client().ask('a');
