@@ -5,6 +5,7 @@
  * When control dies, the channel ends and the worker goes on with the last plan until it is told to leave by SIGTERM.
  */
 import { randomBytes, randomInt } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { Bug } from '../base/assert.ts';
 import { HeadPool } from '../base/head-pool.ts';
 import { pipesMaxOf } from '../base/pipe-share.ts';
@@ -350,7 +351,8 @@ class Worker implements TimerOwner {
     const { blocks, stats } = engine;
     this.table.process(
       Math.min(1, busy),
-      process.memoryUsage().heapUsed,
+      // process.memoryUsage() reads a file besides, and throws when no descriptor is left.
+      getHeapStatistics().used_heap_size,
       blocks.largeAvailable + blocks.smallAvailable,
       stats.enters,
       stats.completions,
