@@ -241,8 +241,25 @@ export class Prober {
     }
     this.idleTicks = count > 0 || tries > 0 ? 0 : this.idleTicks + 1;
     this.onTick();
+    const from = this.busy.length;
     this.admit();
+    this.tryEarly(from, now);
     this.isTicking = false;
+  }
+
+  /**
+   * The next step of those that have just begun: while the last of them were connected to, near ones have answered the first, and what belongs to a
+   * check is still in the caches of the processor. Half of what is saved by taking checks together comes from here.
+   */
+  private tryEarly(from: number, now: number): void {
+    let at = from;
+    while (at < this.busy.length) {
+      const lane = this.busy[at]!;
+      if (lane.stage === stage.connecting) this.seeConnection(lane, now);
+      else if (lane.stage === stage.speaking) this.speak(lane, now);
+      // Whoever ended gave its place to the last.
+      if (this.busy[at] === lane) at++;
+    }
   }
 
   /** Lets those in who wait, as far as there is room. */
