@@ -17,8 +17,10 @@ import type { Head } from './head.ts';
 export interface ClientStream {
   /** Who is told; set by whoever takes the request, before it returns from the call that hands the request over. */
   sink: RequestSink | null;
-  /** Address of the TCP peer. */
+  /** The client: the TCP peer, or whom a PROXY line named. */
   readonly address: ClientAddress;
+  /** The TCP peer. */
+  readonly peer: ClientAddress;
   /** Monotonic ms of the first byte of this request, and how long the connection was idle before it. */
   readonly startedMs: number;
   readonly idleMs: number;

@@ -27,6 +27,7 @@ import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
+import type { StreamOrigin } from './stream-connection.ts';
 
 /**
  * What a connection decodes and writes with. Kept by the listener and lent to one connection after the other: where connections are short,
@@ -52,6 +53,7 @@ const FLUSH_FREE_BYTES = 4096;
 export class Http1ClientConnection implements ClientStream, ClientConnection, WireOwner, MessageSink, TimerOwner {
   sink: RequestSink | null = null;
   readonly address: ClientAddress;
+  readonly peer: ClientAddress;
   readonly secure = false;
   readonly protocol = protocol.http1;
   startedMs = 0;
@@ -113,14 +115,14 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   private countedReceived = 0;
   private countedSent = 0;
 
-  /** `address`: whom a PROXY line named; null: the peer is the client. */
+  /** `from`: what a PROXY line told; null: the peer is the client. */
   constructor(
     wire: Wire,
     listener: Listener,
     parts: ListenParts,
     clients: Clients,
     kit: ConnectionKit,
-    address: ClientAddress | null,
+    from: StreamOrigin | null,
   ) {
     this.wire = wire;
     this.listener = listener;
@@ -130,10 +132,13 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.decoder = kit.decoder;
     this.writer = kit.writer;
     this.carry = kit.carry;
-    if (address === null) {
-      this.address = new ClientAddress();
+    if (from === null) {
+      this.peer = this.address = new ClientAddress();
       this.address.set(wire.peer());
-    } else this.address = address;
+    } else {
+      this.peer = from.peer;
+      this.address = from.address;
+    }
     wire.owner = this;
   }
 

@@ -96,7 +96,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   serveHttp(wire: Wire, from: StreamOrigin | null, block: number, start: number, end: number): void {
     const { parts } = this;
     const kit = this.kits.pop() ?? new ConnectionKit(this.limits, parts);
-    const connection = new Http1ClientConnection(wire, this, parts, this.clients, kit, from === null ? null : from.address);
+    const connection = new Http1ClientConnection(wire, this, parts, this.clients, kit, from);
     if (!this.admit(connection, false)) {
       connection.turnAway(closeHow.reset);
       return;

@@ -13,7 +13,7 @@ export function fillRecord(e: ExchangeState, wallMs: number): LogRecord {
   r.endpoint = facts.endpoint;
   r.limit = facts.limit;
   r.client = withPort(facts.client, facts.clientPort);
-  if (facts.peer !== facts.client) r.peer = facts.peer;
+  if (r.peer === '' && facts.peer !== facts.client) r.peer = facts.peer;
   r.epoch = e.runtime!.plan.epoch;
   r.protocol = e.protocol;
   r.status = e.status;

@@ -105,6 +105,8 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     }
     this.block = block;
     facts.peer = facts.client = client.address.text;
+    // For the forwarded fields a PROXY line is the whole truth; the log also tells who wrote it.
+    if (relay.isLogging && !client.peer.equals(client.address)) this.record.peer = client.peer.text;
     facts.clientPort = client.address.port;
     facts.scheme = client.secure ? 'https' : 'http';
     facts.listener = listener.plan.name;
