@@ -203,11 +203,11 @@ export class ScriptedEndpoint {
     });
   }
 
-  static async start(script: Script, port = 0): Promise<ScriptedEndpoint> {
+  static async start(script: Script, port = 0, host = '127.0.0.1'): Promise<ScriptedEndpoint> {
     const endpoint = new ScriptedEndpoint(script);
     await new Promise<void>((resolve, reject) => {
       endpoint.server.once('error', reject);
-      endpoint.server.listen(port, '127.0.0.1', () => resolve());
+      endpoint.server.listen(port, host, () => resolve());
     });
     return endpoint;
   }
