@@ -9,10 +9,11 @@
  * Rules
  * 1. A call asks for as many as the last ones brought, doubled when all came, so that a single datagram costs little.
  * 2. The block is lent for the call like any other; when somebody keeps it, the next call takes another one.
+ * 3. Without a free block what waits is dropped and counted: left in the socket, it would ask for a turn again and again.
  */
 import { type Blocks, LARGE_BYTES, NO_BLOCK } from '../base/blocks.ts';
 import { FAMILY_V4, wordsOf } from '../base/datagram-name.ts';
-import type { DatagramOwner, DatagramSocket } from '../base/wire.ts';
+import type { DatagramSocket } from '../base/wire.ts';
 import {
   EAGAIN,
   EINTR,
@@ -30,7 +31,9 @@ import {
 } from '../sys/constants.generated.ts';
 import { recvmmsg } from '../sys/datagram.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
+import { recv } from '../sys/socket.ts';
 import { CONTROL_BYTES, readLocal, readSegment } from './datagram-control.ts';
+import type { DropCount } from './datagram-send.ts';
 
 /** Datagrams of one call, at most. */
 export const BATCH_MAX = 32;
@@ -54,14 +57,16 @@ export class DatagramReceiver {
   private readonly blocks: Blocks;
   private readonly names: Int32Array;
   private readonly arenaAddress: number;
+  private readonly drops: DropCount;
   private readonly scratch: Mapping;
   private readonly words: Int32Array;
   private want: number;
   /** The block that all headers point into. */
   private block: number;
 
-  constructor(blocks: Blocks, arenaAddress: number) {
+  constructor(blocks: Blocks, arenaAddress: number, drops: DropCount) {
     this.blocks = blocks;
+    this.drops = drops;
     this.names = wordsOf(blocks);
     this.arenaAddress = arenaAddress;
     this.scratch = mapLow(SCRATCH_BYTES);
@@ -84,17 +89,18 @@ export class DatagramReceiver {
     }
   }
 
-  /** Receives one batch and hands it to the owner. True when more may wait. */
-  receive(fd: number, socket: DatagramSocket, owner: DatagramOwner): boolean {
+  /** Receives one batch and hands it to the socket's owner, whoever that is by then. True when more may wait. */
+  receive(fd: number, socket: DatagramSocket): boolean {
     const { blocks, want } = this;
+    this.errno = 0;
     const block = blocks.takeLarge();
-    if (block === NO_BLOCK) return true;
+    if (block === NO_BLOCK) return this.discard(fd);
     if (block !== this.block) this.point(block);
     const count = recvmmsg(fd, this.scratch.address, want, MSG_DONTWAIT);
-    this.errno = count < 0 && count !== -EAGAIN && count !== -EINTR ? -count : 0;
+    if (count < 0 && count !== -EAGAIN && count !== -EINTR) this.errno = -count;
     if (count === want) this.want = Math.min(want * 2, BATCH_MAX);
     else if (count < want >> 1) this.want = Math.max(want >> 1, BATCH_MIN);
-    for (let i = 0; i < count; i++) this.deliver(i, block, socket, owner);
+    for (let i = 0; i < count; i++) this.deliver(i, block, socket);
     blocks.release(block);
     return count === want;
   }
@@ -103,7 +109,7 @@ export class DatagramReceiver {
     munmap(this.scratch);
   }
 
-  private deliver(i: number, block: number, socket: DatagramSocket, owner: DatagramOwner): void {
+  private deliver(i: number, block: number, socket: DatagramSocket): void {
     const { words, names, blocks } = this;
     const header = (i * mmsghdr_BYTES) >> 2;
     const length = words[header + (mmsghdr_msg_len >> 2)]!;
@@ -116,29 +122,32 @@ export class DatagramReceiver {
     const segment = controlBytes === 0 ? 0 : readSegment(words, control, controlBytes);
     this.rearm(i);
     const start = place + NAME_ROOM;
-    if (length <= FRONT_BYTES) owner.onDatagram(socket, block, start, start + length, segment, name);
-    else this.deliverLong(i, start, length, segment, name, socket, owner);
+    if (length <= FRONT_BYTES) socket.owner.onDatagram(socket, block, start, start + length, segment, name);
+    else this.deliverLong(i, start, length, segment, name, socket);
   }
 
   /** Puts both parts together. Without a free block the datagram is lost, like one the socket had no room for. */
-  private deliverLong(
-    i: number,
-    front: number,
-    length: number,
-    segment: number,
-    name: number,
-    socket: DatagramSocket,
-    owner: DatagramOwner,
-  ): void {
+  private deliverLong(i: number, front: number, length: number, segment: number, name: number, socket: DatagramSocket): void {
     const { blocks, scratch } = this;
     const whole = blocks.takeLarge();
-    if (whole === NO_BLOCK) return;
+    if (whole === NO_BLOCK) {
+      this.drops.dropped++;
+      return;
+    }
     const start = blocks.start(whole);
     const tail = TAILS_AT + i * TAIL_BYTES;
     blocks.bytes.copyWithin(start, front, front + FRONT_BYTES);
     blocks.bytes.set(scratch.bytes.subarray(tail, tail + length - FRONT_BYTES), start + FRONT_BYTES);
-    owner.onDatagram(socket, whole, start, start + length, segment, name);
+    socket.owner.onDatagram(socket, whole, start, start + length, segment, name);
     blocks.release(whole);
+  }
+
+  private discard(fd: number): boolean {
+    for (let i = 0; i < BATCH_MAX; i++) {
+      if (recv(fd, this.scratch.address, 0, MSG_DONTWAIT) < 0) return false;
+      this.drops.dropped++;
+    }
+    return true;
   }
 
   /** What the kernel overwrote. */

@@ -8,13 +8,16 @@ import { test } from 'node:test';
 import { ClientAddress } from '../base/client-address.ts';
 import { NAME_WORDS, portOf, readName, wordsOf } from '../base/datagram-name.ts';
 import type { Address, DatagramOwner, DatagramSocket, Engine } from '../base/wire.ts';
-import { ECONNREFUSED, EMFILE, RLIMIT_NOFILE } from '../sys/constants.generated.ts';
+import { ECONNREFUSED, EMFILE, RLIMIT_NOFILE, SOL_SOCKET } from '../sys/constants.generated.ts';
 import { datagramSocket } from '../sys/datagram.ts';
-import { bind, check, close, dup, familyOf, getrlimit, localAddress, setrlimit } from '../sys/libc.ts';
+import { bind, check, close, dup, familyOf, getrlimit, localAddress, setrlimit, setsockopt } from '../sys/libc.ts';
 import { until } from './conformance.ts';
 import { openEpoll } from './epoll.ts';
 import { MemoryEngine } from './memory.ts';
 import { openUring } from './uring.ts';
+
+/** asm-generic/socket.h; sets the checksum of what is sent to 0. */
+const SO_NO_CHECK = 11;
 
 type Ip = Address & { kind: 'ip' };
 
@@ -271,6 +274,7 @@ sentence('what comes late for one tenant of a socket never reaches the next', as
       put(scene.engine, bytes, (block, start, end) => server.socket.sendTo(block, start, end, 0, name, 0));
     }
     for (const client of present) client.socket.close();
+    await scene.until(() => true, 'the second answers to leave');
   }
   clients.forEach((client, i) => {
     const own = `${Math.floor(i / 5)}.${i % 5}`;
@@ -294,6 +298,35 @@ sentence('a run of datagrams arrives as that many datagrams', async (scene) => {
     client.got.map(({ length }) => length).sort((a, b) => a - b),
     [300, ...Array<number>(10).fill(1200)],
   );
+});
+
+sentence('who closes a socket in the middle of a batch hears no more of it', async (scene) => {
+  const server = new Server(scene);
+  const client = new Client(scene, server.address);
+  const other = new Client(scene, server.address).say('other');
+  const { onDatagram } = Client.prototype;
+  client.onDatagram = (...told) => {
+    onDatagram.apply(client, told);
+    client.socket.close();
+  };
+  client.say('question');
+  await scene.until(() => server.got.length === 2, 'both questions');
+  const names = server.got.map(({ name }) => name).reverse();
+  // Of different lengths, so that none of them travel together.
+  for (const name of names)
+    for (let i = 1; i <= 20; i++)
+      put(scene.engine, 'x'.repeat(i), (block, start, end) => server.socket.sendTo(block, start, end, 0, name, 0));
+  await scene.until(() => other.got.length === 20, 'all answers of the other');
+  assert.equal(client.got.length, 1);
+  server.onDatagram = (...told) => {
+    Server.prototype.onDatagram.apply(server, told);
+    server.socket.close();
+  };
+  for (let i = 1; i <= 20; i++) other.say('y'.repeat(i));
+  await scene.until(() => server.got.length > 2, 'the first of the batch');
+  let turns = 0;
+  await scene.until(() => ++turns > 5, 'some turns');
+  assert.equal(server.got.length, 3);
 });
 
 sentence('a paused bound socket receives nothing, and still sends', async (scene) => {
@@ -327,6 +360,54 @@ sentence('without a block what comes waits in the kernel, or is lost; nothing br
   client.say('after');
   await scene.until(() => client.texts().includes('after'), 'an answer again');
 });
+
+for (const takesRuns of [true, false]) {
+  sentence(
+    `datagrams sent one after the other arrive as they were sent, in order, ${takesRuns ? 'as runs or not' : 'where the way takes no runs'}`,
+    async (scene) => {
+      const server = new Server(scene);
+      const client = new Client(scene, server.address);
+      const other = new Client(scene, server.address);
+      await scene.until(() => true, 'a turn');
+      // Without checksums the kernel takes no runs (UDP_SEGMENT: EINVAL), as it does beyond an MTU.
+      if (!takesRuns)
+        for (const { socket } of [server, client, other])
+          check('SO_NO_CHECK', setsockopt((socket as unknown as { fd: number }).fd, SOL_SOCKET, SO_NO_CHECK, 1));
+      // Runs that end with a shorter one, single ones, empty ones, more than a run holds, and two clients by turns.
+      const lengths = [...Array<number>(5).fill(1200), 700, 1200, 1200, 0, 9, 9, 0, 0, 4, ...Array<number>(70).fill(400), 3];
+      const bodies = lengths.map((length, i) => Buffer.alloc(length, 97 + (i % 26)));
+      for (const body of bodies) client.say(body);
+      for (let i = 0; i < 6; i++) (i % 2 === 0 ? client : other).say(Buffer.alloc(50, i));
+      const heard = (): Buffer[] =>
+        server.got.flatMap(({ bytes, segment }) => {
+          const size = segment === 0 ? Math.max(1, bytes.length) : segment;
+          const parts: Buffer[] = [];
+          for (let at = 0; at < bytes.length || at === 0; at += size) parts.push(bytes.subarray(at, at + size));
+          return parts;
+        });
+      await scene.until(() => heard().length === bodies.length + 6, 'all datagrams');
+      const told = heard();
+      for (const [i, body] of bodies.entries()) assert.ok(told[i]!.equals(body), `datagram ${i} of ${body.length} bytes`);
+      const { name } = server.got[0]!;
+      const otherName = server.got.find((each) => each.name[0] !== name[0])!.name;
+      for (const body of bodies)
+        put(scene.engine, body, (block, start, end) => server.socket.sendTo(block, start, end, 0, name, 0));
+      for (let i = 0; i < 6; i++)
+        put(scene.engine, Buffer.alloc(50, i), (block, start, end) =>
+          server.socket.sendTo(block, start, end, 0, i % 2 === 0 ? name : otherName, 0),
+        );
+      await scene.until(() => client.got.length === bodies.length + 3 && other.got.length === 3, 'all answers');
+      for (const [i, body] of bodies.entries()) assert.ok(client.got[i]!.equals(body), `answer ${i} of ${body.length} bytes`);
+      assert.deepEqual(
+        other.got.map((each) => each[0]),
+        [1, 3, 5],
+      );
+      assert.deepEqual([client.faults, other.faults], [[], []]);
+      assert.equal(scene.engine.stats.dropped, 0);
+    },
+    'kernel',
+  );
+}
 
 sentence(
   'IPv6 works as IPv4 does',

@@ -4,7 +4,6 @@
  * Level-triggered: what is left is told of again. Connected sockets send with a call for each datagram, or for some that follow one another; answers of bound
  * ones leave together at the end of the turn. A connected socket whose tenant has gone is connected to nothing, rests (datagram-pool.ts), is emptied, and goes to the next tenant.
  */
-import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
 import { AF_INET6, EAGAIN, EINTR, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN, MSG_DONTWAIT } from '../sys/constants.generated.ts';
 import { connectAt, datagramSocket, datagramSocketFrom, disconnect, receiveRuns, tellDestination } from '../sys/datagram.ts';
@@ -14,92 +13,15 @@ import { recv } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import { check } from '../sys/system-error.ts';
 import { isRefusal } from './datagram-errno.ts';
-import { DatagramPool, POOL_MAX, type Pooled, REST_TURNS, TRIM_MS } from './datagram-pool.ts';
+import { DatagramPool, POOL_MAX, REST_TURNS, TRIM_MS } from './datagram-pool.ts';
 import { DatagramReceiver } from './datagram-receive.ts';
 import { DatagramRun } from './datagram-run.ts';
 import { DatagramSender } from './datagram-send.ts';
 import type { EpollEngine } from './epoll.ts';
+import { EpollDatagram } from './epoll-datagram-socket.ts';
 
-/** Batches taken from one socket in a turn, so that others have theirs. */
-const BATCHES_PER_TURN = 4;
-
-const nobody: DatagramOwner = { onDatagram() {}, onDatagramFault() {} };
-
-export class EpollDatagram implements DatagramSocket, TimerOwner, Pooled {
-  owner: DatagramOwner = nobody;
-
-  // For the room.
-  readonly place: number;
-  /** Changes with each descriptor, so that a late event reaches nobody. */
-  generation = 0;
-  fd = -1;
-  family = 0;
-  isBound = false;
-  isOpen = false;
-  isPaused = false;
-  isSpent = false;
-  splitsRuns = false;
-  pooledAt = 0;
-  pooledNext: Pooled | null = null;
-  /** A fault that waits for the loop to tell it. */
-  errno = 0;
-  private ticket: number = NO_TIMER;
-  private readonly room: EpollDatagrams;
-
-  constructor(room: EpollDatagrams, place: number) {
-    this.room = room;
-    this.place = place;
-  }
-
-  send(block: number, start: number, end: number, segment: number): void {
-    if (this.fd >= 0 && !this.isBound) this.room.send(this, block, start, end, segment);
-  }
-
-  sendTo(block: number, start: number, end: number, segment: number, names: Int32Array, at: number): void {
-    if (this.isBound) this.room.sender.add(this.fd, block, start, end, segment, names, at);
-    else this.send(block, start, end, segment);
-  }
-
-  pause(): void {
-    if (!this.isBound || this.isPaused) return;
-    this.isPaused = true;
-    this.room.unwatch(this);
-  }
-
-  close(): void {
-    if (!this.isOpen) return;
-    this.isOpen = false;
-    this.room.engine.cancelTimer(this.ticket);
-    this.ticket = NO_TIMER;
-    this.errno = 0;
-    this.owner = nobody;
-    this.room.release(this);
-  }
-
-  /** Told by the loop, not inside the call. */
-  failLater(errno: number): void {
-    if (this.errno !== 0) return;
-    this.errno = errno;
-    this.ticket = this.room.engine.setTimer(0, this, 0);
-  }
-  onTimer(): void {
-    const { errno } = this;
-    this.ticket = NO_TIMER;
-    this.errno = 0;
-    this.owner.onDatagramFault(this, errno);
-  }
-
-  onEvents(): void {
-    const { receiver } = this.room;
-    for (let i = 0; i < BATCHES_PER_TURN; i++) {
-      const { owner } = this;
-      if (!this.isOpen || this.isPaused) return;
-      const isMore = receiver.receive(this.fd, this, owner);
-      if (receiver.errno !== 0 && this.isOpen && !this.isBound) this.owner.onDatagramFault(this, receiver.errno);
-      if (!isMore) return;
-    }
-  }
-}
+/** Datagrams dropped of what came for the last tenant; when there are more the socket is closed. */
+const LATE_MAX = 8;
 
 export class EpollDatagrams implements TimerOwner {
   readonly engine: EpollEngine;
@@ -121,7 +43,7 @@ export class EpollDatagrams implements TimerOwner {
   constructor(engine: EpollEngine, kind: number) {
     this.engine = engine;
     this.kind = kind;
-    this.receiver = new DatagramReceiver(engine.blocks, engine.arenaAddress);
+    this.receiver = new DatagramReceiver(engine.blocks, engine.arenaAddress, engine.stats);
     this.sender = new DatagramSender(engine.blocks, engine.arenaAddress, engine.stats);
     this.run = new DatagramRun(engine.blocks, engine.arenaAddress);
   }
@@ -261,7 +183,7 @@ export class EpollDatagrams implements TimerOwner {
 
   /** Drops what came for the last tenant. False: it does not end. */
   private empty(socket: EpollDatagram): boolean {
-    for (let i = 0; i < BATCHES_PER_TURN; i++) {
+    for (let i = 0; i < LATE_MAX; i++) {
       const result = recv(socket.fd, low.address, 0, MSG_DONTWAIT);
       if (result === -EAGAIN) return true;
       if (result === -EINTR) continue;

@@ -7,6 +7,7 @@ import { IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IOSQE_CQE_SKIP_SUCCESS, POL
 import type { Ring } from '../sys/uring.ts';
 import type { DatagramReceiver } from './datagram-receive.ts';
 import type { DatagramSender } from './datagram-send.ts';
+import { nobody } from './uring-datagram-connected.ts';
 import { datagramTag, which } from './uring-datagram-tags.ts';
 
 /** Batches taken in a turn, so that others have theirs. */
@@ -25,7 +26,7 @@ export class UringBound implements DatagramSocket {
   isClosed = false;
   private readonly parts: BoundParts;
   private readonly index: number;
-  private readonly fd: number;
+  readonly fd: number;
   private isPolled = false;
   private isPaused = false;
 
@@ -59,6 +60,7 @@ export class UringBound implements DatagramSocket {
     if (this.isClosed) return;
     this.pause();
     this.isClosed = true;
+    this.owner = nobody;
     // What was queued leaves before the descriptor may be closed.
     this.parts.sender.flush();
   }
@@ -69,7 +71,7 @@ export class UringBound implements DatagramSocket {
     const { receiver } = this.parts;
     if (result > 0) {
       for (let i = 0; i < BATCHES_PER_TURN; i++) {
-        if (!receiver.receive(this.fd, this, this.owner) || this.isPaused) break;
+        if (!receiver.receive(this.fd, this) || this.isPaused) break;
       }
     }
     if (!this.isPaused) this.poll();

@@ -12,6 +12,7 @@
  * 2. The receive stays armed over the tenants of a socket. What comes up while it is pooled is dropped.
  * 3. Failures carry the tenancy: a late one says nothing to the next tenant.
  */
+import type { Blocks } from '../base/blocks.ts';
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
 import {
@@ -24,10 +25,29 @@ import {
 } from '../sys/constants.generated.ts';
 import { readSegment, SEGMENT_BYTES } from './datagram-control.ts';
 import type { Pooled } from './datagram-pool.ts';
-import type { ConnectedParts } from './uring-datagram.ts';
+import type { UringEngine } from './uring.ts';
 
 /** In front of a received datagram: io_uring_recvmsg_out, then room for the size of a run. */
 export const RECEIVE_HEADER: number = io_uring_recvmsg_out_BYTES + SEGMENT_BYTES;
+
+/** What connected sockets ask of their room. */
+export interface ConnectedParts {
+  readonly engine: UringEngine;
+  readonly blocks: Blocks;
+  /** The arena as words. */
+  readonly words: Int32Array;
+  send(socket: UringConnected, block: number, start: number, end: number, segment: number): void;
+  /** Its tenant has gone. */
+  release(socket: UringConnected): void;
+  /** Receives again. */
+  arm(socket: UringConnected): void;
+  /** The kernel found no block for it. */
+  starve(socket: UringConnected): void;
+  /** The kernel has given a block back. */
+  onBlock(): void;
+  /** Nothing is in flight any more on a socket that was closed. */
+  over(socket: UringConnected): void;
+}
 
 export const state = Object.freeze({ free: 0, open: 1, pooled: 2, closing: 3 });
 
