@@ -276,6 +276,8 @@ sentence('what comes late for one tenant of a socket never reaches the next', as
     for (const client of present) client.socket.close();
     await scene.until(() => true, 'the second answers to leave');
   }
+  // Each has a port of its own, but for chance.
+  assert.ok(new Set(server.got.map(({ name }) => portOf(name, 0))).size > 280);
   clients.forEach((client, i) => {
     const own = `${Math.floor(i / 5)}.${i % 5}`;
     assert.deepEqual([...new Set(client.texts())], [own]);
