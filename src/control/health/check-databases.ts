@@ -37,7 +37,7 @@ class Answer implements Hearing {
 const garbage = (answer: Buffer): Heard => failed('protocol_error', `not the protocol that was asked for: ${printable(answer)}`);
 
 function script(opening: Uint8Array, judge: (answer: Buffer) => Heard | null): Script {
-  return { opening, timeoutReason: 'connection_read_timeout', begin: () => new Answer(judge) };
+  return { opening, timeoutReason: 'connection_read_timeout', endpointCloses: false, begin: () => new Answer(judge) };
 }
 
 /** A line that begins with + or - (RESP simple string or error), without its first byte. */

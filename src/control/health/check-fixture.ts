@@ -14,7 +14,7 @@ const timing = {
   intervalMs: 1000,
   fastMs: 1000,
   idleMs: 1000,
-  timeoutMs: 1000,
+  timeoutMs: 5000,
   rise: 1,
   fall: 1,
   jitter: 0,

@@ -208,7 +208,7 @@ test('any bytes at all come to an end within the limits, and to a result', () =>
 
 test('the request says what was configured, and its own fields only where nothing was', () => {
   const text = (question: Partial<HttpQuestion>) => Buffer.from(scriptOf(question).opening!).toString('latin1');
-  assert.equal(text({}), 'GET /healthz HTTP/1.1\r\nHost: app:80\r\nUser-Agent: weir-check\r\n\r\n');
+  assert.equal(text({}), 'GET /healthz HTTP/1.1\r\nHost: app:80\r\nUser-Agent: weir-check\r\nConnection: close\r\n\r\n');
   const headers = [
     { name: 'user-agent', value: 'me' },
     { name: 'host', value: 'other' },
@@ -217,7 +217,7 @@ test('the request says what was configured, and its own fields only where nothin
   ];
   assert.equal(
     text({ method: 'POST', headers }),
-    'POST /healthz HTTP/1.1\r\nuser-agent: me\r\nhost: other\r\nx-a: b\r\nx-a: c\r\nContent-Length: 0\r\n\r\n',
+    'POST /healthz HTTP/1.1\r\nuser-agent: me\r\nhost: other\r\nx-a: b\r\nx-a: c\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
   );
 });
 

@@ -6,7 +6,7 @@
  * 2. Interim answers are passed over, at most INTERIM_MAX; 101 is an answer.
  * 3. Without a text to look for the status decides. The rest of the answer is read all the same, up to BODY_BYTES_MAX: to close in the middle of
  *    it would reset the connection, which fills the logs of servers.
- * 4. Nothing is said of closing: that is left to the client, so that its side keeps the TIME_WAIT.
+ * 4. The endpoint is asked to close. Once it has, the connection can be dropped so that neither side keeps a TIME_WAIT, and no program sees a reset.
  */
 
 import { cutOff, failed, type Heard, type Hearing, passed, printable, type Script } from './check.ts';
@@ -41,22 +41,26 @@ export function httpScript(question: HttpQuestion): Script | string {
   if (!names.has('user-agent')) fields.unshift(['User-Agent', 'weir-check']);
   if (!names.has('host')) fields.unshift(['Host', host]);
   if (!names.has('content-length') && /^(POST|PUT|PATCH)$/.test(method)) fields.push(['Content-Length', '0']);
+  const asksToClose = !names.has('connection');
+  if (asksToClose) fields.push(['Connection', 'close']);
   for (const [name, value] of fields) {
     if (!token.test(name!) || /[\r\n\0]/.test(value!)) return `the field ${printable(name!)} cannot be sent`;
   }
   const head = `${method} ${path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
-  return new HttpScript(Buffer.from(head, 'utf8'), question);
+  return new HttpScript(Buffer.from(head, 'utf8'), question, asksToClose);
 }
 
 class HttpScript implements Script {
   readonly opening: Uint8Array;
   readonly timeoutReason = 'http_response_timeout';
+  readonly endpointCloses: boolean;
   readonly isHead: boolean;
   readonly status: HttpQuestion['status'];
   readonly wanted: Uint8Array | null;
 
-  constructor(opening: Uint8Array, { method, status, body }: HttpQuestion) {
+  constructor(opening: Uint8Array, { method, status, body }: HttpQuestion, endpointCloses: boolean) {
     this.opening = opening;
+    this.endpointCloses = endpointCloses;
     this.isHead = method === 'HEAD';
     this.status = status;
     this.wanted = body === null ? null : Buffer.from(body, 'utf8');

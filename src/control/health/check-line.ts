@@ -22,6 +22,7 @@ export function withLine(script: Script, version: 0 | 1 | 2): Script {
   return {
     opening: Buffer.concat([checkLine(version), script.opening]),
     timeoutReason: script.timeoutReason,
+    endpointCloses: script.endpointCloses,
     begin: () => script.begin(),
   };
 }

@@ -41,6 +41,8 @@ export interface Script {
   readonly opening: Uint8Array | null;
   /** The reason when the endpoint says nothing in time. */
   readonly timeoutReason: string;
+  /** The endpoint was asked to close when it has answered. */
+  readonly endpointCloses: boolean;
   begin(): Hearing;
 }
 

@@ -32,6 +32,7 @@ export interface ChecksParts extends Pick<ProberParts, 'onShort' | 'onTick'> {
 const connected: Script = {
   opening: null,
   timeoutReason: 'connection_timeout',
+  endpointCloses: false,
   begin: () => {
     throw new Error('nothing is heard where only a connection is wanted');
   },

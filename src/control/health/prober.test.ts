@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +22,12 @@ function proberOf(t: TestContext, parts: ProberParts = {}): Prober {
   return prober;
 }
 
-const hangs: Script = { opening: Buffer.from('hello'), timeoutReason: 'connection_read_timeout', begin: () => deaf };
+const hangs: Script = {
+  opening: Buffer.from('hello'),
+  timeoutReason: 'connection_read_timeout',
+  endpointCloses: false,
+  begin: () => deaf,
+};
 const deaf = { isOver: false, hear: () => null, end: () => failed('connection_terminated', 'closed') };
 
 test('an HTTP check asks for its path and judges status and body', async (t) => {
@@ -141,6 +146,8 @@ test('resets, early ends and garbage each have their word', async (t) => {
   const reset = await peer(t, (socket) => socket.on('data', () => socket.resetAndDestroy()));
   const early = await peer(t, (socket) => socket.on('data', () => socket.end()));
   const cut = await peer(t, (socket) => socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-')));
+  // Long after the check has begun to wait, so that the bytes and the end are told of at once.
+  const late = await peer(t, (socket) => socket.on('data', () => setTimeout(() => socket.end('HTTP/1.1 200 OK\r\nC'), 50)));
   const noise = await peer(t, (socket) => socket.on('data', () => socket.write(Buffer.alloc(3000, 0x1b))));
   const endless = await peer(t, (socket) =>
     socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(200_000)}`)),
@@ -150,6 +157,7 @@ test('resets, early ends and garbage each have their word', async (t) => {
   assert.equal(await ask(reset), 'connection_terminated');
   assert.equal(await ask(early), 'connection_terminated');
   assert.equal(await ask(cut), 'http_response_incomplete');
+  assert.equal(await ask(late), 'http_response_incomplete');
   assert.equal(await ask(noise), 'http_protocol_error');
   assert.equal(await ask(endless), 'http_response_header_section_size');
 });
@@ -171,6 +179,24 @@ test('the result does not wait for the body, and the connection does', async (t)
   assert.equal(went, 'closed');
 });
 
+test('an endpoint that closes when it has answered leaves no TIME_WAIT, on neither side, and sees no reset', async (t) => {
+  const faults: unknown[] = [];
+  const server = createHttp((_, response) => response.end('ok'));
+  server.on('clientError', (error) => faults.push(error));
+  const address = await listening(server);
+  t.after(() => server.close());
+  const checks = checksOf(t);
+  const port = (address as { port: number }).port.toString(16).toUpperCase().padStart(4, '0');
+  const states = () => {
+    const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n');
+    return rows.filter((row) => row.includes(`:${port} `)).map((row) => row.trim().split(/ +/)[3]);
+  };
+  for (let i = 0; i < 10; i++) assert.equal(short(await run(make(checks, address, httpPlan()))), 'ok: 200 OK');
+  // The result comes before the end of the connection. 0A is the listener.
+  await until('nothing but the listener to be left', () => states().join() === '0A');
+  assert.deepEqual(faults, []);
+});
+
 test('so many checks are under way and no more; the others wait their turn, and all are made', async (t) => {
   let open = 0;
   let most = 0;
@@ -183,6 +209,7 @@ test('so many checks are under way and no more; the others wait their turn, and 
   const script: Script = {
     opening: Buffer.from('?'),
     timeoutReason: 'x',
+    endpointCloses: false,
     begin: () => ({ isOver: true, hear: () => passed('answered'), end: () => failed('x', 'x') }),
   };
   const results: CheckResult[] = [];
@@ -205,7 +232,7 @@ test('no descriptor left is no failure of the endpoint: its check waits, and its
     return isShort ? -EMFILE : streamSocket(to);
   };
   const prober = proberOf(t, { open, onShort: (code) => said.push(code) });
-  const script: Script = { opening: null, timeoutReason: 'x', begin: () => deaf };
+  const script: Script = { opening: null, timeoutReason: 'x', endpointCloses: false, begin: () => deaf };
   const results: CheckResult[] = [];
   for (let i = 0; i < 3; i++) prober.start(Prober.check(address, script, 250), (result) => results.push(result));
   await until('the third try', () => tries >= 4);

@@ -3,7 +3,7 @@
  *
  *     start -> waiting -> connecting -> speaking -> hearing -> over
  *                 ^           |            |           |         result as soon as it is decided; the descriptor is closed
- *                 |           +------------+-----------+         when the answer has ended, or by the deadline
+ *                 |           +------------+-----------+         when the answer and the connection have ended, or by the deadline
  *                 no descriptor left
  *
  * It looks at its sockets in ticks of Node's timer, while there are any. In the tick after a step the next one is simply tried: near endpoints
@@ -14,7 +14,8 @@
  * 2. At most `lanesMax` checks are under way, the rest wait their turn. A descriptor that cannot be had says nothing of an endpoint: the check
  *    waits, and its time does not run.
  * 3. A connection that was all that was wanted ends with a reset before the handshake's last ACK has left (TCP_QUICKACK off): the
- *    endpoint's program never sees it, and nobody keeps a TIME_WAIT. A conversation ends with a close.
+ *    endpoint's program never sees it, and nobody keeps a TIME_WAIT. So does a conversation that the endpoint's program has closed; it is given
+ *    PARTING_MS for that where it was asked to. Any other ends with a close.
  * 4. `ended` may call start(); it is called from a tick, never from start().
  */
 import type { Address } from '../../base/wire.ts';
@@ -67,13 +68,15 @@ const TICK_MS_BUSY = 25;
 const BUSY_RATE = 500;
 /** After the kernel had no descriptor to give. */
 export const SHORT_MS = 100;
+/** Given to an endpoint to close when it has answered. */
+const PARTING_MS = 100;
 const RECV_BYTES = 64 * 1024;
 const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
 /** First byte of TCP_INFO while the handshake is under way, and when it has failed (include/net/tcp_states.h). */
 const TCP_SYN_SENT = 2;
 const TCP_CLOSE = 7;
 
-const stage = Object.freeze({ free: 0, knocking: 1, connecting: 2, speaking: 3, hearing: 4 });
+const stage = Object.freeze({ free: 0, knocking: 1, connecting: 2, speaking: 3, hearing: 4, parting: 5 });
 
 /** A plain check: where, what is said, how long it may take. */
 export interface PlainCheck {
@@ -115,6 +118,8 @@ class Lane {
   isHopeful = false;
   isWatched = false;
   isConnected = false;
+  /** Closed by a reset. */
+  isReset = false;
   hasEnded = false;
 
   constructor(index: number) {
@@ -308,6 +313,7 @@ export class Prober {
     lane.isHopeful = true;
     lane.isWatched = false;
     lane.isConnected = false;
+    lane.isReset = false;
     lane.hasEnded = false;
     lane.stage = stage.knocking;
     // A request takes the ACK along; a check that only connects sends none. Who waits to be greeted must send it at once.
@@ -337,13 +343,15 @@ export class Prober {
     lane.isHopeful = false;
     if (lane.stage === stage.connecting) this.seeConnection(lane, now);
     else if (lane.stage === stage.speaking) this.speak(lane, now);
-    else this.listen(lane, now);
+    else if (lane.stage === stage.hearing) this.listen(lane, now);
+    else this.part(lane, now);
     if (lane.stage !== stage.free && !lane.isHopeful && !lane.isWatched) this.watch(lane, now);
   }
 
   private seeConnection(lane: Lane, now: number): void {
     const error = this.errorOf(lane);
     if (error === EINPROGRESS) return;
+    lane.isReset = true;
     this.conclude(lane, error === 0 ? passed('connected') : failedBy(error), now);
   }
 
@@ -381,16 +389,28 @@ export class Prober {
     lane.isConnected = true;
     const hearing = lane.hearing!;
     if (count === 0) {
-      this.conclude(lane, lane.hasEnded ? null : hearing.end(), now);
+      lane.isReset = true;
+      this.conclude(lane, hearing.end(), now);
       return;
     }
     const heard = hearing.hear(receivedBytes.subarray(0, count));
-    if (hearing.isOver) this.conclude(lane, heard, now);
-    else {
-      if (heard !== null) this.tell(lane, heard, now);
-      // More may wait, and of that there will be no event.
-      lane.isHopeful = count === RECV_BYTES;
-    }
+    if (heard !== null) this.tell(lane, heard, now);
+    if (!hearing.isOver) {
+      // What came together with this, an end above all, will not be told of again.
+      lane.isHopeful = true;
+    } else if (lane.job!.check.script.endpointCloses) {
+      lane.stage = stage.parting;
+      lane.deadline = Math.min(lane.deadline, now + PARTING_MS);
+      this.part(lane, now);
+    } else this.conclude(lane, null, now);
+  }
+
+  /** Waits for the endpoint to close. */
+  private part(lane: Lane, now: number): void {
+    const count = recv(lane.fd, received.address, RECV_BYTES, 0);
+    lane.isReset = count === 0;
+    if (count <= 0 && count !== -EAGAIN) this.conclude(lane, null, now);
+    else lane.isHopeful = count > 0;
   }
 
   private watch(lane: Lane, now: number): void {
@@ -416,7 +436,7 @@ export class Prober {
   /** Closes the lane; tells the result if it was not told before. */
   private conclude(lane: Lane, heard: Heard | null, now: number): void {
     if (lane.fd >= 0) {
-      if (lane.hearing === null && lane.stage === stage.connecting && lane.job!.check.address.kind === 'ip') setReset(lane.fd);
+      if (lane.isReset && lane.job!.check.address.kind === 'ip') setReset(lane.fd);
       close(lane.fd);
     }
     lane.fd = -1;
