@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { Prng } from '../../src/base/prng.ts';
 import { descriptorsOf, freePort, rssBytes } from '../support/system.ts';
 import { until } from '../support/wait.ts';
@@ -92,125 +92,146 @@ const rejected = (weir: Weir, reason: string): Promise<number> => weir.metric('w
 
 for (const engine of ['uring', 'epoll'] as EngineName[]) {
   describe(`udp over ${engine}`, () => {
-    test('datagrams of 0 to 65,507 bytes pass whole, both ways, those of QUIC among them', async () => {
-      const end = await endpoint('');
-      const weir = await Weir.start({ engine, config: (ports) => configOf(ports, [end]) });
-      const client = await Talker.open();
+    // One weir with a listener and a pool of its own for each test.
+    const names = ['sizes', 'held', 'idle', 'refused'] as const;
+    const ports = {} as Record<(typeof names)[number], number>;
+    let weir: Weir;
+    let ends: Talker[];
+    let gone: number;
+
+    before(async () => {
+      for (const name of names) ports[name] = await freePort();
+      const refusing = await Talker.open();
+      gone = refusing.port;
+      await refusing.close();
+      ends = [await endpoint(''), await Talker.open(), await Talker.open(), await endpoint('!'), await endpoint('!')];
+      // They outlive the first test.
+      talkers.length = 0;
+      const at = (port: number): string => `127.0.0.1:${port}`;
+      const listener = (name: (typeof names)[number], udp: Udp = {}) => ({
+        protocol: 'udp',
+        listen: at(ports[name]),
+        to: name,
+        udp,
+      });
+      const pool = (which: readonly number[], more: Udp = {}) => ({ protocol: 'udp', endpoints: which.map(at), ...more });
+      const [sizes, heldA, heldB, idle, refused] = ends.map(({ port }) => port) as [number, number, number, number, number];
+      weir = await Weir.start({
+        engine,
+        workers: 2,
+        config: ({ admin }) => ({
+          version: 1,
+          process: { drain: { notReadyFor: '0s', graceful: '2s', hardStop: '5s' } },
+          admin: { listen: [at(admin)] },
+          listeners: {
+            sizes: listener('sizes'),
+            held: listener('held'),
+            idle: listener('idle', { idle: '1s' }),
+            refused: listener('refused', { responses: 1 }),
+          },
+          pools: {
+            sizes: pool([sizes]),
+            held: pool([heldA, heldB]),
+            idle: pool([idle]),
+            refused: pool([gone, refused], { balance: 'round-robin', health: { passive: { consecutiveFailures: 3 } } }),
+          },
+        }),
+      });
+    });
+    after(async () => {
       try {
-        const sizes = [0, 1, 512, 1200, 1201, 1350, 1452, 1472, 1473, 1984, 1985, 4096, 9000, 32_768, 65_507];
-        for (const [i, size] of sizes.entries()) {
-          const bytes = Buffer.from(Array.from({ length: size }, (_, at) => (at * 13 + size) & 255));
-          client.say(weir.port, bytes);
-          await until(`the answer of ${size} bytes`, () => client.got.length === i + 1);
-          assert.ok(client.got[i]!.bytes.equals(bytes), `${size} bytes`);
-          assert.ok(end.got[i]!.bytes.equals(bytes), `${size} bytes`);
-        }
-        const total = sizes.reduce((sum, size) => sum + size, 0);
-        const counted = async (name: string, labels = {}) => weir.metric(name, labels);
-        await until('the counters', async () => (await counted('weir_datagrams_total', { direction: 'out' })) === sizes.length);
-        assert.equal(await counted('weir_datagrams_total', { direction: 'in' }), sizes.length);
-        assert.equal(await counted('weir_received_bytes_total', { listener: 'dns' }), total);
-        assert.equal(await counted('weir_sent_bytes_total', { listener: 'dns' }), total);
-        await weir.stop();
+        await weir?.stop();
       } finally {
-        await weir.kill();
+        await weir?.kill();
+        for (const end of ends ?? []) await end.close();
       }
+    });
+
+    test('datagrams of 0 to 65,507 bytes pass whole, both ways, those of QUIC among them', async () => {
+      const [end] = ends;
+      const client = await Talker.open();
+      const sizes = [0, 1, 512, 1200, 1201, 1350, 1452, 1472, 1473, 1984, 1985, 4096, 9000, 32_768, 65_507];
+      for (const [i, size] of sizes.entries()) {
+        const bytes = Buffer.from(Array.from({ length: size }, (_, at) => (at * 13 + size) & 255));
+        client.say(ports.sizes, bytes);
+        await until(`the answer of ${size} bytes`, () => client.got.length === i + 1);
+        assert.ok(client.got[i]!.bytes.equals(bytes), `${size} bytes`);
+        assert.ok(end!.got[i]!.bytes.equals(bytes), `${size} bytes`);
+      }
+      const total = sizes.reduce((sum, size) => sum + size, 0);
+      const counted = (name: string, labels = {}) => weir.metric(name, { listener: 'sizes', ...labels });
+      await until('the counters', async () => (await counted('weir_datagrams_total', { direction: 'out' })) === sizes.length);
+      assert.equal(await counted('weir_datagrams_total', { direction: 'in' }), sizes.length);
+      assert.equal(await counted('weir_received_bytes_total'), total);
+      assert.equal(await counted('weir_sent_bytes_total'), total);
     });
 
     test('among 200 clients who ask at once every answer goes to the one who asked', async () => {
       const prng = new Prng(engine.length);
-      const ends = [await Talker.open(), await Talker.open()];
+      const [, ...both] = ends.slice(0, 3);
       // Answers are held back and given in another order.
       const held: (() => void)[] = [];
-      for (const end of ends)
+      for (const end of both)
         end.onDatagram = (bytes, { port }) => {
           held.push(() => end.say(port, `${bytes}!`));
           if (held.length < 25) return;
           while (held.length > 0) held.splice(prng.below(held.length), 1)[0]!();
         };
-      const weir = await Weir.start({ engine, workers: 2, config: (ports) => configOf(ports, ends) });
       const clients = await Promise.all(Array.from({ length: 200 }, () => Talker.open()));
-      try {
-        for (let round = 0; round < 5; round++) {
-          for (const [i, client] of clients.entries()) client.say(weir.port, `${i}.${round}`);
-          await until('all answers of the round', () => clients.every(({ got }) => got.length === round + 1), 10_000);
-        }
-        for (const [i, client] of clients.entries()) {
-          assert.deepEqual(
-            client.texts,
-            [0, 1, 2, 3, 4].map((round) => `${i}.${round}!`),
-          );
-          assert.ok(
-            client.got.every(({ from }) => from.port === weir.port),
-            'from the address that was asked',
-          );
-        }
-        assert.equal(ends[0]!.got.length + ends[1]!.got.length, 1000);
-        await until('200 sessions', async () => (await sessions(weir)) === 200);
-        await weir.stop();
-      } finally {
-        await weir.kill();
+      for (let round = 0; round < 5; round++) {
+        for (const [i, client] of clients.entries()) client.say(ports.held, `${i}.${round}`);
+        await until('all answers of the round', () => clients.every(({ got }) => got.length === round + 1), 10_000);
       }
+      for (const [i, client] of clients.entries()) {
+        assert.deepEqual(
+          client.texts,
+          [0, 1, 2, 3, 4].map((round) => `${i}.${round}!`),
+        );
+        assert.ok(
+          client.got.every(({ from }) => from.port === ports.held),
+          'from the address that was asked',
+        );
+      }
+      assert.equal(
+        both.reduce((sum, { got }) => sum + got.length, 0),
+        1000,
+      );
+      await until('200 sessions', async () => (await weir.metric('weir_udp_sessions', { listener: 'held' })) === 200);
     });
 
     test('a client is forgotten when it was idle, and its descriptor is returned', async () => {
-      const end = await endpoint('!');
-      const weir = await Weir.start({ engine, config: (ports) => configOf(ports, [end], { idle: '1s' }) });
       const clients = await Promise.all(Array.from({ length: 30 }, () => Talker.open()));
-      try {
-        const [worker] = weir.workers;
-        const before = descriptorsOf(worker!);
-        for (const client of clients) client.say(weir.port, 'hello');
-        await until('all answers', () => clients.every(({ got }) => got.length === 1));
-        assert.ok(descriptorsOf(worker!) >= before + 30);
-        await until('all to be forgotten', async () => (await sessions(weir)) === 0, 10_000);
-        await until('the descriptors', () => descriptorsOf(worker!) === before);
-        // A client that comes again begins again, at whatever endpoint, and is answered.
-        clients[0]!.say(weir.port, 'again');
-        await until('the answer', () => clients[0]!.texts.includes('again!'));
-        await weir.stop();
-      } finally {
-        await weir.kill();
-      }
+      const descriptors = () => weir.workers.reduce((sum, pid) => sum + descriptorsOf(pid), 0);
+      const before = descriptors();
+      for (const client of clients) client.say(ports.idle, 'hello');
+      await until('all answers', () => clients.every(({ got }) => got.length === 1));
+      assert.ok(descriptors() >= before + 30);
+      await until(
+        'all to be forgotten',
+        async () => (await weir.metric('weir_udp_sessions', { listener: 'idle' })) === 0,
+        10_000,
+      );
+      await until('the descriptors', () => descriptors() === before);
+      // A client that comes again begins again, and is answered.
+      clients[0]!.say(ports.idle, 'again');
+      await until('the answer', () => clients[0]!.texts.includes('again!'));
     });
 
     test('a question that one endpoint refuses is answered by another, and the refusals take it out', async () => {
-      const end = await endpoint('!');
-      const gone = await Talker.open();
-      const { port } = gone;
-      const weir = await Weir.start({
-        engine,
-        config: (ports) =>
-          configOf(
-            ports,
-            [gone, end],
-            { responses: 1 },
-            { balance: 'round-robin', health: { passive: { consecutiveFailures: 3 } } },
-          ),
-      });
-      const clients = await Promise.all(Array.from({ length: 40 }, () => Talker.open()));
-      await gone.close();
-      try {
-        let asked = 0;
-        await until(
-          'the ejection',
-          async () => {
-            const client = clients[asked % clients.length]!;
-            const count = client.got.length;
-            asked++;
-            client.say(weir.port, 'q');
-            await until('the answer', () => client.got.length > count);
-            return (await weir.metric('weir_pool_endpoints', { state: 'ejected' })) === 1;
-          },
-          20_000,
-        );
-        const refused = await weir.metric('weir_endpoint_connects_total', { endpoint: `127.0.0.1:${port}`, result: 'refused' });
-        assert.ok(refused >= 3, `${refused} refusals`);
-        assert.ok((await weir.metric('weir_retries_total', { reason: 'connect' })) >= 3);
-        await weir.stop();
-      } finally {
-        await weir.kill();
-      }
+      const client = await Talker.open();
+      await until(
+        'the ejection',
+        async () => {
+          const count = client.got.length;
+          client.say(ports.refused, 'q');
+          await until('the answer', () => client.got.length > count);
+          return (await weir.metric('weir_pool_endpoints', { pool: 'refused', state: 'ejected' })) === 1;
+        },
+        20_000,
+      );
+      const refused = await weir.metric('weir_endpoint_connects_total', { endpoint: `127.0.0.1:${gone}`, result: 'refused' });
+      assert.ok(refused >= 3, `${refused} refusals`);
+      assert.ok((await weir.metric('weir_retries_total', { pool: 'refused', reason: 'connect' })) >= 3);
     });
   });
 }
