@@ -59,7 +59,10 @@ for (const engine of ['uring', 'epoll'] as const) {
     const plan = { limits: { connectionsMax: 0 }, listeners: [{ protocol: 'tcp' }] } as unknown as Plan;
     assert.equal(served.length, clientsMaxOf(plan, 200));
     assert.ok(refused.every(({ ending }) => ending === 'reset'));
-    assert.equal(await weir.metric('weir_connections_rejected_total', { reason: 'overload' }), 110 - served.length);
+    await until(
+      'each refusal to be counted',
+      async () => (await weir.metric('weir_connections_rejected_total', { reason: 'overload' })) === 110 - served.length,
+    );
     assert.ok(!((await weir.metric('weir_faults_total')) > 0));
     await expectEcho(served, ' again');
     assert.ok(descriptorsOf(weir.workers[0]!) <= 200);

@@ -67,7 +67,7 @@ export interface ControlState {
   /** What people order: the things here that change something. */
   readonly orders: Orders;
   readonly drains: Drains;
-  readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'ports'>;
+  readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'sessionsRatio' | 'ports'>;
   /** What became of requests. */
   readonly requests: Pick<Requests, 'find' | 'recent'>;
   /** The plan in force, null before the first. */

@@ -24,6 +24,7 @@ export class StateFixture implements ControlState {
   readonly headroom = {
     descriptorsRatio: 0.25,
     clientsRatio: 0.5,
+    sessionsRatio: 0.125,
     ports: [{ pool: 'web', endpoint: '10.0.0.1:8001', used: 14_116, of: 28_232 }],
   };
   /** What workers were asked; none answers. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
 import { protocol } from '../../state/doors.ts';
+import type { UdpListenerPlan } from '../../state/plan.ts';
 import { StateFixture } from './fixture.ts';
 import { countDescriptors, descriptorsMax, Headroom } from './headroom.ts';
 
@@ -63,6 +64,21 @@ test('clients are counted over all listeners and held against what the workers t
   assert.deepEqual(
     told.map(({ event, fields }) => [event, fields!['of']]),
     [['clients_low', 10]],
+  );
+});
+
+test('clients of datagrams are held against what is remembered, and are no connections', async () => {
+  const state = new StateFixture();
+  const [listener] = state.its!.listeners;
+  state.its = { ...state.its!, listeners: [{ ...listener!, protocol: 'udp', udp: { sessionsMax: 5 } as UdpListenerPlan }] };
+  const { headroom, told } = headroomOf(state);
+  for (let i = 0; i < 9; i++) state.worker.connection(listener!.id, protocol.udp, 1);
+  await headroom.look();
+  assert.equal(headroom.sessionsRatio, 0.9);
+  assert.equal(headroom.clientsRatio, 0);
+  assert.deepEqual(
+    told.map(({ event, fields }) => [event, fields!['used'], fields!['of']]),
+    [['sessions_low', 9, 10]],
   );
 });
 

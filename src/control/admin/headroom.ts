@@ -5,7 +5,8 @@
  * When it is gone: new connections are refused with a reason and counted; those that are established go on.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { clientsMaxOf } from '../../state/client-share.ts';
+import { clientsMaxOf, sessionsMaxOf } from '../../state/client-share.ts';
+import { protocol } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
@@ -31,6 +32,8 @@ export class Headroom {
   descriptorsRatio = 0;
   /** Of what all workers take. */
   clientsRatio = 0;
+  /** Clients of datagrams, of what all workers remember. */
+  sessionsRatio = 0;
   private readonly parts: HeadroomParts;
   private readonly localPorts: Pick<LocalPorts, 'look' | 'uses'>;
   /** What has been told to be low. */
@@ -100,11 +103,28 @@ export class Headroom {
     const plan = this.parts.plan();
     const workers = this.parts.workers().length;
     if (plan === null || workers === 0) return;
-    let used = 0;
-    for (const { id } of plan.listeners) for (const count of this.parts.tally.listener(id).connections) used += count;
-    const of = clientsMaxOf(plan, descriptorsMax(process.pid)) * workers;
-    this.clientsRatio = used / of;
-    this.tell(stillLow, 'clients', used / of, 'clients', 'client connections', CLIENTS_ADVICE, { used, of });
+    const descriptors = descriptorsMax(process.pid);
+    let connections = 0;
+    let sessions = 0;
+    let remembered = 0;
+    for (const { id, udp } of plan.listeners) {
+      const counts = this.parts.tally.listener(id).connections;
+      for (let i = 0; i < counts.length; i++) if (i !== protocol.udp) connections += counts[i]!;
+      sessions += counts[protocol.udp]!;
+      remembered += udp?.sessionsMax ?? 0;
+    }
+    const clientsMax = clientsMaxOf(plan, descriptors) * workers;
+    this.clientsRatio = connections / clientsMax;
+    this.tell(stillLow, 'clients', this.clientsRatio, 'clients', 'client connections', CLIENTS_ADVICE, {
+      used: connections,
+      of: clientsMax,
+    });
+    const sessionsMax = Math.min(remembered, sessionsMaxOf(plan, descriptors)) * workers;
+    this.sessionsRatio = sessionsMax === 0 ? 0 : sessions / sessionsMax;
+    this.tell(stillLow, 'sessions', this.sessionsRatio, 'sessions', 'clients of datagrams', SESSIONS_ADVICE, {
+      used: sessions,
+      of: sessionsMax,
+    });
   }
 
   private tell(
@@ -126,6 +146,8 @@ export class Headroom {
 
 const DESCRIPTORS_ADVICE = 'raise the limit (LimitNOFILE= of the service, ulimit -n) or add machines';
 const CLIENTS_ADVICE = 'more are refused at the limit: raise it (process.connections, and with it LimitNOFILE=) or add machines';
+const SESSIONS_ADVICE =
+  'then whenFull of the listener decides: forget clients sooner (udp: { idle: … }), or raise sessions, and with it LimitNOFILE=';
 const PORTS_ADVICE =
   'give the pool more source addresses (source: { addresses: … }), let connections be kept, or widen net.ipv4.ip_local_port_range';
 

@@ -177,6 +177,7 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_filter_decisions_total{filter="breaker/web",decision="would-deny"}': 1,
     weir_fds_used_ratio: 0.25,
     weir_clients_used_ratio: 0.5,
+    weir_udp_sessions_used_ratio: 0.125,
     'weir_source_ports_used_ratio{pool="web",endpoint="10.0.0.1:8001"}': 0.5,
     'weir_pool_endpoints{pool="web",state="ready"}': 1,
     'weir_pool_endpoints{pool="web",state="ejected"}': 0,

@@ -114,6 +114,10 @@ export class ProcessMetrics {
       headroom.descriptorsRatio,
     );
     families.gauge('weir_clients_used_ratio', 'Client connections, of those all workers take.')({}, headroom.clientsRatio);
+    families.gauge('weir_udp_sessions_used_ratio', 'Clients of datagrams, of those all workers remember.')(
+      {},
+      headroom.sessionsRatio,
+    );
     const ports = families.gauge('weir_source_ports_used_ratio', 'Local ports in use, of those there are for an endpoint.');
     for (const { pool, endpoint, used, of } of headroom.ports.slice(0, PORT_SERIES_MAX)) ports({ pool, endpoint }, used / of);
   }
