@@ -1,4 +1,4 @@
-/** A reporter for node:test that writes one line of JSON per finished test: what tool/test.ts adds up. */
+/** A reporter for node:test that writes one line of JSON per finished test, and END_LINE behind the last: what tool/test.ts adds up. */
 interface TestEvent {
   type: string;
   data: {
@@ -21,6 +21,9 @@ export interface TestLine {
   error: string;
 }
 
+/** All tests of the file have finished. */
+export const END_LINE = '"end"';
+
 /** Names of the tests around the one that runs, by depth. */
 const around: string[] = [];
 
@@ -35,6 +38,7 @@ function errorText(event: TestEvent): string {
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   for await (const event of source) {
     const { type, data } = event;
+    if (type === 'test:summary') yield `${END_LINE}\n`;
     if (type === 'test:start') around[data.nesting] = data.name;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     const isFailed = type === 'test:fail' && !data.todo;
