@@ -43,3 +43,31 @@ test('least-requests: with requests in flight shares keep near the weights, and 
     assert.ok(lightest > 0.06 && lightest < 0.19, `${lightest} at ${concurrency}`);
   }
 });
+
+test('least-requests: endpoints of different weights that are equally loaded share by weight', () => {
+  // Two in flight for 2, one for 1; the third is busier than that.
+  const bench = new Bench([{ weight: 2 }, { weight: 1 }, { weight: 1 }, { weight: 1 }]);
+  for (const busy of [0, 0, 1, 2, 3, 3]) bench.begin(busy);
+  const counts = bench.run(bench.policy('least-requests'), 20_000);
+  assert.equal(counts[3], 0);
+  for (const [i, share] of [0.5, 0.25, 0.25].entries()) assert.ok(Math.abs(counts[i]! / 20_000 - share) < 0.02, `${counts}`);
+});
+
+test('least-requests: however many are in flight, the least loaded is picked', () => {
+  const bench = new Bench([{}, {}, { weight: 2 }]);
+  for (const [i, load] of [601, 600, 1203].entries()) for (let k = 0; k < load; k++) bench.begin(i);
+  assert.deepEqual(bench.run(bench.policy('least-requests'), 100), [0, 100, 0]);
+  bench.begin(1);
+  const counts = bench.run(bench.policy('least-requests'), 2000);
+  assert.ok(counts[0]! > 850 && counts[1]! > 850 && counts[2] === 0, `${counts}`);
+});
+
+test('least-requests: the least loaded of more endpoints than one walk tells apart is picked, and idle ones share alike', () => {
+  const bench = new Bench(Array.from({ length: 2100 }, () => ({})));
+  const policy = bench.policy('least-requests');
+  const counts = bench.run(policy, 42_000);
+  const third = (from: number) => counts.slice(from, from + 700).reduce((a, b) => a + b);
+  for (const from of [0, 700, 1400]) assert.ok(Math.abs(third(from) - 14_000) < 600, `${third(from)} from ${from}`);
+  for (let i = 0; i < 2100; i++) if (i !== 1500) bench.begin(i);
+  assert.equal(bench.run(policy, 50)[1500], 50);
+});

@@ -10,6 +10,11 @@ import type { LimitTable } from './limits.ts';
 
 /** What the health checks say of an endpoint. A new endpoint is `up` until a check says otherwise when its pool has none, else `unknown`. */
 export const health = Object.freeze({ unknown: 0, up: 1, down: 2 });
+/**
+ * What {@link TableReader.fewestOf} finds, as one whole number: nine bits of load and a lot of 22 bits, whose last ten are a place's. Lots that are given are below `lotsMax`, so that a
+ * place can be added, and multiples of `runMax`.
+ */
+export const fewest = Object.freeze({ loadShift: 22, loadMax: 511, lotsMax: 2 ** 22 - 2 ** 14, runMax: 1024 });
 /** What people say of an endpoint. */
 export const admin = Object.freeze({ ready: 0, drain: 1, maint: 2 });
 /** What became of a request that may be bound to an endpoint by a cookie; label of weir_pool_sticky_total. */
@@ -107,6 +112,20 @@ export interface TableReader {
   poolRetries(pool: number): number;
   /** In flight for each of the first `count` of these slots, into `out`: who looks at a whole pool walks each worker's memory once. */
   inFlightOf(slots: Int32Array, count: number, out: Int32Array): void;
+  /**
+   * Who has the fewest in flight, of each run of slots: to `out[k]` the smallest `load << loadShift | ((lots[from + i] + i) ^ flip)` of all `i` from `starts[k]` to `starts[k + 1]`, at most
+   * `runMax` ({@link fewest}). Of equal loads the smallest lot wins, and its last bits say who that is. One walk that compares while it reads, because every pick makes it.
+   * False when some load may be above `loadMax`: `out` means nothing then.
+   */
+  fewestOf(
+    slots: Int32Array,
+    starts: Int32Array,
+    runs: number,
+    lots: Int32Array,
+    from: number,
+    flip: number,
+    out: Int32Array,
+  ): boolean;
   /** Exchanges begun over all workers, ever. */
   requests(slot: number): number;
   /** Exchanges begun in the pool of this slot over all workers, ever, modulo 2^32 and signed: whose turn it is. */

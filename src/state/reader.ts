@@ -8,7 +8,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { sharedClockMs } from '../base/shared-clock.ts';
-import { admin, health, type TableReader, traffic } from './doors.ts';
+import { admin, fewest, health, type TableReader, traffic } from './doors.ts';
 import {
   header,
   type Layout,
@@ -36,6 +36,10 @@ export const LANDMARK_MS = 100 * LATENCY_DECAY_MS;
 
 /** Bits of a control word that keep new work away: ejected, or any admin state but ready. */
 const NOT_READY = word.ejected | (word.adminMask << word.adminShift);
+
+const LOAD_SHIFT = fewest.loadShift;
+/** Above every load that is found. */
+const NO_LOAD = 2 ** 31 - 1;
 
 export class Reader implements TableReader {
   readonly slotsMax: number;
@@ -149,6 +153,47 @@ export class Reader implements TableReader {
       for (let i = 0; i < count; i++) out[i]! += i32[at + slots[i]!]! + i32[next + slots[i]!]!;
       at = next + stripe4;
     }
+  }
+
+  fewestOf(
+    slots: Int32Array,
+    starts: Int32Array,
+    runs: number,
+    lots: Int32Array,
+    from: number,
+    flip: number,
+    out: Int32Array,
+  ): boolean {
+    const { i32, stripe4, inFlightAt } = this;
+    // The first two workers' stripes are read in any case: one that is free holds zeros.
+    const second = inFlightAt + stripe4;
+    const third = second + stripe4;
+    const end = inFlightAt + i32[header.stripesHigh]! * stripe4;
+    let all = 0;
+    let i = 0;
+    for (let run = 0; run < runs; run++) {
+      const runEnd = starts[run + 1]!;
+      let least = NO_LOAD;
+      if (end <= third) {
+        for (; i < runEnd; i++) {
+          const slot = slots[i]!;
+          const load = (i32[inFlightAt + slot]! + i32[second + slot]!) | 0;
+          all |= load;
+          // Without a branch to mispredict: loads are as good as random.
+          least = Math.min(least, ((load << LOAD_SHIFT) + ((lots[from + i]! + i) ^ flip)) | 0);
+        }
+      } else {
+        for (; i < runEnd; i++) {
+          const slot = slots[i]!;
+          let load = (i32[inFlightAt + slot]! + i32[second + slot]!) | 0;
+          for (let at = third; at < end; at += stripe4) load = (load + i32[at + slot]!) | 0;
+          all |= load;
+          least = Math.min(least, ((load << LOAD_SHIFT) + ((lots[from + i]! + i) ^ flip)) | 0);
+        }
+      }
+      out[run] = least;
+    }
+    return (all & ~fewest.loadMax) === 0;
   }
 
   requests(slot: number): number {

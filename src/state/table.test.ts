@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fault } from '../base/faults.ts';
 import { Prng } from '../base/prng.ts';
 import { bucketBoundsMs, bucketOf } from './buckets.ts';
-import { admin, health } from './doors.ts';
+import { admin, fewest, health } from './doors.ts';
 import { header, LAYOUT_VERSION, layoutProblem } from './layout.ts';
 import { ControlDoor, endpointState, initTable, Reader, stateOf, Tally, tableBytes, WorkerDoor } from './table.ts';
 
@@ -332,6 +332,11 @@ test('any series of calls by several workers, deaths included, comes out as a pl
     const bulk = new Int32Array(5);
     reader.inFlightOf(Int32Array.from(slots), 5, bulk);
     assert.deepEqual([...bulk], inFlight);
+    const lots = Int32Array.from(slots, () => prng.below(1000) * fewest.runMax);
+    const found = new Int32Array(2);
+    assert.ok(reader.fewestOf(Int32Array.from(slots), Int32Array.of(0, 3, 5), 2, lots, 0, 12345, found));
+    const keys = inFlight.map((load, i) => load * 2 ** fewest.loadShift + ((lots[i]! + i) ^ 12345));
+    assert.deepEqual([...found], [Math.min(...keys.slice(0, 3)), Math.min(...keys.slice(3))]);
     assert.deepEqual(
       slots.map((slot) => reader.requests(slot)),
       requests,
@@ -351,6 +356,20 @@ test('any series of calls by several workers, deaths included, comes out as a pl
     assert.deepEqual(new Map(counts.faults.map((row) => [`${row.faultId} ${row.route} ${row.pool}`, row.count])), faults);
     assert.equal(tally.rowsDropped(), 0);
   }
+});
+
+test('who has the fewest in flight is found up to the load that fits, and not looked for above', () => {
+  const { control, buffer } = newTable();
+  const slots = Int32Array.of(control.claimSlot('a', '1'), control.claimSlot('a', '2'));
+  const workers = [0, 1, 2].map(() => new WorkerDoor(buffer, control.claimStripe()));
+  const lots = Int32Array.of(0, 7 * fewest.runMax, 3 * fewest.runMax);
+  const found = new Int32Array(1);
+  const find = () => workers[0]!.fewestOf(slots, Int32Array.of(0, 2), 1, lots, 1, 0, found);
+  for (let i = 0; i < fewest.loadMax; i++) for (const slot of slots) workers[i % 3]!.begin(slot);
+  assert.equal(find(), true);
+  assert.equal(found[0], fewest.loadMax * 2 ** fewest.loadShift + 3 * fewest.runMax + 1);
+  workers[2]!.begin(slots[0]!);
+  assert.equal(find(), false);
 });
 
 test('what finds no row is counted as dropped and disturbs no other row', () => {

@@ -84,6 +84,10 @@ function watched(table: TableReader, asked: Set<number>): TableReader {
     for (let i = 0; i < count; i++) asked.add(slots[i]!);
     table.inFlightOf(slots, count, out);
   };
+  copy.fewestOf = (slots, starts, runs, lots, from, flip, out) => {
+    for (let i = 0; i < starts[runs]!; i++) asked.add(slots[i]!);
+    return table.fewestOf(slots, starts, runs, lots, from, flip, out);
+  };
   return copy;
 }
 
