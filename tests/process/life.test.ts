@@ -130,7 +130,8 @@ test('with --port-fallback a port that is taken gives way to the next free one, 
   const ready = linesOf(second).find((line) => line['event'] === 'ready')!;
   const port = Number(/web=127\.0\.0\.1:(\d+)/.exec(String(ready['listen']))![1]);
   assert.notEqual(port, first.port);
-  assert.match(second.stderr, new RegExp(`127\\.0\\.0\\.1:${first.port} is taken, so it is 127\\.0\\.0\\.1:${port}`));
+  const said = `127.0.0.1:${first.port} is taken, so it is 127.0.0.1:${port}`;
+  await until('the log to say so', () => second.stderr.includes(said));
   assert.equal((await get(port, '/')).status, 200);
   await second.stop();
   await first.stop();
