@@ -19,8 +19,13 @@ export interface BannerParts {
 const WIDTH = 72;
 const NAME_WIDTH = 8;
 
-function url(address: Address): string {
-  return address.kind === 'unix' ? addressText(address) : `http://${addressText(address)}`;
+/** `scheme`: what is spoken there. An `auto` listener takes requests too. */
+function url(address: Address, scheme = 'http'): string {
+  return address.kind === 'unix' ? addressText(address) : `${scheme}://${addressText(address)}`;
+}
+
+function schemeOf({ protocol }: ListenerPlan): string {
+  return protocol === 'tcp' || protocol === 'udp' ? protocol : 'http';
 }
 
 /** "http://0.0.0.0:8080" cannot be opened; the name for this machine can. */
@@ -46,9 +51,10 @@ function targetText(listener: ListenerPlan, plan: Plan): string {
   );
   const pools = new Set(listener.to?.pools.map(({ pool }) => pool) ?? []);
   for (const { action } of routes) if (action.kind === 'forward') for (const { pool } of action.pools) pools.add(pool);
+  for (const { target } of listener.streams) for (const { pool } of target.pools) pools.add(pool);
   const named = [...pools].flatMap((index) => plan.pools[index] ?? []);
   // A listener's own `to` is a route, too, but nobody wrote it as one.
-  const written = routes.filter(({ name }) => name !== `listener/${listener.name}`).length;
+  const written = [...routes, ...listener.streams].filter(({ name }) => name !== `listener/${listener.name}`).length;
   if (named.length === 1 && written === 0) return poolText(named[0]!);
   const names = named.map(({ name }) => name);
   return `${written} route${written === 1 ? '' : 's'} to ${names.length === 0 ? 'no pool' : names.join(', ')}`;
@@ -68,8 +74,9 @@ export function banner(parts: BannerParts): string {
   for (const listener of plan.listeners) {
     for (const address of listener.addresses) {
       const at = parts.boundTo(listener, address);
-      first ??= at;
-      lines.push(`  ${listener.name.padEnd(nameWidth)} ${strong(url(at).padEnd(26))} ->  ${targetText(listener, plan)}`);
+      const scheme = schemeOf(listener);
+      if (scheme === 'http') first ??= at;
+      lines.push(`  ${listener.name.padEnd(nameWidth)} ${strong(url(at, scheme).padEnd(26))} ->  ${targetText(listener, plan)}`);
     }
   }
   for (const address of parts.admin) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import type { UpMessage } from '../../state/channel.ts';
+import { plainListener } from '../../state/plain-pool.ts';
 import type { Plan } from '../../state/plan.ts';
 import { AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM } from '../../sys/constants.generated.ts';
 import { bind, close, low, recv, socket } from '../../sys/libc.ts';
@@ -131,8 +132,17 @@ test('banner: says what listens, where it goes, and what to try', () => {
     balance: { algorithm: 'round-robin' },
     health: { active: { intervalMs: 2000 } },
   };
-  const listener = { name: 'web', addresses: [address], to: { pools: [{ pool: 0, weight: 1 }] }, redirectToHttps: false };
-  const plan = { listeners: [listener], pools: [pool], routes: [] } as unknown as Plan;
+  const to = { pools: [{ pool: 0, weight: 1 }] };
+  const listener = { ...plainListener, name: 'web', addresses: [address], to, redirectToHttps: false };
+  const dns = {
+    ...plainListener,
+    name: 'dns',
+    protocol: 'udp',
+    addresses: [address],
+    to,
+    streams: [{ name: 'listener/dns', target: to }],
+  };
+  const plan = { listeners: [dns, listener], pools: [pool], routes: [] } as unknown as Plan;
   const moved = { ...address, port: 8081 };
   const text = banner({
     version: '1.0.0',
@@ -147,6 +157,7 @@ test('banner: says what listens, where it goes, and what to try', () => {
   });
   assert.match(text, /weir 1\.0\.0 {2}node \d+\.\d+ {2}io_uring, 1 worker +ready in 184 ms/);
   assert.match(text, /web +http:\/\/0\.0\.0\.0:8081 +-> {2}2 endpoints, round-robin, checked every 2s/);
+  assert.match(text, /dns +udp:\/\/0\.0\.0\.0:8081 +-> {2}2 endpoints/);
   assert.match(text, /a note/);
   assert.match(text, /curl localhost:8081/);
   assert.equal(tryAddress({ kind: 'ip', host: '::1', port: 80 }), '[::1]:80');
