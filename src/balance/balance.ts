@@ -33,7 +33,7 @@ export { Breaker } from './breaker.ts';
 export { isWorthWaiting, limitedSlots } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
-export { type Algorithm, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
+export { type Algorithm, hashing, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
 export { PoolQueue, URGENCIES, type Waiter } from './pool-queue.ts';
 export { rampOf } from './ramp.ts';
 export { RetryBudget } from './retry-budget.ts';

@@ -5,10 +5,9 @@ import { admin, health } from '../state/doors.ts';
 import { type Algorithm, NONE, type Policy } from './balance.ts';
 import { Bench, type EndpointSketch } from './bench.ts';
 import { assertNoAllocation, assertSharesWithin } from './conformance-measures.ts';
+import { hashing } from './policy.ts';
 
 const SLOW_START_MS = 30_000;
-
-const hashing: readonly Algorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
 
 /** So many endpoints alike. */
 function alike(count: number, sketch: EndpointSketch = {}): EndpointSketch[] {

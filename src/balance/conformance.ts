@@ -8,19 +8,6 @@ import { Bench } from './bench.ts';
 import { assertNoAllocation, assertSharesWithin } from './conformance-measures.ts';
 import { tiersConformance } from './conformance-tiers.ts';
 
-export const algorithms: readonly Algorithm[] = [
-  'round-robin',
-  'random',
-  'power-of-two',
-  'least-requests',
-  'first',
-  'least-time',
-  'source',
-  'ring-hash',
-  'maglev',
-  'rendezvous',
-];
-
 /** Registers the suite. `stray`: how far a share may be from its weight, as a part of all requests. */
 export function conformance(algorithm: Algorithm, stray = 0.01): void {
   const isWeighted = algorithm !== 'first';

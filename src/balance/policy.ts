@@ -41,6 +41,9 @@ export interface NodePlace {
 /** `balance:` of a plan. */
 export type Algorithm = BalanceAlgorithm;
 
+/** Policies that place by a key. */
+export const hashing: readonly Algorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
+
 export interface PolicyOptions {
   /** Takes the place of the table's seed for policies that take turns; must be the same in all workers. */
   start?: number;

@@ -1,12 +1,9 @@
 /** A pool of a plan as policies see it. Workers and `weir explain` make it here, so that both see the same. */
 import type { TableReader } from '../state/doors.ts';
-import type { BalanceAlgorithm, EndpointPlan, PoolPlan } from '../state/plan.ts';
+import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 import { endpointHash } from './hashed.ts';
-import type { NodePlace, PoolView } from './policy.ts';
+import { hashing, type NodePlace, type PoolView } from './policy.ts';
 import { ranksOf } from './subset.ts';
-
-/** Policies that place by a key. They use the whole pool: keys would live elsewhere on each node. */
-const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
 
 /** Endpoints without a slot or an address are left out: nothing can be sent to them. */
 export function viewOf(pool: PoolPlan, table: TableReader, at: NodePlace): PoolView {
@@ -15,6 +12,7 @@ export function viewOf(pool: PoolPlan, table: TableReader, at: NodePlace): PoolV
   const hashes = Int32Array.from(usable, (e) => endpointHash(e.address));
   const backup = Uint8Array.from(usable, (e) => (e.backup ? 1 : 0));
   const isNear = (e: EndpointPlan): boolean => !e.backup && e.zone === at.zone;
+  // Of a subset keys would live elsewhere on each node.
   const subset = hashing.includes(algorithm) ? 0 : pool.balance.subset;
   return {
     name: pool.name,
