@@ -2,13 +2,14 @@
  * Choice: who in a pool could take a request, and whom the pool's policy picks. The policy is the data plane's own, on the same table; only a
  * record is kept of whom it looked at.
  */
-import { NONE, type NodePlace, policyOf, tiersOf } from '../../balance/balance.ts';
+import { hashing, NONE, type NodePlace, policyOf, tiersOf } from '../../balance/balance.ts';
 import { admin, type TableReader } from '../../state/doors.ts';
 import type { BalanceAlgorithm, PoolPlan } from '../../state/plan.ts';
 import { type Candidate, candidatesOf } from './candidates.ts';
 
-/** Picks tried to find each candidate's share. */
-const SHARE_PICKS = 1024;
+/** Picks tried to find each candidate's share: with as many, chance is not seen in whole percents. Of a large pool fewer, so that it takes some 10 ms at most. */
+const SHARE_PICKS = 65_536;
+const SHARE_LOOKS = 2 ** 22;
 /** In larger pools a share says nothing any more. */
 const SHARE_ENDPOINTS_MAX = 512;
 /** 2^32 divided by the golden ratio: multiples of it fill the numbers evenly. */
@@ -33,7 +34,6 @@ export interface Choice {
 
 const comparing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests'];
 const drawing: readonly BalanceAlgorithm[] = ['power-of-two', 'least-requests', 'least-time', 'random'];
-const hashing: readonly BalanceAlgorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
 
 /** `at`: the node that chooses. `key`: what a hashing policy places by, null when the pool has none. `random`: unsigned 32 bits. `why`: reason of a slot's state. */
 export function choose(
@@ -54,7 +54,7 @@ export function choose(
   const candidates = candidatesOf(pool, table, tiers, why).map((candidate, i): Candidate => {
     if (!candidate.isUsable) return { ...candidate, share: shares === null ? null : 0 };
     const score = comparing.includes(algorithm) ? (candidate.inFlight + 1) / candidate.weight : null;
-    return { ...candidate, score, share: shares === null ? null : (shares.get(pool.endpoints[i]!.slot) ?? 0) / SHARE_PICKS };
+    return { ...candidate, score, share: shares === null ? null : (shares.get(pool.endpoints[i]!.slot) ?? 0) };
   });
   const wanted = ordinary.filter((e) => table.admin(e.slot) === admin.ready);
   return {
@@ -91,13 +91,14 @@ function watched(table: TableReader, asked: Set<number>): TableReader {
   return copy;
 }
 
-/** How many of SHARE_PICKS picks each slot gets. */
+/** What part of all picks each slot gets. */
 function sharesOf(pool: PoolPlan, table: TableReader, at: NodePlace): Map<number, number> {
   const policy = policyOf(pool, table, at);
-  const counts = new Map<number, number>();
-  for (let i = 0; i < SHARE_PICKS; i++) {
+  const picks = Math.min(SHARE_PICKS, Math.ceil(SHARE_LOOKS / pool.endpoints.length));
+  const shares = new Map<number, number>();
+  for (let i = 0; i < picks; i++) {
     const slot = policy.pick(0, Math.imul(i, GOLDEN), NONE);
-    counts.set(slot, (counts.get(slot) ?? 0) + 1);
+    shares.set(slot, (shares.get(slot) ?? 0) + 1 / picks);
   }
-  return counts;
+  return shares;
 }
