@@ -20,7 +20,7 @@ import { FirstPolicy } from './first.ts';
 import { LeastRequestsPolicy } from './least-requests.ts';
 import { LeastTimePolicy } from './least-time.ts';
 import { MaglevPolicy } from './maglev.ts';
-import type { Algorithm, NodePlace, Policy, PolicyOptions, PoolView } from './policy.ts';
+import type { Algorithm, NodePlace, Policy, PoolView } from './policy.ts';
 import { viewOf } from './pool-view.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
@@ -33,8 +33,8 @@ export { Breaker } from './breaker.ts';
 export { isWorthWaiting, limitedSlots } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
-export { type Algorithm, hashing, NONE, type NodePlace, type Policy, type PolicyOptions, type PoolView } from './policy.ts';
-export { PoolQueue, URGENCIES, type Waiter } from './pool-queue.ts';
+export { type Algorithm, hashing, NONE, type NodePlace, type Policy } from './policy.ts';
+export { PoolQueue, type Waiter } from './pool-queue.ts';
 export { rampOf } from './ramp.ts';
 export { RetryBudget } from './retry-budget.ts';
 export { backoffMs, isIdempotent, isStaleWire, NEVER, reasonOfFault, reasonOfStatus, retryOn } from './retry-rules.ts';
@@ -43,8 +43,7 @@ export type { Tiers } from './tiers.ts';
 
 /** The policy of a pool of a plan, on the node that a plan names. */
 export function policyOf(pool: PoolPlan, table: TableReader, at: NodePlace): Policy {
-  const { algorithm, boundedLoad } = pool.balance;
-  return buildPolicy(algorithm, viewOf(pool, table, at), { boundedLoad });
+  return buildPolicy(pool.balance.algorithm, viewOf(pool, table, at));
 }
 
 /** Who may be given work now, as the pool's policy sees it: for people to look at. Call `freshen()` again for a later moment. */
@@ -54,12 +53,11 @@ export function tiersOf(pool: PoolPlan, table: TableReader, at: NodePlace): Tier
   return tiers;
 }
 
-/** A policy for a pool; off the hot path, tables of hashing policies take milliseconds. A number is short for `{ start }`. */
-export function buildPolicy(algorithm: Algorithm, view: PoolView, given: PolicyOptions | number = {}): Policy {
-  const options = typeof given === 'number' ? { start: given } : given;
+/** A policy for a pool; off the hot path, tables of hashing policies take milliseconds. */
+export function buildPolicy(algorithm: Algorithm, view: PoolView): Policy {
   switch (algorithm) {
     case 'round-robin':
-      return new RoundRobinPolicy(view, options.start);
+      return new RoundRobinPolicy(view);
     case 'random':
       return new RandomPolicy(view);
     case 'power-of-two':
@@ -71,11 +69,12 @@ export function buildPolicy(algorithm: Algorithm, view: PoolView, given: PolicyO
     case 'least-time':
       return new LeastTimePolicy(view);
     case 'ring-hash':
-      return new RingHashPolicy(view, options);
+      return new RingHashPolicy(view);
     case 'maglev':
+    // Over a key made of the client's address.
     case 'source':
-      return new MaglevPolicy(view, options, algorithm);
+      return new MaglevPolicy(view);
     case 'rendezvous':
-      return new RendezvousPolicy(view, options);
+      return new RendezvousPolicy(view);
   }
 }

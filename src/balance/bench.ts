@@ -5,8 +5,7 @@ import { health } from '../state/doors.ts';
 import { plainPool } from '../state/plain-pool.ts';
 import type { PoolPlan } from '../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
-import { type Algorithm, buildPolicy, NONE, type NodePlace, type Policy, type PolicyOptions } from './balance.ts';
-import { viewOf } from './pool-view.ts';
+import { type Algorithm, NONE, type NodePlace, type Policy, policyOf } from './balance.ts';
 
 export interface EndpointSketch {
   weight?: number;
@@ -23,6 +22,9 @@ export interface PoolSketch {
   spillAt?: number;
   subset?: number;
   node?: string;
+  boundedLoad?: number;
+  /** Of the table. */
+  seed?: number;
 }
 
 /** Not 0: that means never. */
@@ -41,7 +43,7 @@ export class Bench {
   constructor(sketches: readonly EndpointSketch[], workers = 1, pool: PoolSketch = {}) {
     const sizes = { slotsMax: Math.max(128, sketches.length), stripesMax: 8, exchangeRowsMax: 8, countRowsMax: 8 };
     const buffer = new ArrayBuffer(tableBytes(sizes));
-    initTable(buffer, sizes, 99);
+    initTable(buffer, sizes, pool.seed ?? 99);
     this.control = new ControlDoor(buffer, () => this.nowMs);
     this.sketches = sketches;
     this.pool = pool;
@@ -53,7 +55,7 @@ export class Bench {
 
   /** The pool of the plan that a node would have in force. */
   plan(algorithm: Algorithm): PoolPlan {
-    const { slowStartMs = 0, panicThreshold = 0, spillAt = 0, subset = 0 } = this.pool;
+    const { slowStartMs = 0, panicThreshold = 0, spillAt = 0, subset = 0, boundedLoad = 0 } = this.pool;
     const zone = spillAt === 0 ? null : { spillAt };
     return {
       ...plainPool,
@@ -69,7 +71,7 @@ export class Bench {
         zone: sketch.zone ?? null,
         requestsMax: sketch.requestsMax ?? 0,
       })),
-      balance: { ...plainPool.balance, algorithm, zone, subset },
+      balance: { ...plainPool.balance, algorithm, zone, subset, boundedLoad },
       health: { ...plainPool.health, slowStartMs, panicThreshold },
       connections: { idleMax: 1, idleMs: 1, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 0, queueMs: 0 },
     };
@@ -79,8 +81,8 @@ export class Bench {
     return { node: this.pool.node ?? 'node', zone: 'here' };
   }
 
-  policy(algorithm: Algorithm, worker = 0, options: PolicyOptions = {}): Policy {
-    return buildPolicy(algorithm, viewOf(this.plan(algorithm), this.workers[worker]!, this.place), options);
+  policy(algorithm: Algorithm, worker = 0): Policy {
+    return policyOf(this.plan(algorithm), this.workers[worker]!, this.place);
   }
 
   /** The clock of all goes on. */

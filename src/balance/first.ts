@@ -7,8 +7,6 @@ import type { Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
 export class FirstPolicy extends TieredPolicy {
-  readonly algorithm = 'first';
-
   protected choose(tier: Tier, _key: number, _random: number, avoid: number): number {
     for (let place = 0; place < tier.count; place++) if (place !== avoid && !tier.isFull(place)) return place;
     return NONE;

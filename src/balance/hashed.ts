@@ -11,7 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { xxhash32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
-import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
+import { NONE, type PoolView } from './policy.ts';
 import { mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
@@ -42,10 +42,9 @@ export abstract class HashedPolicy extends TieredPolicy {
   /** By member: the weight that the homes were laid out with. */
   private readonly weights: Float64Array;
 
-  constructor(view: PoolView, options: PolicyOptions, makeHomes: () => Homes) {
+  constructor(view: PoolView, makeHomes: () => Homes) {
     super(view, true);
-    const { boundedLoad = 0 } = options;
-    assert(view.hashes !== undefined, 'a hashing policy is told the hashes of its endpoints');
+    const { boundedLoad } = view;
     assert(boundedLoad === 0 || boundedLoad > 1, 'a bound of the load is above 1');
     this.table = view.table;
     this.boundedLoad = boundedLoad;

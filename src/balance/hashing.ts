@@ -3,14 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
 import { admin, health } from '../state/doors.ts';
-import { type Algorithm, buildPolicy, endpointHash, NONE, type PolicyOptions } from './balance.ts';
+import { type Algorithm, buildPolicy, endpointHash, NONE } from './balance.ts';
 import { Bench, type EndpointSketch } from './bench.ts';
+import { viewOf } from './pool-view.ts';
 
 const KEYS = 20_000;
 
 /** Home of each of so many keys, as index. */
-function homesOf(bench: Bench, algorithm: Algorithm, options: PolicyOptions = {}): number[] {
-  const policy = bench.policy(algorithm, 0, options);
+function homesOf(bench: Bench, algorithm: Algorithm): number[] {
+  const policy = bench.policy(algorithm);
   const prng = new Prng(1);
   return Array.from({ length: KEYS }, () => bench.slots.indexOf(policy.pick(prng.uint32(), 0, NONE)));
 }
@@ -35,16 +36,11 @@ export function hashingConformance(algorithm: Algorithm, movedMax: number): void
   test(named('two nodes that list the endpoints in different order agree'), () => {
     const homes = (addresses: string[]) => {
       const bench = new Bench(ten);
-      const view = {
-        name: 'pool',
-        slots: bench.slots,
+      const policy = buildPolicy(algorithm, {
+        ...viewOf(bench.plan(algorithm), bench.control, bench.place),
         weights: Int32Array.from(addresses, (address) => 1 + (endpointHash(address) & 1)),
-        backup: new Uint8Array(10),
-        requestsMax: new Int32Array(10),
-        table: bench.control,
         hashes: Int32Array.from(addresses, endpointHash),
-      };
-      const policy = buildPolicy(algorithm, view);
+      });
       const prng = new Prng(3);
       return Array.from({ length: 2000 }, () => addresses[bench.slots.indexOf(policy.pick(prng.uint32(), 0, NONE))]);
     };
@@ -184,8 +180,9 @@ export function hashingConformance(algorithm: Algorithm, movedMax: number): void
     const bench = new Bench(
       weights.map((weight) => ({ weight })),
       2,
+      { boundedLoad: 1.25 },
     );
-    const policy = bench.policy(algorithm, 0, { boundedLoad: 1.25 });
+    const policy = bench.policy(algorithm);
     for (let total = 1; total <= 400; total++) {
       // The same key every time.
       const index = bench.slots.indexOf(policy.pick(12345, total, NONE));
@@ -196,21 +193,15 @@ export function hashingConformance(algorithm: Algorithm, movedMax: number): void
   });
 
   test(named('a bound changes nothing while loads are even'), () => {
-    const bench = new Bench(ten);
-    for (let i = 0; i < 10; i++) for (let n = 0; n < 100; n++) bench.begin(i);
-    assert.deepEqual(homesOf(bench, algorithm, { boundedLoad: 1.25 }), homesOf(bench, algorithm));
+    const [bounded, free] = [1.25, 0].map((boundedLoad) => {
+      const bench = new Bench(ten, 1, { boundedLoad });
+      for (let i = 0; i < 10; i++) for (let n = 0; n < 100; n++) bench.begin(i);
+      return homesOf(bench, algorithm);
+    });
+    assert.deepEqual(bounded, free);
   });
 
-  test(named('without the hashes of its endpoints, or with a bound that is none, it is not built'), () => {
-    const bench = new Bench(ten);
-    const view = {
-      name: 'p',
-      slots: bench.slots,
-      weights: new Int32Array(10),
-      backup: new Uint8Array(10),
-      requestsMax: new Int32Array(10),
-    };
-    assert.throws(() => buildPolicy(algorithm, { ...view, table: bench.control }), /hashes/);
-    assert.throws(() => bench.policy(algorithm, 0, { boundedLoad: 1 }), /above 1/);
+  test(named('with a bound that is none it is not built'), () => {
+    assert.throws(() => new Bench(ten, 1, { boundedLoad: 1 }).policy(algorithm), /above 1/);
   });
 }

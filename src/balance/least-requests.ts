@@ -40,7 +40,6 @@ const lots = Int32Array.from({ length: BEGINNINGS + PLACES_MAX }, () => prng.bel
 const times = Float64Array.from({ length: TIMES + 1 }, (_, i) => -Math.log1p(-Math.min(i, TIMES - 0.5) / TIMES));
 
 export class LeastRequestsPolicy extends TieredPolicy {
-  readonly algorithm = 'least-requests';
   private readonly table: TableReader;
   private readonly near: Runs;
   private readonly ordinary: Runs;

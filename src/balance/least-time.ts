@@ -22,7 +22,6 @@ const DOUBT_SAMPLES = 1;
 const LEAN_SALT = 0x5bd1e995;
 
 export class LeastTimePolicy extends TieredPolicy {
-  readonly algorithm = 'least-time';
   private readonly table: TableReader;
   /** Sum of times and samples of both candidates. */
   private readonly latency = new Float64Array(4);

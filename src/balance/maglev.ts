@@ -5,7 +5,7 @@
  * The edge tier fills its tables the same way, so a flow lands on the same endpoint in both.
  */
 import { HashedPolicy, type Homes } from './hashed.ts';
-import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
+import { NONE, type PoolView } from './policy.ts';
 import { mix } from './tier.ts';
 
 /** A prime, and above 100 times the endpoints of most pools, which keeps shares within 1 %. Google's, Envoy's and Katran's number. */
@@ -16,12 +16,8 @@ const SKIP_SALT = 0xc2b2ae35;
 const GOLDEN = 0x9e3779b9;
 
 export class MaglevPolicy extends HashedPolicy {
-  readonly algorithm: 'maglev' | 'source';
-
-  /** `source` is maglev over a key made of the client's address. */
-  constructor(view: PoolView, options: PolicyOptions = {}, algorithm: 'maglev' | 'source' = 'maglev') {
-    super(view, options, () => new MaglevTable());
-    this.algorithm = algorithm;
+  constructor(view: PoolView) {
+    super(view, () => new MaglevTable());
   }
 }
 

@@ -7,7 +7,6 @@ export const NONE = -1;
 
 /** What a policy may know of a pool. Arrays are parallel. */
 export interface PoolView {
-  readonly name: string;
   readonly slots: Int32Array;
   /** Configured weights, 0..1000. */
   readonly weights: Int32Array;
@@ -16,20 +15,25 @@ export interface PoolView {
   /** In-flight limits, 0 = none. */
   readonly requestsMax: Int32Array;
   readonly table: TableReader;
-  /** What hashing policies know endpoints by: {@link endpointHash} of each address, the same on every node. Only they need it. */
-  readonly hashes?: Int32Array;
-  /** 1 = ordinary and in this node's zone, which is preferred. Absent or null: no zone is. */
-  readonly near?: Uint8Array | null;
+  /** What hashing policies know endpoints by: {@link endpointHash} of each address, the same on every node. */
+  readonly hashes: Int32Array;
+  /**
+   * Hashing policies: no endpoint gets a request that brings it above this many times its share of what the pool has in flight (Mirrokni and
+   * others, "Consistent hashing with bounded loads", 2016). Above 1; 1.25 to 1.5 are typical. 0: no bound.
+   */
+  readonly boundedLoad: number;
+  /** 1 = ordinary and in this node's zone, which is preferred. Null: no zone is. */
+  readonly near: Uint8Array | null;
   /** `ZonePlan.spillAt`; with `near`, above 0. */
-  readonly spillAt?: number;
-  /** Ms in which an endpoint that became ready grows to its share; 0 or absent: at once. */
-  readonly slowStartMs?: number;
-  /** Share of ordinary endpoints below which health is ignored ({@link isPanicking}); 0 or absent: never. */
-  readonly panicThreshold?: number;
-  /** Of the endpoints in the zone, and of all ordinary ones, only the first so many that are ready are used, in the order of `ranks`. 0 or absent: all. */
-  readonly subset?: number;
+  readonly spillAt: number;
+  /** Ms in which an endpoint that became ready grows to its share; 0: at once. */
+  readonly slowStartMs: number;
+  /** Share of ordinary endpoints below which health is ignored ({@link isPanicking}); 0: never. */
+  readonly panicThreshold: number;
+  /** Of the endpoints in the zone, and of all ordinary ones, only the first so many that are ready are used, in the order of `ranks`. 0: all. */
+  readonly subset: number;
   /** With `subset`: indexes of the ordinary endpoints, the first to be used first. */
-  readonly ranks?: Int32Array | null;
+  readonly ranks: Int32Array | null;
 }
 
 /** Which node chooses, and where it stands; a plan is one. */
@@ -44,18 +48,7 @@ export type Algorithm = BalanceAlgorithm;
 /** Policies that place by a key. */
 export const hashing: readonly Algorithm[] = ['source', 'ring-hash', 'maglev', 'rendezvous'];
 
-export interface PolicyOptions {
-  /** Takes the place of the table's seed for policies that take turns; must be the same in all workers. */
-  start?: number;
-  /**
-   * Hashing policies: no endpoint gets a request that brings it above this many times its share of what the pool has in flight (Mirrokni and
-   * others, "Consistent hashing with bounded loads", 2016). Above 1; 1.25 to 1.5 are typical. 0: no bound.
-   */
-  boundedLoad?: number;
-}
-
 export interface Policy {
-  readonly algorithm: Algorithm;
   /**
    * Slot of the chosen endpoint or NONE. `key` is a 32-bit hash (hashing policies), `random` a uniform 32-bit number (signed or not),
    * `avoid` a slot that is chosen only if no other can be (the one that just failed), or NONE.

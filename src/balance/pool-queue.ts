@@ -14,7 +14,7 @@
 import type { Engine, TimerOwner } from '../base/wire.ts';
 
 /** What a queue needs of an engine. */
-export type QueueClock = Pick<Engine, 'now' | 'setTimer'>;
+type QueueClock = Pick<Engine, 'now' | 'setTimer'>;
 
 /** The scale of RFC 9218 §4.1. */
 export const URGENCIES = 8;

@@ -15,13 +15,13 @@ export function viewOf(pool: PoolPlan, table: TableReader, at: NodePlace): PoolV
   // Of a subset keys would live elsewhere on each node.
   const subset = hashing.includes(algorithm) ? 0 : pool.balance.subset;
   return {
-    name: pool.name,
     slots: Int32Array.from(usable, (e) => e.slot),
     weights: Int32Array.from(usable, (e) => e.weight),
     backup,
     requestsMax: Int32Array.from(usable, (e) => e.requestsMax),
     table,
     hashes,
+    boundedLoad: pool.balance.boundedLoad,
     // Who would leave the zone at no load at all has no preference.
     near: !zone?.spillAt || at.zone === null ? null : Uint8Array.from(usable, (e) => (isNear(e) ? 1 : 0)),
     spillAt: zone?.spillAt ?? 0,

@@ -13,7 +13,6 @@ import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
 export class PowerOfTwoPolicy extends TieredPolicy {
-  readonly algorithm = 'power-of-two';
   private readonly table: TableReader;
 
   constructor(view: PoolView) {

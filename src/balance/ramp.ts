@@ -2,7 +2,7 @@
 import type { TableReader } from '../state/doors.ts';
 
 /** A ramp never starts lower: with less, an endpoint in a quiet pool would not be warmed at all. Envoy's default. */
-export const RAMP_MIN = 0.1;
+const RAMP_MIN = 0.1;
 /** Relative ramps are counted in so many parts, and derived anew when a ramp has moved by one: about a hundred times in a slow start. */
 export const RAMP_PARTS = 100;
 

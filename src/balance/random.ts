@@ -4,8 +4,6 @@ import { mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
 export class RandomPolicy extends TieredPolicy {
-  readonly algorithm = 'random';
-
   protected choose(tier: Tier, _key: number, random: number, avoid: number): number {
     if (avoid !== NONE && tier.count === 1) return NONE;
     const place = tier.draw(random, avoid);

@@ -7,20 +7,18 @@
  */
 import { assert } from '../base/assert.ts';
 import type { TableReader } from '../state/doors.ts';
-import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
+import { NONE, type PoolView } from './policy.ts';
 import { FRACTION, mix, type Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
 export class RendezvousPolicy extends TieredPolicy {
-  readonly algorithm = 'rendezvous';
   private readonly table: TableReader;
   private readonly hashes: Int32Array;
   private readonly boundedLoad: number;
 
-  constructor(view: PoolView, options: PolicyOptions = {}) {
+  constructor(view: PoolView) {
     super(view, true);
-    const { boundedLoad = 0 } = options;
-    assert(view.hashes !== undefined, 'a hashing policy is told the hashes of its endpoints');
+    const { boundedLoad } = view;
     assert(boundedLoad === 0 || boundedLoad > 1, 'a bound of the load is above 1');
     this.table = view.table;
     this.hashes = view.hashes;

@@ -4,7 +4,7 @@
  */
 
 import { HashedPolicy, type Homes } from './hashed.ts';
-import { NONE, type PolicyOptions, type PoolView } from './policy.ts';
+import { NONE, type PoolView } from './policy.ts';
 import { mix } from './tier.ts';
 
 /** Points of one unit of weight: ketama's and nginx's 160. The share of an endpoint strays by about 1 / sqrt(points). */
@@ -17,10 +17,8 @@ const RANKS = 1 << 20;
 const GOLDEN = 0x9e3779b9;
 
 export class RingHashPolicy extends HashedPolicy {
-  readonly algorithm = 'ring-hash';
-
-  constructor(view: PoolView, options: PolicyOptions = {}) {
-    super(view, options, () => new Ring());
+  constructor(view: PoolView) {
+    super(view, () => new Ring());
   }
 }
 

@@ -119,8 +119,8 @@ test('one that comes back gets its turns, not all that it missed', () => {
 test('the first pick of a pool depends on the seed, so that not every start begins at the top', () => {
   const counts = [0, 0, 0, 0];
   for (let seed = 0; seed < 400; seed++) {
-    const bench = new Bench([{}, {}, {}, {}]);
-    counts[bench.pick(bench.policy('round-robin', 0, { start: seed }))]!++;
+    const bench = new Bench([{}, {}, {}, {}], 1, { seed });
+    counts[bench.pick(bench.policy('round-robin'))]!++;
   }
   for (const count of counts) assert.ok(count > 60 && count < 140, `${counts}`);
 });

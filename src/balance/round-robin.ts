@@ -22,15 +22,13 @@ const SEQUENCE_MAX = 4096;
 const GOLDEN = 0x9e3779b9;
 
 export class RoundRobinPolicy extends TieredPolicy {
-  readonly algorithm = 'round-robin';
   private readonly start: number;
   private readonly nearSequence: Sequence;
   private readonly ordinarySequence: Sequence;
   private readonly backupSequence: Sequence;
-  /** `start` takes the place of the table's seed; it must be the same in all workers. */
-  constructor(view: PoolView, start?: number) {
+  constructor(view: PoolView) {
     super(view);
-    this.start = mix((start ?? view.table.seed) ^ (view.slots[0] ?? 0));
+    this.start = mix(view.table.seed ^ (view.slots[0] ?? 0));
     this.nearSequence = new Sequence(view.slots.length);
     this.ordinarySequence = new Sequence(view.slots.length);
     this.backupSequence = new Sequence(view.slots.length);

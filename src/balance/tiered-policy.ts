@@ -3,7 +3,7 @@
  *
  * Order: an endpoint in the zone, an ordinary one, a backup, and only then the one that just failed: an answer of a backup is worth more than a second failure.
  */
-import { type Algorithm, NONE, type Policy, type PoolView } from './policy.ts';
+import { NONE, type Policy, type PoolView } from './policy.ts';
 import { mix, type Tier } from './tier.ts';
 import { Tiers } from './tiers.ts';
 
@@ -11,7 +11,6 @@ import { Tiers } from './tiers.ts';
 const ZONE_SALT = 0x7a6f6e65;
 
 export abstract class TieredPolicy implements Policy {
-  abstract readonly algorithm: Algorithm;
   protected readonly view: PoolView;
   protected readonly tiers: Tiers;
   /** Whether a request stays in its zone is decided by the key, so that a key that stays keeps staying. */

@@ -48,7 +48,7 @@ export class Tiers {
   private readonly ramps: Float64Array;
 
   constructor(view: PoolView) {
-    const { slots, table, near = null, slowStartMs = 0 } = view;
+    const { slots, table, near, slowStartMs } = view;
     this.view = view;
     this.slowStartMs = slowStartMs;
     this.near = new Tier(table, near === null ? 0 : slots.length);
@@ -71,11 +71,11 @@ export class Tiers {
   }
 
   private refresh(): void {
-    const { slots, backup, table, panicThreshold = 0 } = this.view;
+    const { slots, backup, table, panicThreshold } = this.view;
     this.isPanicking = isPanicking(slots, backup, panicThreshold, table);
     this.findUses();
     this.findRamps();
-    const { near, spillAt = 0 } = this.view;
+    const { near, spillAt } = this.view;
     const staying = near ? this.shareStaying(near, spillAt) : 1;
     this.takeSubset(ORDINARY);
     this.takeSubset(NEAR);
@@ -86,7 +86,7 @@ export class Tiers {
   }
 
   private findUses(): void {
-    const { slots, weights, backup, table, near = null } = this.view;
+    const { slots, weights, backup, table, near } = this.view;
     const { uses, isPanicking } = this;
     let known = 0;
     for (let i = 0; i < slots.length; i++) {
@@ -108,7 +108,7 @@ export class Tiers {
 
   /** Takes the use from all but the first few. */
   private takeSubset(use: number): void {
-    const { subset = 0, ranks = null } = this.view;
+    const { subset, ranks } = this.view;
     if (subset === 0 || ranks === null || this.isPanicking) return;
     const { uses } = this;
     let left = subset;
