@@ -19,7 +19,7 @@ import { ejectionCause } from '../state/doors.ts';
 const JITTER = 0.1;
 
 /** How an ejection's length grows. */
-export interface EjectionTimes {
+interface EjectionTimes {
   readonly ejectMs: number;
   readonly ejectMaxMs: number;
 }

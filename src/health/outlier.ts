@@ -26,10 +26,10 @@ const MINORITY = 0.5;
 /** Keeps a share that is a whole number after the multiplication from being rounded down by what the multiplication lost. */
 const ROUNDING = 1e-9;
 
-export type JudgedTable = Pick<TableReader, 'readTraffic' | 'health' | 'admin' | 'weightPercent'>;
+type JudgedTable = Pick<TableReader, 'readTraffic' | 'health' | 'admin' | 'weightPercent'>;
 
 /** `weight` as configured. */
-export interface JudgedEndpoint {
+interface JudgedEndpoint {
   readonly slot: number;
   readonly weight: number;
 }

@@ -26,7 +26,7 @@ import { problem } from './problem.ts';
 import { addRequests } from './requests.ts';
 import { addWrites, findEndpoint, writeRefusal } from './writes.ts';
 
-export type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
+export type { ControlState, EndpointNote, ReadyCheck, ReloadState } from './control-state.ts';
 
 /** Nobody has to send us much. */
 const BODY_BYTES_MAX = 64 * 1024;

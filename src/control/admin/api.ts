@@ -11,7 +11,7 @@ import type { ControlState } from './control-state.ts';
 import type { Pace } from './pace.ts';
 import { troublesOf } from './troubles.ts';
 
-export function timeText(ms: number): string | null {
+function timeText(ms: number): string | null {
   return ms > 0 ? new Date(ms).toISOString() : null;
 }
 

@@ -33,7 +33,7 @@ export interface EndpointNote {
 }
 
 /** What live traffic, or an operator for a time, did to an endpoint. */
-export interface EjectionNote {
+interface EjectionNote {
   /** One of `ejectionCauseNames`; null: not known. */
   cause: string | null;
   /** Ejections by live traffic in a row: each makes the next one longer. */

@@ -35,7 +35,7 @@ const PACE_MS = 10_000;
 /** Ended drains that can still be asked for. */
 const ENDED_KEPT = 100;
 
-export type DrainState = 'draining' | 'done' | 'overdue' | 'cancelled';
+type DrainState = 'draining' | 'done' | 'overdue' | 'cancelled';
 
 /** A drain as the admin API tells it. */
 export interface DrainRow {

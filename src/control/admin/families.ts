@@ -3,7 +3,7 @@ import { bucketBoundsMs } from '../../state/buckets.ts';
 import type { Histogram } from '../../state/tally.ts';
 
 export type Labels = Readonly<Record<string, string>>;
-export type FamilyType = 'counter' | 'gauge' | 'histogram';
+type FamilyType = 'counter' | 'gauge' | 'histogram';
 
 export interface Sample {
   labels: Labels;
@@ -57,7 +57,7 @@ export class Families {
 }
 
 /** Adds up by key what several callers bring: coarser labels than the rows have. */
-export class Sums<T> {
+class Sums<T> {
   private readonly sums = new Map<string, { labels: Labels; sum: T }>();
   private readonly zero: () => T;
   private readonly plus: (a: T, b: T) => T;

@@ -11,9 +11,9 @@ import { PoolMetrics } from './pool-metrics.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { addTraffic } from './traffic-metrics.ts';
 
-export const SNAPSHOT_MS_MAX = 1000;
+const SNAPSHOT_MS_MAX = 1000;
 /** Series of endpoints, by default: about 290 endpoints with their own. */
-export const SERIES_MAX = 20_000;
+const SERIES_MAX = 20_000;
 
 /** What the registry asks of a metric when it prints; its types want classes that count by themselves. */
 interface Printable {

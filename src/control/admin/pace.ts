@@ -13,7 +13,7 @@ const KEPT = 4;
 const PACE_MS_MIN = 1000;
 
 /** Counters of a pool that tell something when they grow. */
-export interface PoolGrowth {
+interface PoolGrowth {
   retries: number;
   budgetExhausted: number;
   queueTimeouts: number;

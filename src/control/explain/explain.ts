@@ -25,7 +25,6 @@ import { type ChosenListener, chooseListener, type ExplainRequest, isStream } fr
 import { explainStream, type StreamExplanation } from './stream.ts';
 import { actionText, matchText } from './words.ts';
 
-export type { Candidate } from './candidates.ts';
 export { offlineParts } from './offline.ts';
 export type { PoolStep } from './place.ts';
 export { CLIENT_DEFAULT, type ExplainRequest, explainRequest } from './request.ts';
@@ -47,7 +46,7 @@ export interface RouteStep {
 }
 
 /** What weir answers by itself. */
-export interface OwnAnswer {
+interface OwnAnswer {
   status: number;
   /** Word of the fault, "redirect" or "respond". */
   reason: string;

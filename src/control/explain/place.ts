@@ -47,13 +47,13 @@ export interface PoolStep extends Choice {
 }
 
 /** Why nobody takes it. */
-export interface NotPlaced {
+interface NotPlaced {
   fault: FaultName;
   detail: string;
 }
 
 /** A request in a pool: what was read of it while its head was as the client sent it. */
-export interface Entered {
+interface Entered {
   readonly pool: PoolPlan;
   readonly key: number | null;
   readonly sticky: Sticky | null;

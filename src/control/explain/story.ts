@@ -50,7 +50,7 @@ export interface RequestStory {
   verdict: string;
 }
 
-export interface StoryTry {
+interface StoryTry {
   endpoint: string;
   kind: TryRecord['kind'];
   began: number;
