@@ -11,6 +11,7 @@ import { EMFILE } from '../../sys/constants.generated.ts';
 import { streamSocket } from '../../sys/libc.ts';
 import { failed, passed, type Script } from './check.ts';
 import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
+import { httpScript } from './check-http.ts';
 import { Prober, type ProberParts } from './prober.ts';
 
 const tcp = planOf<'tcp'>({ type: 'tcp' });
@@ -266,6 +267,50 @@ test('whatever becomes of checks, no descriptor stays open, and no timer when no
   prober.stop();
   const listeners = 3;
   await until('the descriptors to be given back', () => descriptors() === before + listeners);
+});
+
+test('when many checks are made sockets are used again, for other addresses too, and no result is mixed up', async (t) => {
+  const before = descriptors();
+  const server = createHttp({ keepAlive: false }, (_, response) => response.end('ok'));
+  const web = await listening(server);
+  t.after(() => server.close());
+  const silent = await peer(t, () => {});
+  const gone = loopback(await closedPort());
+  const http = httpScript({ method: 'GET', path: '/', host: 'a', headers: [], status: [[200, 200]], body: null }) as Script;
+  let opens = 0;
+  let starts = 0;
+  const open = (to: Address): number => {
+    opens++;
+    return streamSocket(to);
+  };
+  const prober = proberOf(t, { open });
+  const connects: Script = { ...hangs, opening: null };
+  const kinds = [
+    { check: Prober.check(web, http, 5000), reason: 'ok' },
+    { check: Prober.check(silent, connects, 5000), reason: 'ok' },
+    { check: Prober.check(gone, connects, 5000), reason: 'connection_refused' },
+    { check: Prober.check(gone, http, 5000), reason: 'connection_refused' },
+  ];
+  const wrong: string[] = [];
+  let isOver = false;
+  let running = 0;
+  const again = (turn: number): void => {
+    const { check, reason } = kinds[turn % kinds.length]!;
+    starts++;
+    running++;
+    prober.start(check, (result) => {
+      running--;
+      if (result.reason !== reason) wrong.push(`${turn % kinds.length}: ${short(result)}`);
+      if (!isOver) again(turn + 1);
+    });
+  };
+  for (let turn = 0; turn < 40; turn++) again(turn);
+  await until('sockets to be used again', () => starts - opens > 300, 20_000);
+  isOver = true;
+  await until('the last results', () => running === 0);
+  assert.deepEqual(wrong, []);
+  prober.stop();
+  await until('the descriptors to be given back', () => descriptors() <= before + 2);
 });
 
 test('stopping drops what is under way and gives its descriptors back', async (t) => {
