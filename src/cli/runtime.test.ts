@@ -10,8 +10,8 @@ import { shellIn } from '../../tests/support/shell.ts';
 import { type Admin, startAdmin } from '../control/admin/admin.ts';
 import { StateFixture } from '../control/admin/fixture.ts';
 import { assignIds, parseConfig } from '../control/config/config.ts';
-import { defaults } from '../health/fixture.ts';
 import { admin as adminState, health, stickyResult } from '../state/doors.ts';
+import { plainPassive } from '../state/plain-pool.ts';
 import type { PassiveHealthPlan, StickyPlan } from '../state/plan.ts';
 import { adminAddress } from './client.ts';
 import { spanText, table } from './columns.ts';
@@ -382,7 +382,7 @@ describe('eject', () => {
     state.its = { ...state.its!, pools: [{ ...web!, health: { ...web!.health, passive } }, ...rest] };
     state.passive.apply(state.its);
   };
-  beforeEach(() => judged(defaults));
+  beforeEach(() => judged(plainPassive));
   afterEach(() => judged(null));
 
   test('takes out for a time, and says when it returns', async () => {

@@ -1,22 +1,9 @@
 /** A pool of a real state table with workers that report what a test says: for tests. */
 import { fault } from '../base/faults.ts';
+import { plainPassive } from '../state/plain-pool.ts';
 import type { PassiveHealthPlan } from '../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
 import { type Finding, OutlierJudge } from './outlier.ts';
-
-/** As a configuration without words of its own. */
-export const defaults: PassiveHealthPlan = {
-  consecutiveFailures: 5,
-  consecutive5xx: 5,
-  errorRatio: 0,
-  latencyFactor: 0,
-  requestsMin: 20,
-  windowMs: 10_000,
-  ejectMs: 30_000,
-  ejectMaxMs: 300_000,
-  ejectedMax: 0.5,
-  isShadow: false,
-};
 
 /** How an exchange ended: fault and status. */
 const ends = {
@@ -56,7 +43,7 @@ export class PoolFixture {
 
   newJudge(plan: Partial<PassiveHealthPlan>, before: OutlierJudge | null = null): OutlierJudge {
     const endpoints = this.slots.map((slot) => ({ slot, weight: 1 }));
-    this.judge = new OutlierJudge({ ...defaults, ...plan }, endpoints, this.control, this.nowMs, before);
+    this.judge = new OutlierJudge({ ...plainPassive, ...plan }, endpoints, this.control, this.nowMs, before);
     return this.judge;
   }
 

@@ -1,7 +1,8 @@
 /** What the simulator has of the product besides policies: judgement, queue, breaker, retries, slow start, panic, zones, nodes. Held to what each is for. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { address, begunAfter, CHECKED, endpoint, JUDGED, made, only, scenarioOf } from './fixture.ts';
+import { plainPassive } from '../state/plain-pool.ts';
+import { address, begunAfter, CHECKED, endpoint, made, only, scenarioOf } from './fixture.ts';
 import type { PolicyResult, Scenario } from './lab.ts';
 
 type Event = Scenario['events'][number];
@@ -37,7 +38,7 @@ describe('an endpoint that fails and passes its checks', () => {
   });
 
   test('is ejected within some ms of its last straw, tried again in time, and out for longer then', () => {
-    const result = only(scenarioOf(3, { ...failing, passive: { ...JUDGED, ejectMs: 10_000 } }));
+    const result = only(scenarioOf(3, { ...failing, passive: { ...plainPassive, ejectMs: 10_000 } }));
     assert.match(told(result)[0]!, /^10\.0\.0\.2 ejected: \d+ failures in a row: \d+ answered another 5xx$/);
     assert.deepEqual(told(result)[1], '10.0.0.2 back after its ejection');
     assert.match(told(result)[2]!, /^10\.0\.0\.2 ejected: failed again at once after its return/);
@@ -51,7 +52,7 @@ describe('an endpoint that fails and passes its checks', () => {
   });
 
   test('stays where the judge only watches', () => {
-    const result = only(scenarioOf(3, { ...failing, passive: { ...JUDGED, isShadow: true } }));
+    const result = only(scenarioOf(3, { ...failing, passive: { ...plainPassive, isShadow: true } }));
     assert.deepEqual(result.changes, []);
     assert.ok(result.errors.status > 1000);
   });
@@ -74,7 +75,7 @@ describe('an endpoint that hangs', () => {
     const more = { durationMs: 60_000, active: CHECKED, timeoutMs: 2000, events: [hang(0, 10_000)] };
     const blind = only(scenarioOf(3, more));
     assert.ok(Math.abs(blind.errors.timeout / blind.requests - (1 / 3) * (5 / 6)) < 0.01);
-    const judged = only(scenarioOf(3, { ...more, passive: JUDGED }));
+    const judged = only(scenarioOf(3, { ...more, passive: plainPassive }));
     assert.match(told(judged)[0]!, /^10\.0\.0\.1 ejected: \d+ failures in a row: \d+ timed out$/);
     assert.ok(judged.changes[0]!.atMs > 12_000 && judged.changes[0]!.atMs < 12_200, `${judged.changes[0]!.atMs}`);
     // What comes until the first has timed out is lost, a third of 2 s each time: at first, and after its return.
@@ -83,7 +84,7 @@ describe('an endpoint that hangs', () => {
 
   test('costs no client anything where a try is given up early and made again', () => {
     const retry = { perTryMs: 200, on: ['connect', 'timeout'] as ['connect', 'timeout'], budget: 1 };
-    const result = only(scenarioOf(3, { events: [hang(0, 10_000)], passive: JUDGED, retry }));
+    const result = only(scenarioOf(3, { events: [hang(0, 10_000)], passive: plainPassive, retry }));
     assert.equal(result.errors.all, 0);
     assert.ok(result.latency.max >= 210 && result.latency.max < 211, `${result.latency.max}`);
   });
@@ -283,7 +284,7 @@ describe('nodes', () => {
   });
 
   test('have tables, checks and judgements of their own', () => {
-    const result = only(scenarioOf(3, { nodeCount: 4, active: CHECKED, passive: JUDGED, events: [fail(1, 5000)] }));
+    const result = only(scenarioOf(3, { nodeCount: 4, active: CHECKED, passive: plainPassive, events: [fail(1, 5000)] }));
     // Each has to see five failures for itself.
     assert.ok(result.errors.status >= 20 && result.errors.status < 100, `${result.errors.status}`);
     assert.equal(result.changes.length, 1, 'what the first one did is told');

@@ -1,5 +1,6 @@
 /** Scenarios for tests: a plain one of so many endpoints, and what is different in it. */
 import { plainPool } from '../state/plain-pool.ts';
+
 import type { ActiveHealthPlan, BalanceAlgorithm, EndpointPlan, PassiveHealthPlan, PoolPlan, RetryPlan } from '../state/plan.ts';
 import { type PolicyResult, type Scenario, type ServiceModel, simulate, type Variant } from './lab.ts';
 
@@ -17,20 +18,6 @@ export const CHECKED = {
   port: 0,
   type: 'tcp',
 } as ActiveHealthPlan;
-
-/** Judged by live traffic, with the defaults of a config. */
-export const JUDGED: PassiveHealthPlan = {
-  consecutiveFailures: 5,
-  consecutive5xx: 5,
-  errorRatio: 0,
-  latencyFactor: 0,
-  requestsMin: 20,
-  windowMs: 10_000,
-  ejectMs: 30_000,
-  ejectMaxMs: 300_000,
-  ejectedMax: 0.5,
-  isShadow: false,
-};
 
 export const address = (i: number): string => `10.0.0.${i + 1}:80`;
 export const endpoint = (i: number, weight = 1): EndpointPlan => ({

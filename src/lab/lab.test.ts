@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../base/prng.ts';
+import { plainPassive } from '../state/plain-pool.ts';
 import type { BalanceAlgorithm, RetryOn } from '../state/plan.ts';
-import { address, begunAfter, CHECKED, endpoint, JUDGED, made, only, PLAIN, scenarioOf } from './fixture.ts';
+import { address, begunAfter, CHECKED, endpoint, made, only, PLAIN, scenarioOf } from './fixture.ts';
 import { reportJson, reportSvg, reportTable, type Scenario, simulate, TooManyRequests } from './lab.ts';
 
 test('the same scenario gives the same report to the last digit, another seed another one', () => {
@@ -329,7 +330,7 @@ test('whatever happens, every request is accounted for once', () => {
         perTryMs: oneOf(0, 40),
         hedgeMs: oneOf(0, 15),
       },
-      passive: oneOf(null, { ...JUDGED, ejectMs: 700 }),
+      passive: oneOf(null, { ...plainPassive, ejectMs: 700 }),
       health: { slowStartMs: oneOf(0, 1000), panicThreshold: oneOf(0, 0.5) },
       pool: {
         endpoints: Array.from({ length: endpoints }, (_, i) => ({ ...endpoint(i), requestsMax })),

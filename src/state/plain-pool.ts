@@ -1,5 +1,5 @@
 /** A pool that does nothing but choose, a listener that does nothing but HTTP: where plans are made by hand (simulator, tests) they are spread and changed. */
-import type { ListenerPlan, PoolPlan } from './plan.ts';
+import type { ListenerPlan, PassiveHealthPlan, PoolPlan } from './plan.ts';
 
 export const plainPool: Omit<PoolPlan, 'id' | 'name' | 'source' | 'endpoints' | 'connections'> = {
   balance: {
@@ -24,4 +24,18 @@ export const plainListener: Pick<ListenerPlan, 'protocol' | 'streams' | 'sniffMs
   sniffMs: 5000,
   proxyProtocol: null,
   udp: null,
+};
+
+/** Judged by live traffic, as by a configuration without words of its own. */
+export const plainPassive: PassiveHealthPlan = {
+  consecutiveFailures: 5,
+  consecutive5xx: 5,
+  errorRatio: 0,
+  latencyFactor: 0,
+  requestsMin: 20,
+  windowMs: 10_000,
+  ejectMs: 30_000,
+  ejectMaxMs: 300_000,
+  ejectedMax: 0.5,
+  isShadow: false,
 };

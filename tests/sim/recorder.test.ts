@@ -4,31 +4,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { faults } from '../../src/base/faults.ts';
-import { Peer } from '../../src/io/memory.ts';
 import type { RequestRecord } from '../../src/state/channel.ts';
-import { World, type WorldOptions } from './world.ts';
+import { BUSY, OK, Scripted } from './scripted.ts';
 
 const GET = 'GET /a?secret HTTP/1.1\r\nHost: shop.example\r\n\r\n';
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
-const BUSY = 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n';
 
-/** Endpoints do nothing by themselves; the ends of their connections in the order they came. */
-function scripted(options: Partial<WorldOptions>) {
-  const w = new World({ seed: 9, splitting: 'whole', ...options });
-  const ends: Peer[] = [];
-  w.endpointTaker.take = (wire) => ends.push(new Peer(w.engine).take(wire));
-  const until = (condition: () => boolean): void => void w.engine.runUntil(condition, 2000);
-  return {
-    w,
-    ends,
-    until,
-    asked: (count: number): Peer => {
-      until(() => ends.length >= count && ends[count - 1]!.text().includes('\r\n\r\n'));
-      return ends[count - 1]!;
-    },
-    /** What is remembered, the latest first. */
-    records: (): RequestRecord[] => w.relay.recorder.recent(10, 'all', w.engine.now, w.engine.now),
-  };
+class Recorded extends Scripted {
+  /** What is remembered, the latest first. */
+  records(): RequestRecord[] {
+    const { relay, engine } = this.w;
+    return relay.recorder.recent(10, 'all', engine.now, engine.now);
+  }
 }
 
 /** Tries in short: kind, fault or status, and whether it ended. */
@@ -44,7 +30,7 @@ test('a try that is repeated, and its status or fault', () => {
     [BUSY, 'ordinary 503'],
     ['', 'ordinary connectionTerminated'],
   ] as const) {
-    const s = scripted({ endpoints: 2, retry: { attempts: 2, on: ['connect', 'reset', 'timeout', '503'] } });
+    const s = new Recorded({ endpoints: 2, retry: { attempts: 2, on: ['connect', 'reset', 'timeout', '503'] } });
     const client = s.w.peer().send(GET);
     const one = s.asked(1);
     if (first === '') one.close();
@@ -67,7 +53,7 @@ test('a hedge that wins, one that loses, and one that fails', () => {
     { answers: 0, closes: 1, told: ['ordinary 200', 'hedge connectionTerminated'] },
     { answers: 1, closes: 0, told: ['ordinary connectionTerminated', 'hedge 200'] },
   ]) {
-    const s = scripted({ endpoints: 2, retry: { hedgeMs: 50 } });
+    const s = new Recorded({ endpoints: 2, retry: { hedgeMs: 50 } });
     const client = s.w.peer().send(GET);
     s.asked(2);
     s.ends[closes]?.close();
@@ -79,7 +65,7 @@ test('a hedge that wins, one that loses, and one that fails', () => {
 });
 
 test('a kept wire that had been closed is told as one, and the request after it begins anew', () => {
-  const s = scripted({ endpoints: 1 });
+  const s = new Recorded({ endpoints: 1 });
   const client = s.w.peer().send(GET);
   const one = s.asked(1);
   one.send(OK);
@@ -94,7 +80,7 @@ test('a kept wire that had been closed is told as one, and the request after it 
 });
 
 test('a client that leaves, and a request that nobody could read', () => {
-  const s = scripted({ endpoints: 1 });
+  const s = new Recorded({ endpoints: 1 });
   const leaver = s.w.peer().send(GET);
   s.asked(1);
   leaver.close(2);

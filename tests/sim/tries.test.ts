@@ -4,49 +4,35 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Peer } from '../../src/io/memory.ts';
-import { World, type WorldOptions } from './world.ts';
+import { BUSY, OK, Scripted } from './scripted.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
-const BUSY = 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n';
 
-/** A world whose endpoints do nothing by themselves; the ends of their connections in the order they came. */
-function scripted(options: Partial<WorldOptions>) {
-  const w = new World({ seed: 9, splitting: 'whole', ...options });
-  const ends: Peer[] = [];
-  w.endpointTaker.take = (wire) => ends.push(new Peer(w.engine).take(wire));
-  const until = (condition: () => boolean, ms = 1000) => w.engine.runUntil(condition, ms);
-  return {
-    w,
-    ends,
-    until,
-    /** Runs until this many connections have received a whole request head, and returns the last of them. */
-    asked: (count: number, ms = 1000): Peer => {
-      until(() => ends.length >= count && ends[count - 1]!.text().includes('\r\n\r\n'), ms);
-      return ends[count - 1]!;
-    },
-    slots: w.plan.pools[0]!.endpoints.map((e) => e.slot),
-    pool: () => w.tally.pool(w.plan.pools[0]!.id),
-    /** Of all endpoints: answers by class, faults, response times measured. */
-    sums: () => {
-      const sum = { answers: [0, 0, 0, 0, 0, 0], faults: 0, gateway: 0, timed: 0 };
-      for (const { slot } of w.plan.pools[0]!.endpoints) {
-        const tally = w.tally.slot(slot);
-        for (let i = 0; i < 6; i++) sum.answers[i]! += tally.classes[i]!;
-        sum.faults += tally.faults;
-        sum.gateway += tally.gateway;
-        sum.timed += Array.from(tally.responseTimes)
-          .slice(0, -1)
-          .reduce((a, b) => a + b, 0);
-      }
-      return sum;
-    },
-  };
+class Tries extends Scripted {
+  readonly slots = this.w.plan.pools[0]!.endpoints.map((e) => e.slot);
+
+  pool() {
+    return this.w.tally.pool(this.w.plan.pools[0]!.id);
+  }
+
+  /** Of all endpoints: answers by class, faults, response times measured. */
+  sums() {
+    const sum = { answers: [0, 0, 0, 0, 0, 0], faults: 0, gateway: 0, timed: 0 };
+    for (const slot of this.slots) {
+      const tally = this.w.tally.slot(slot);
+      for (let i = 0; i < 6; i++) sum.answers[i]! += tally.classes[i]!;
+      sum.faults += tally.faults;
+      sum.gateway += tally.gateway;
+      sum.timed += Array.from(tally.responseTimes)
+        .slice(0, -1)
+        .reduce((a, b) => a + b, 0);
+    }
+    return sum;
+  }
 }
 
 test('a slow first try is overtaken by the hedge: one answer, and the loser counts neither as a failure nor as a response time', () => {
-  const s = scripted({ endpoints: 2, retry: { hedgeMs: 50 } });
+  const s = new Tries({ endpoints: 2, retry: { hedgeMs: 50 } });
   const client = s.w.peer().send(GET);
   const first = s.asked(1);
   const sentMs = s.w.engine.now;
@@ -67,7 +53,7 @@ test('a slow first try is overtaken by the hedge: one answer, and the loser coun
 });
 
 test('the first try answers after the hedge began: it wins, and the hedge is cancelled', () => {
-  const s = scripted({ endpoints: 2, retry: { hedgeMs: 50 } });
+  const s = new Tries({ endpoints: 2, retry: { hedgeMs: 50 } });
   const client = s.w.peer().send(GET);
   const first = s.asked(1);
   const second = s.asked(2);
@@ -79,7 +65,7 @@ test('the first try answers after the hedge began: it wins, and the hedge is can
 
 test('one of two tries fails: the other goes on alone, whichever it is', () => {
   for (const failing of [0, 1]) {
-    const s = scripted({ endpoints: 2, retry: { hedgeMs: 50 } });
+    const s = new Tries({ endpoints: 2, retry: { hedgeMs: 50 } });
     const client = s.w.peer().send(GET);
     s.asked(2);
     s.ends[failing]!.close();
@@ -95,7 +81,7 @@ test('one of two tries fails: the other goes on alone, whichever it is', () => {
 
 test('both tries fail: the fault of the first is the answer, and a third try is made only where there may be one', () => {
   for (const attempts of [2, 3]) {
-    const s = scripted({ endpoints: 3, retry: { attempts, hedgeMs: 50, backoffMs: 0 } });
+    const s = new Tries({ endpoints: 3, retry: { attempts, hedgeMs: 50, backoffMs: 0 } });
     const client = s.w.peer().send(GET);
     s.asked(2);
     s.ends[0]!.close();
@@ -113,7 +99,7 @@ test('both tries fail: the fault of the first is the answer, and a third try is 
 });
 
 test('the client leaves while two tries are under way: both are cancelled', () => {
-  const s = scripted({ endpoints: 2, retry: { hedgeMs: 50 } });
+  const s = new Tries({ endpoints: 2, retry: { hedgeMs: 50 } });
   const client = s.w.peer().send(GET);
   s.asked(2);
   client.close(2);
@@ -129,7 +115,7 @@ test('no hedge for a body, for a method that is not idempotent, for an upgrade, 
     UPGRADE,
   ];
   for (const [request, endpoints] of [...requests.map((r) => [r, 2] as const), [GET, 1] as const]) {
-    const s = scripted({ endpoints, retry: { hedgeMs: 20 } });
+    const s = new Tries({ endpoints, retry: { hedgeMs: 20 } });
     const client = s.w.peer().send(request);
     s.asked(1);
     s.w.engine.runFor(500);
@@ -140,7 +126,7 @@ test('no hedge for a body, for a method that is not idempotent, for an upgrade, 
 });
 
 test('a 503 and then a refused connection count as one 503 and one fault', () => {
-  const s = scripted({ endpoints: 1, refusing: 1, retry: { on: ['connect', '503'] } });
+  const s = new Tries({ endpoints: 1, refusing: 1, retry: { on: ['connect', '503'] } });
   for (let i = 0; i < 8; i++) {
     const client = s.w.peer().send(GET);
     s.until(() => {
@@ -161,7 +147,7 @@ test('a 503 and then a refused connection count as one 503 and one fault', () =>
 test('the second retry waits, a client that leaves meanwhile ends it, and it never waits past the request timeout', () => {
   const waits: number[] = [];
   for (let seed = 1; seed <= 20; seed++) {
-    const s = scripted({
+    const s = new Tries({
       seed,
       endpoints: 1,
       retry: { attempts: 3, on: ['503'], budget: 1, backoffMs: 1000, backoffMaxMs: 1000 },
@@ -184,7 +170,7 @@ test('the second retry waits, a client that leaves meanwhile ends it, and it nev
     s.until(() => client.text().endsWith('ok'));
   }
   assert.ok(Math.max(...waits) > 600 && Math.max(...waits) < 1030 && Math.min(...waits) < 400, waits.join(' '));
-  const s = scripted({
+  const s = new Tries({
     seed: 3,
     endpoints: 1,
     retry: { attempts: 9, on: ['503'], budget: 1, backoffMs: 60_000, backoffMaxMs: 60_000 },
@@ -198,7 +184,7 @@ test('the second retry waits, a client that leaves meanwhile ends it, and it nev
 });
 
 test('the urgent are served first when a place becomes free', () => {
-  const s = scripted({ endpoints: 1, requestsMax: 1 });
+  const s = new Tries({ endpoints: 1, requestsMax: 1 });
   const [route] = s.w.plan.routes;
   const urgent = { ...route!, urgency: 0, match: { ...route!.match, path: { kind: 'exact' as const, value: '/urgent' } } };
   s.w.use({ ...s.w.plan, epoch: 2, routes: [urgent, route!] });
@@ -217,7 +203,7 @@ test('the urgent are served first when a place becomes free', () => {
 });
 
 test('a place that another worker frees is taken within some ms', () => {
-  const s = scripted({ endpoints: 1, requestsMax: 1 });
+  const s = new Tries({ endpoints: 1, requestsMax: 1 });
   const other = s.w.anotherWorker();
   other.begin(s.slots[0]!);
   s.w.peer().send(GET);
@@ -239,7 +225,7 @@ const SWITCH =
 
 test('a tunnel is counted while it lasts, and lets go of its endpoint whoever ends it first', () => {
   for (const first of ['client', 'endpoint'] as const) {
-    const s = scripted({ endpoints: 1 });
+    const s = new Tries({ endpoints: 1 });
     const client = s.w.peer().send(UPGRADE);
     const end = s.asked(1);
     const tunnels = () => s.w.tally.remaining(s.slots[0]!).tunnels;
@@ -266,7 +252,7 @@ test('a tunnel is counted while it lasts, and lets go of its endpoint whoever en
 
 test('the cookie names the endpoint that answered, after a retry and after a hedge too', () => {
   for (const hedgeMs of [0, 50]) {
-    const s = scripted({ endpoints: 2, sticky: true, retry: { hedgeMs, on: ['connect', 'reset', '503'] } });
+    const s = new Tries({ endpoints: 2, sticky: true, retry: { hedgeMs, on: ['connect', 'reset', '503'] } });
     const client = s.w.peer().send(GET);
     const first = s.asked(1);
     const begun = s.slots.map((slot) => s.w.table.inFlight(slot));
@@ -286,7 +272,7 @@ test('the cookie names the endpoint that answered, after a retry and after a hed
 });
 
 test('a place goes to whoever waits as soon as an exchange ends', () => {
-  const s = scripted({ endpoints: 1, requestsMax: 1 });
+  const s = new Tries({ endpoints: 1, requestsMax: 1 });
   for (let i = 0; i <= 20; i++) {
     s.w.peer().send(GET.replace('/', `/${i}`));
     s.w.engine.runFor(10);
@@ -304,7 +290,7 @@ test('a place goes to whoever waits as soon as an exchange ends', () => {
 
 test('a place that another worker frees goes to whoever waits, not to a request that comes just then', () => {
   for (let seed = 1; seed <= 10; seed++) {
-    const s = scripted({ seed, endpoints: 1, requestsMax: 1 });
+    const s = new Tries({ seed, endpoints: 1, requestsMax: 1 });
     const quick = s.w.peer().send(GET);
     s.asked(1).clear().send(OK);
     s.until(() => quick.text().endsWith('ok'));

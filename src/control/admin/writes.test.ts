@@ -5,8 +5,8 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Address } from '../../base/wire.ts';
-import { defaults } from '../../health/fixture.ts';
 import { admin as adminState } from '../../state/doors.ts';
+import { plainPassive } from '../../state/plain-pool.ts';
 import type { PassiveHealthPlan } from '../../state/plan.ts';
 import { type Admin, startAdmin } from './admin.ts';
 import { StateFixture } from './fixture.ts';
@@ -116,7 +116,7 @@ describe('eject', () => {
     state.its = { ...state.its!, pools: [{ ...web!, health: { ...web!.health, passive } }, ...others] };
     state.passive.apply(state.its);
   };
-  beforeEach(() => passiveOf(defaults));
+  beforeEach(() => passiveOf(plainPassive));
   after(() => passiveOf(null));
 
   test('takes out for a time and answers the endpoint as it is now', async () => {
@@ -132,7 +132,7 @@ describe('eject', () => {
   test('without a body it is out for as long as the pool says', async () => {
     assert.equal((await ask('POST', `${path}/eject`)).status, 200);
     const { until, since } = state.passive.statusOf(first!.slot)!;
-    assert.equal(until - since, defaults.ejectMs);
+    assert.equal(until - since, plainPassive.ejectMs);
     passiveOf(null);
   });
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { defaults, PoolFixture } from '../../health/fixture.ts';
+import { PoolFixture } from '../../health/fixture.ts';
 import { ejectionCause, health } from '../../state/doors.ts';
-import { plainPool } from '../../state/plain-pool.ts';
+import { plainPassive, plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, PassiveHealthPlan, Plan } from '../../state/plan.ts';
 import { endpointState, Tally } from '../../state/table.ts';
 import { PassiveHealth } from './passive.ts';
@@ -19,7 +19,7 @@ function planOf(its: Partial<PassiveHealthPlan> | null, count = pool.slots.lengt
   const endpoints = pool.slots
     .slice(0, count)
     .map((slot, i) => ({ slot, address: `10.0.0.${i}:80`, resolved: {}, weight: 1, backup: false }) as unknown as EndpointPlan);
-  const judged = its === null ? null : { ...defaults, ...its };
+  const judged = its === null ? null : { ...plainPassive, ...its };
   const healthPlan = { ...plainPool.health, passive: judged, panicThreshold };
   return { pools: [{ ...plainPool, id: 0, name: 'pool', source: '', endpoints, health: healthPlan }] } as unknown as Plan;
 }

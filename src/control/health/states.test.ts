@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { defaults, PoolFixture } from '../../health/fixture.ts';
+import { PoolFixture } from '../../health/fixture.ts';
 import { Verdict } from '../../health/health.ts';
 import { admin, health } from '../../state/doors.ts';
-import { plainPool } from '../../state/plain-pool.ts';
+import { plainPassive, plainPool } from '../../state/plain-pool.ts';
 import type { EndpointPlan, Plan } from '../../state/plan.ts';
 import { Orders } from '../admin/orders.ts';
 import { PassiveHealth } from './passive.ts';
@@ -24,7 +24,7 @@ function start(slowStartMs = 0): void {
   pool = new PoolFixture(4);
   slot = pool.slots[1]!;
   const endpoints = pool.slots.map((its) => ({ slot: its, address: `e${its}`, weight: 1 }) as unknown as EndpointPlan);
-  const its = { ...plainPool.health, passive: defaults, slowStartMs };
+  const its = { ...plainPool.health, passive: plainPassive, slowStartMs };
   const plan = { pools: [{ ...plainPool, id: 0, name: 'pool', source: '', endpoints, health: its }] } as unknown as Plan;
   const door = pool.control;
   passive = new PassiveHealth({ door, events: quiet, now: wall, random: () => 0 });

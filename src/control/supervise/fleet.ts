@@ -11,6 +11,7 @@
 import type { DownMessage, UpMessage, WorkerStart } from '../../state/channel.ts';
 import type { Plan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
+import type { WorkerState } from '../admin/control-state.ts';
 import type { EventLog } from './events.ts';
 import { type Found, Inquiries, type Question } from './inquiries.ts';
 import { RestartLimit } from './restart-limit.ts';
@@ -42,17 +43,6 @@ export interface FleetOptions {
 }
 
 export type RollOutResult = { ok: true } | { ok: false; reason: string };
-
-/** What is known of a worker, for people. */
-export interface WorkerStatus {
-  slot: number;
-  stripe: number;
-  pid: number;
-  state: 'starting' | 'serving' | 'draining' | 'waiting';
-  engine: 'uring' | 'epoll' | null;
-  startedAt: number;
-  restarts: number;
-}
 
 interface Slot {
   readonly index: number;
@@ -152,7 +142,7 @@ export class Fleet {
     );
   }
 
-  status(): WorkerStatus[] {
+  status(): WorkerState[] {
     return this.slots.map(({ index, worker, restarts }) => ({
       slot: index,
       stripe: worker?.stripe ?? -1,
