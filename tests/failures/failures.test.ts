@@ -49,7 +49,8 @@ for (const story of stories) {
     const outcome = await story.tell(start.weir);
     const bound = bounds[story.name]!;
     const told = `${outcome.failed} failed, ${outcome.slow} slow of ${outcome.requests}\n${describeLoad(outcome.load)}`;
-    assert.ok(outcome.requests > 1500, told);
+    // A story that waits for nothing takes as long as the machine makes it.
+    assert.ok(outcome.requests > 800, told);
     assert.ok(outcome.failed <= bound.failed && outcome.slow <= bound.slow, told);
     bound.more?.(outcome);
   });
