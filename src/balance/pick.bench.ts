@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { Prng } from '../base/prng.ts';
-import { type Algorithm, NONE } from './balance.ts';
+import { type Algorithm, NONE, type Policy } from './balance.ts';
 import { Bench, type EndpointSketch, type PoolSketch } from './bench.ts';
 
 const ROUNDS = 35;
@@ -83,23 +83,34 @@ function measure(algorithm: Algorithm, { pool, endpoint, isWarming, isMoving }: 
     worker.begin(slot);
   });
   const policy = bench.policy(algorithm);
-  let best = Number.POSITIVE_INFINITY;
-  let sum = 0;
   const looks = algorithm === 'least-requests' || algorithm === 'rendezvous' ? size : 0;
-  const picks = isMoving === true ? MOVES_PER_ROUND : Math.min(PICKS_PER_ROUND, Math.ceil(LOOKS_PER_ROUND / (looks + 1)));
+  const picks = Math.min(PICKS_PER_ROUND, Math.ceil(LOOKS_PER_ROUND / (looks + 1)));
+  let best = Number.POSITIVE_INFINITY;
   // Rounds of moves are short, and so there have to be more of them.
   for (let round = 0; round < (isMoving === true ? 6 * ROUNDS : ROUNDS); round++) {
     if (isWarming === true) {
       bench.revive(0);
       bench.advance(SLOW_START_MS / 3);
     }
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < picks; i++) {
-      if (isMoving === true) bench.advance(STEP_MS);
-      sum += policy.pick(randoms[i & 4095]!, randoms[(i + 7) & 4095]!, NONE);
-    }
-    best = Math.min(best, Number(process.hrtime.bigint() - start) / picks);
+    best = Math.min(best, isMoving === true ? timeMoves(bench, policy, randoms) : timePicks(policy, randoms, picks));
   }
-  if (sum < 0) throw new Error('picked nothing');
   return best;
+}
+
+function timePicks(policy: Policy, randoms: Int32Array, picks: number): number {
+  let sum = 0;
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < picks; i++) sum += policy.pick(randoms[i & 4095]!, randoms[(i + 7) & 4095]!, NONE);
+  const ns = Number(process.hrtime.bigint() - start) / picks;
+  if (sum < 0) throw new Error('picked nothing');
+  return ns;
+}
+
+function timeMoves(bench: Bench, policy: Policy, randoms: Int32Array): number {
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < MOVES_PER_ROUND; i++) {
+    bench.advance(STEP_MS);
+    policy.pick(randoms[i]!, randoms[i + 7]!, NONE);
+  }
+  return Number(process.hrtime.bigint() - start) / MOVES_PER_ROUND;
 }
