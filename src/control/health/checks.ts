@@ -14,7 +14,8 @@ import { grpcCheck } from './check-grpc.ts';
 import { httpScript } from './check-http.ts';
 import { withLine } from './check-line.ts';
 import { StreamCheck, speakScript } from './check-stream.ts';
-import { Prober, type ProberParts, SHORT_MS } from './prober.ts';
+import { Prober, type ProberParts } from './prober.ts';
+import { SHORT_MS } from './prober-sockets.ts';
 
 /** Checks over Node's sockets at a time. */
 const STREAMS_MAX = 128;

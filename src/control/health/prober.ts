@@ -23,10 +23,6 @@ import type { CheckResult } from '../../health/health.ts';
 import {
   EAGAIN,
   EINPROGRESS,
-  EMFILE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
   EPOLL_CTL_ADD,
   EPOLLIN,
   EPOLLOUT,
@@ -46,89 +42,39 @@ import {
   epollCreate,
   epollCtl,
   epollWait,
-  errnoName,
   getsockopt,
   mapLow,
   recv,
   send,
-  setReset,
   setsockopt,
   sockaddrOf,
-  streamSocket,
 } from '../../sys/libc.ts';
-import { failed, failedBy, type Heard, type Hearing, passed, type Script } from './check.ts';
+import { failed, failedBy, type Heard, passed, type Script } from './check.ts';
+import { type Job, Lane, type PlainCheck, stage } from './prober-lane.ts';
+import { ProberSockets, SHORT, SHORT_MS, type SocketParts } from './prober-sockets.ts';
 
 /** Checks under way at a time, each with a descriptor. */
-export const LANES_MAX = 512;
+const LANES_MAX = 512;
 /** Between two ticks: when something happened, when nothing did, and when so many checks start that they are better taken together. */
 const TICK_MS_MIN = 1;
 const TICK_MS_MAX = 8;
 const TICK_MS_BUSY = 25;
 /** Starts a second from which checks are taken together, and a tick costs less by so many at once. */
 const BUSY_RATE = 500;
-/** After the kernel had no descriptor to give. */
-export const SHORT_MS = 100;
 /** Given to an endpoint to close when it has answered. */
 const PARTING_MS = 100;
 const RECV_BYTES = 64 * 1024;
-/** Sockets kept for another address when many checks are made: to make and to destroy one is a third of what a check costs the kernel. */
-const SPARES_MAX = LANES_MAX;
-/** A sockaddr of AF_UNSPEC: a stream socket that is connected to it is reset, and may be connected anew (connect(2)). */
-const NOWHERE = new Uint8Array(16);
 const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
 /** First byte of TCP_INFO while the handshake is under way, and when it has failed (include/net/tcp_states.h). */
 const TCP_SYN_SENT = 2;
 const TCP_CLOSE = 7;
 
-const stage = Object.freeze({ free: 0, knocking: 1, connecting: 2, speaking: 3, hearing: 4, parting: 5 });
-
-/** A plain check: where, what is said, how long it may take. */
-export interface PlainCheck {
-  readonly address: Address;
-  readonly sockaddr: Uint8Array;
-  readonly script: Script;
-  readonly timeoutMs: number;
-}
-
-export interface ProberParts {
+export interface ProberParts extends SocketParts {
   /** ms of a clock that never goes back. */
   clock?: () => number;
   lanesMax?: number;
-  /** No descriptor is to be had: said once until one is. `code` is the name of the error. */
-  onShort?: (code: string) => void;
   /** Called at the end of each tick: who is due next may start in the same turn instead of waking the process again. */
   onTick?: () => void;
-  /** socket(2), for tests that make it fail. */
-  open?: (address: Address) => number;
-}
-
-interface Job {
-  readonly check: PlainCheck;
-  readonly ended: (result: CheckResult) => void;
-}
-
-class Lane {
-  readonly index: number;
-  /** Where it stands in the list of those in use. */
-  place = -1;
-  fd = -1;
-  stage: number = stage.free;
-  job: Job | null = null;
-  hearing: Hearing | null = null;
-  sent = 0;
-  startedAt = 0;
-  deadline = 0;
-  /** The next step is tried in the next tick. */
-  isHopeful = false;
-  isWatched = false;
-  isConnected = false;
-  /** Closed by a reset. */
-  isReset = false;
-  hasEnded = false;
-
-  constructor(index: number) {
-    this.index = index;
-  }
 }
 
 // One receive buffer and one list of events for all probers: nothing here outlives a call.
@@ -139,21 +85,17 @@ const eventWords = new Int32Array(events.buffer);
 
 export class Prober {
   private readonly clock: () => number;
-  private readonly onShort: (code: string) => void;
   private readonly onTick: () => void;
-  private readonly open: (address: Address) => number;
+  private readonly sockets: ProberSockets;
   private readonly lanes: Lane[];
   private readonly free: Lane[];
   private readonly busy: Lane[] = [];
   /** A queue: the first is at `waitingFrom`. */
   private waiting: Job[] = [];
   private waitingFrom = 0;
-  /** Sockets that are connected to nothing, of IPv4 and of IPv6. */
-  private readonly spares: readonly [number[], number[]] = [[], []];
   private epoll = -1;
   private timer: NodeJS.Timeout | null = null;
   private isTicking = false;
-  private isShort = false;
   private shortUntil = 0;
   private idleTicks = 0;
   private startsSince = 0;
@@ -162,9 +104,8 @@ export class Prober {
 
   constructor(parts: ProberParts = {}) {
     this.clock = parts.clock ?? (() => performance.now());
-    this.onShort = parts.onShort ?? (() => {});
     this.onTick = parts.onTick ?? (() => {});
-    this.open = parts.open ?? streamSocket;
+    this.sockets = new ProberSockets(LANES_MAX, parts);
     this.lanes = Array.from({ length: Math.min(parts.lanesMax ?? LANES_MAX, LANES_MAX) }, (_, index) => new Lane(index));
     this.free = [...this.lanes];
   }
@@ -197,7 +138,7 @@ export class Prober {
       lane.job = null;
       lane.hearing = null;
     }
-    for (const spares of this.spares) for (const fd of spares.splice(0)) close(fd);
+    this.sockets.stop();
     this.busy.length = 0;
     this.free.length = 0;
     this.free.push(...this.lanes);
@@ -221,7 +162,7 @@ export class Prober {
   }
 
   private tickMs(): number {
-    if (this.waitingCount > 0) return this.busy.length === 0 && this.isShort ? SHORT_MS : TICK_MS_MAX / 2;
+    if (this.waitingCount > 0) return this.busy.length === 0 && this.sockets.isShort ? SHORT_MS : TICK_MS_MAX / 2;
     if (this.rate >= BUSY_RATE) return TICK_MS_BUSY;
     return Math.min(TICK_MS_MIN << Math.min(this.idleTicks, 3), TICK_MS_MAX);
   }
@@ -255,15 +196,16 @@ export class Prober {
     this.onTick();
     const from = this.busy.length;
     this.admit();
-    this.tryEarly(from, now);
+    this.tryEarly(from);
     this.isTicking = false;
   }
 
   /**
    * The next step of those that have just begun: while the last of them were connected to, near ones have answered the first, and what belongs to a
-   * check is still in the caches of the processor. Half of what is saved by taking checks together comes from here.
+   * check is still in the caches of the processor.
    */
-  private tryEarly(from: number, now: number): void {
+  private tryEarly(from: number): void {
+    const now = this.clock();
     let at = from;
     while (at < this.busy.length) {
       const lane = this.busy[at]!;
@@ -300,14 +242,11 @@ export class Prober {
   /** False: no descriptor is left. */
   private enter(job: Job, now: number): boolean {
     const { address, script, timeoutMs } = job.check;
-    const fd = this.sparesOf(address)?.pop() ?? this.open(address);
-    if (fd === -EMFILE || fd === -ENFILE || fd === -ENOBUFS || fd === -ENOMEM) {
+    const fd = this.sockets.take(address);
+    if (fd === SHORT) {
       this.shortUntil = now + SHORT_MS;
-      if (!this.isShort) this.onShort(errnoName(-fd));
-      this.isShort = true;
       return false;
     }
-    this.isShort = false;
     const lane = this.free.pop()!;
     lane.place = this.busy.length;
     this.busy.push(lane);
@@ -440,25 +379,13 @@ export class Prober {
     );
   }
 
-  private release({ fd, isReset, isWatched, job }: Lane): void {
-    const spares = isReset ? this.sparesOf(job!.check.address) : null;
-    // One that epoll knows would be told of under the name of this lane.
-    if (spares !== null && !isWatched && this.rate >= BUSY_RATE && spares.length < SPARES_MAX && connectTo(fd, NOWHERE) === 0) {
-      spares.push(fd);
-      return;
-    }
-    if (spares !== null) setReset(fd);
-    close(fd);
-  }
-
-  /** null: a unix socket is connected once. */
-  private sparesOf(address: Address): number[] | null {
-    return address.kind === 'unix' ? null : this.spares[address.host.includes(':') ? 1 : 0];
-  }
-
   /** Closes the lane; tells the result if it was not told before. */
   private conclude(lane: Lane, heard: Heard | null, now: number): void {
-    if (lane.fd >= 0) this.release(lane);
+    if (lane.fd >= 0) {
+      // One that epoll knows would be told of under the name of this lane.
+      if (lane.isReset) this.sockets.reset(lane.fd, lane.job!.check.address, !lane.isWatched && this.rate >= BUSY_RATE);
+      else close(lane.fd);
+    }
     lane.fd = -1;
     lane.stage = stage.free;
     const last = this.busy.pop()!;
