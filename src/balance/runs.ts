@@ -1,4 +1,5 @@
 /** Runs: the places of a tier in order of their weights, cut where the weight changes: within a run the fewest requests are the least load. */
+import { assert } from '../base/assert.ts';
 import { fewest } from '../state/doors.ts';
 import type { Tier } from './tier.ts';
 
@@ -20,6 +21,7 @@ export class Runs {
 
   /** `size`: endpoints of the pool view. */
   constructor(size: number) {
+    assert(size <= PLACES_MAX, 'a pool has no more endpoints than the table has slots');
     this.starts = new Int32Array(size + 1);
     this.weights = new Float64Array(size);
     this.inverses = new Float64Array(size);
