@@ -127,24 +127,6 @@ export class LogRecord {
     }
   }
 
-  /** The head moved to another place: all ranges move with it. */
-  moveRanges(distance: number): void {
-    this.methodStart += distance;
-    this.methodEnd += distance;
-    this.hostStart += distance;
-    this.hostEnd += distance;
-    this.pathStart += distance;
-    this.pathEnd += distance;
-    if (this.queryStart >= 0) {
-      this.queryStart += distance;
-      this.queryEnd += distance;
-    }
-    this.userAgentStart += distance;
-    this.userAgentEnd += distance;
-    this.refererStart += distance;
-    this.refererEnd += distance;
-  }
-
   /** Notes a try that failed and will be repeated. */
   addAttempt(endpoint: string, faultId: number, ms: number): void {
     if (this.attemptCount === ATTEMPTS_MAX) return;
