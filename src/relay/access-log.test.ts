@@ -312,7 +312,7 @@ test('httplog has HAProxy’s columns', () => {
   }
 });
 
-test('a record takes the ranges of a head where they stand, and moves with it', () => {
+test('a record takes the ranges of a head where they stand', () => {
   const head = new Head(new Uint8Array(4096), 10);
   head.base = 50;
   head.room = 2000;
