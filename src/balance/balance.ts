@@ -30,7 +30,7 @@ import { RoundRobinPolicy } from './round-robin.ts';
 import { Tiers } from './tiers.ts';
 
 export { Breaker } from './breaker.ts';
-export { isWorthWaiting, limitedSlots } from './full.ts';
+export { FALLBACKS_MAX, isWorthWaiting, limitedSlots, pickTrusted, type Suspects } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
 export { type Algorithm, hashing, NONE, type NodePlace, type Policy } from './policy.ts';

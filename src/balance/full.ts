@@ -1,6 +1,10 @@
-/** Full: is nobody there, or are those who are there only full? */
+/** Full: is nobody there, or are those who are there only full? Who is asked then, and who is asked last. */
 import { admin, type TableReader } from '../state/doors.ts';
 import type { PoolPlan } from '../state/plan.ts';
+import { NONE, type Policy } from './policy.ts';
+
+/** Pools asked in the place of the first one; a circle of fallbacks ends here. */
+export const FALLBACKS_MAX = 4;
 
 /** Slots of a pool that may be full rather than gone: those with a limit and a weight. */
 export function limitedSlots(pool: PoolPlan): Int32Array {
@@ -11,13 +15,34 @@ export function limitedSlots(pool: PoolPlan): Int32Array {
 }
 
 /**
- * No endpoint could be picked: is one of them only full, so that waiting makes sense? With a panic threshold an endpoint that is down may be used too.
+ * No endpoint could be picked: is one of those that can be full ({@link limitedSlots}) only full, so that waiting makes sense? With a panic threshold an
+ * endpoint that is down may be used too.
  */
-export function isWorthWaiting(slots: Int32Array, canPanic: boolean, table: TableReader): boolean {
+export function isWorthWaiting(slots: Int32Array, pool: PoolPlan, table: TableReader): boolean {
+  const canPanic = pool.health.panicThreshold > 0;
   for (let i = 0; i < slots.length; i++) {
     const slot = slots[i]!;
     if (table.weightPercent(slot) === 0) continue;
     if (table.isReady(slot) || (canPanic && table.admin(slot) === admin.ready)) return true;
   }
   return false;
+}
+
+/** Who knows which endpoints refused a moment ago. */
+export interface Suspects {
+  isSuspect(slot: number): boolean;
+}
+
+/** The policy's pick; a suspect one only when no other can be. `random` gives 32 bits. */
+export function pickTrusted(
+  policy: Pick<Policy, 'pick'>,
+  key: number,
+  avoid: number,
+  random: () => number,
+  suspects: Suspects,
+): number {
+  const slot = policy.pick(key, random(), avoid);
+  if (slot === NONE || !suspects.isSuspect(slot)) return slot;
+  const other = policy.pick(key, random(), slot);
+  return other === avoid ? slot : other;
 }

@@ -1,5 +1,15 @@
 /** Seat: one worker of a node in a run: its door to the table, and what the data plane builds of a plan: a policy, a queue, a retry budget, a circuit breaker. */
-import { Breaker, isWorthWaiting, limitedSlots, NONE, PoolQueue, RetryBudget } from '../balance/balance.ts';
+import {
+  Breaker,
+  isWorthWaiting,
+  limitedSlots,
+  NONE,
+  PoolQueue,
+  pickTrusted,
+  RetryBudget,
+  type Suspects,
+} from '../balance/balance.ts';
+import { SUSPECT_MS } from '../base/suspect.ts';
 import type { TimerOwner } from '../base/wire.ts';
 import type { PoolPlan } from '../state/plan.ts';
 import { WorkerDoor } from '../state/table.ts';
@@ -8,10 +18,7 @@ import { type Node, START_MS } from './node.ts';
 import { type Picker, pickerOf } from './reference.ts';
 import type { Variant } from './scenario.ts';
 
-/** An endpoint that refused a connection is not asked for this long while another one can be: as upstream/ has it. */
-const SUSPECT_MS = 1000;
-
-export class Seat {
+export class Seat implements Suspects {
   readonly node: Node;
   readonly door: WorkerDoor;
   readonly budget: RetryBudget;
@@ -53,10 +60,7 @@ export class Seat {
 
   /** Endpoint for a request, or NONE. A suspect one only when there is no other. */
   choose(key: number, avoid: number, random: () => number): number {
-    const slot = this.picker.pick(key, random(), avoid);
-    if (slot === NONE || !this.isSuspect(slot)) return slot;
-    const other = this.picker.pick(key, random(), slot);
-    return other === avoid ? slot : other;
+    return pickTrusted(this.picker, key, avoid, random, this);
   }
 
   /** Another one than `other`, for a second try beside it; or NONE. */
@@ -70,13 +74,13 @@ export class Seat {
     this.suspectUntilMs[slot] = this.now + SUSPECT_MS;
   }
 
-  private isSuspect(slot: number): boolean {
+  isSuspect(slot: number): boolean {
     return this.now < this.suspectUntilMs[slot]!;
   }
 
   /** No endpoint could be picked: are they only full? */
   get isWorthWaiting(): boolean {
-    return this.limited.length > 0 && isWorthWaiting(this.limited, this.variant.pool.health.panicThreshold > 0, this.door);
+    return isWorthWaiting(this.limited, this.variant.pool, this.door);
   }
 
   // The queue's clock.

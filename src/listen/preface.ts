@@ -188,11 +188,13 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   }
 
   private hand(serverName: string, alpn: readonly string[]): void {
-    const { carry, wire, listener } = this;
+    const { carry, listener } = this;
+    if (listener.plan.protocol === 'http') {
+      this.handHttp();
+      return;
+    }
     this.served();
-    if (this.needs.sniffsHttp || listener.plan.protocol === 'tcp') {
-      listener.serveStream(wire, this, this.startedMs, serverName, alpn, carry.block, carry.start, carry.end);
-    } else listener.serveHttp(wire, this, carry.block, carry.start, carry.end);
+    listener.serveStream(this.wire, this, this.startedMs, serverName, alpn, carry.block, carry.start, carry.end);
     carry.clear();
   }
 

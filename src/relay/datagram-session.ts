@@ -11,21 +11,20 @@
  * 3. Every pick is followed by one table.begin and one table.end.
  * 4. A session's object serves other clients after it; who is told of its end reads it at once.
  */
-import { NONE } from '../balance/balance.ts';
+import { FALLBACKS_MAX, NONE } from '../balance/balance.ts';
 import { NO_BLOCK, SMALL_BYTES } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import type { DatagramOwner, DatagramSocket } from '../base/wire.ts';
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
-import { health, protocol } from '../state/doors.ts';
+import { health, protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Datagrams } from './datagrams.ts';
-import type { LogRecord } from './log-record.ts';
+import { type LogRecord, textWithPort } from './log-record.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
 
 /** A session that was answered counts as this in the table: a good end. */
 const GOOD = 200;
-const FALLBACKS_MAX = 4;
 /** So long an endpoint that is down may still answer: in a panic such ones are used. */
 const STRANDED_MS = 1000;
 /** Endpoints that one datagram is given to, when the first refuses it. */
@@ -142,7 +141,7 @@ export class DatagramSession implements DatagramOwner {
       return;
     }
     this.leaveEndpoint(faultId);
-    relay.table.retry(pool.plan.id, 0);
+    relay.table.retry(pool.plan.id, retryReason.connect);
     const none = this.place(slot);
     if (none !== 0) {
       room.end(this, none);
@@ -172,7 +171,7 @@ export class DatagramSession implements DatagramOwner {
     r.route = this.route!.plan.name;
     r.pool = this.pool!.plan.name;
     r.endpoint = this.endpointText;
-    r.client = client.text.includes(':') ? `[${client.text}]:${client.port}` : `${client.text}:${client.port}`;
+    r.client = textWithPort(client);
     r.epoch = this.runtime!.plan.epoch;
     r.protocol = protocol.udp;
     r.bytesIn = this.bytesIn;

@@ -1,6 +1,7 @@
 /**
  * LogRecord: what one line of the access log is made of. The exchange fills it on its way; nothing in it is copied text.
  */
+import type { ClientAddress } from '../base/client-address.ts';
 import { FIELD_STRIDE, field, type Head } from '../base/head.ts';
 
 /** Attempts that are listed: no more than `retry.attempts` can be configured. */
@@ -134,4 +135,9 @@ export class LogRecord {
     this.attemptFault[this.attemptCount] = faultId;
     this.attemptMs[this.attemptCount++] = ms;
   }
+}
+
+/** "192.0.2.1:4711", "[2001:db8::1]:4711": a client of a connection or of datagrams. */
+export function textWithPort({ text, port }: ClientAddress): string {
+  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
 }

@@ -11,7 +11,7 @@
  * 2. Nobody waits when no endpoint is ready: only when all that are ready are full.
  * 3. What is counted while a request is in a pool (in flight, waiting, retrying) is uncounted when it leaves the pool.
  */
-import { isWorthWaiting, NONE, type Waiter } from '../balance/balance.ts';
+import { FALLBACKS_MAX, isWorthWaiting, NONE, pickTrusted, type Suspects, type Waiter } from '../balance/balance.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';
@@ -21,10 +21,7 @@ import type { Exchange } from './exchange.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime } from './runtime.ts';
 
-/** Pools asked in the place of the first one; a circle of fallbacks ends here. */
-const FALLBACKS_MAX = 4;
-
-export class Placement implements Waiter {
+export class Placement implements Waiter, Suspects {
   pool: PoolRuntime | null = null;
   /** Where a hashing policy places the request. */
   key = 0;
@@ -127,7 +124,7 @@ export class Placement implements Waiter {
   /** Waits no longer. */
   stopWaiting(): void {
     if (!this.isWaiting) return;
-    this.relay.queueOf(this.pool!.plan.id).leave(this);
+    this.relay.leaveQueue(this, this.pool!.plan.id);
     this.left(false);
   }
 
@@ -169,22 +166,18 @@ export class Placement implements Waiter {
         return slot;
       }
     }
-    let slot = pool.policy.pick(this.key, this.relay.random(), avoid);
-    if (slot !== NONE && this.isSuspect(slot)) {
-      const other = pool.policy.pick(this.key, this.relay.random(), slot);
-      if (other !== avoid) slot = other;
-    }
+    const slot = pickTrusted(pool.policy, this.key, avoid, this.relay.random, this);
     if (bound >= 0) this.sticky = slot === pool.sticky!.slotAt(bound) ? stickyResult.hit : stickyResult.moved;
     return slot;
   }
 
-  private isSuspect(slot: number): boolean {
+  isSuspect(slot: number): boolean {
     return this.exchange.runtime!.endpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
   }
 
   private isWorthWaiting(): boolean {
     const { plan, limited } = this.pool!;
-    return limited.length > 0 && isWorthWaiting(limited, plan.health.panicThreshold > 0, this.relay.table);
+    return isWorthWaiting(limited, plan, this.relay.table);
   }
 
   /** Every endpoint is full. Who finds no place in the queue either goes to the fallback. */
@@ -207,22 +200,14 @@ export class Placement implements Waiter {
     const due = requestMs > 0 ? Math.min(now + queueMs, exchange.beganMs + requestMs) : now + queueMs;
     this.isWaiting = this.wasQueued = true;
     this.waitSinceMs = now;
-    relay.waiting++;
-    relay.table.queue(plan.id, 1);
-    queue.join(this, route.urgency, due);
+    relay.joinQueue(this, plan.id, route.urgency, due);
     exchange.onQueued();
   }
 
   /** It stands in the queue no more. */
   private left(isTimedOut: boolean): void {
-    const { relay } = this;
-    const poolId = this.pool!.plan.id;
-    const ms = relay.engine.now - this.waitSinceMs;
     this.isWaiting = false;
-    this.queuedMs += ms;
-    relay.waiting--;
-    relay.table.queue(poolId, -1);
-    relay.table.queued(poolId, ms, isTimedOut);
+    this.queuedMs += this.relay.leftQueue(this.pool!.plan.id, this.waitSinceMs, isTimedOut);
   }
 
   /** No endpoint of the pool can be, and there is nothing to wait for. */

@@ -3,7 +3,7 @@
  *
  * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
  */
-import { PoolQueue } from '../balance/balance.ts';
+import { PoolQueue, type Waiter } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
 import type { DatagramSink } from '../base/datagram-client.ts';
 import { fault } from '../base/faults.ts';
@@ -196,6 +196,26 @@ export class Relay {
       this.dateText = new Date(second * 1000).toUTCString();
     }
     return this.dateText;
+  }
+
+  joinQueue(waiter: Waiter, poolId: number, urgency: number, dueMs: number): void {
+    this.waiting++;
+    this.table.queue(poolId, 1);
+    this.queueOf(poolId).join(waiter, urgency, dueMs);
+  }
+
+  /** Takes one out who waits. */
+  leaveQueue(waiter: Waiter, poolId: number): void {
+    this.queueOf(poolId).leave(waiter);
+  }
+
+  /** Counts one who waited since then and stands in the queue no more; returns how long, in ms. */
+  leftQueue(poolId: number, sinceMs: number, isTimedOut: boolean): number {
+    const ms = this.engine.now - sinceMs;
+    this.waiting--;
+    this.table.queue(poolId, -1);
+    this.table.queued(poolId, ms, isTimedOut);
+    return ms;
   }
 
   queueOf(poolId: number): PoolQueue {

@@ -12,7 +12,7 @@
  * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
  * 5. Every pick is followed by one table.begin and one table.end.
  */
-import { isWorthWaiting, NONE, type Waiter } from '../balance/balance.ts';
+import { FALLBACKS_MAX, isWorthWaiting, NONE, pickTrusted, type Suspects, type Waiter } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
@@ -23,17 +23,16 @@ import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { ListenerFacts } from './exchange.ts';
-import type { LogRecord } from './log-record.ts';
+import { type LogRecord, textWithPort } from './log-record.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
 
 /** Endpoint connections that carried something and ended in order count as this in the table: a good end. */
 const GOOD = 200;
-const FALLBACKS_MAX = 4;
 /** Where an urgent one stands among those who wait (RFC 9218): connections have no urgency of their own. */
 const URGENCY = 3;
 
-export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
+export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspects {
   readonly client: StreamClient;
   readonly listener: ListenerFacts;
   readonly route: StreamRoute;
@@ -133,20 +132,16 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
   }
 
   private choose(): number {
-    const { relay, pool, avoid } = this;
-    const slot = pool.policy.pick(this.key, relay.random(), avoid);
-    if (slot === NONE || !this.isSuspect(slot)) return slot;
-    const other = pool.policy.pick(this.key, relay.random(), slot);
-    return other === avoid ? slot : other;
+    return pickTrusted(this.pool.policy, this.key, this.avoid, this.relay.random, this);
   }
 
-  private isSuspect(slot: number): boolean {
+  isSuspect(slot: number): boolean {
     return this.runtime.streamEndpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
   }
 
   private mayWait(): boolean {
     const { plan, limited } = this.pool;
-    return limited.length > 0 && isWorthWaiting(limited, plan.health.panicThreshold > 0, this.relay.table);
+    return isWorthWaiting(limited, plan, this.relay.table);
   }
 
   private wait(): void {
@@ -159,16 +154,13 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     }
     this.isWaiting = true;
     this.waitSinceMs = relay.engine.now;
-    relay.waiting++;
-    relay.table.queue(pool.plan.id, 1);
-    queue.join(this, URGENCY, this.waitSinceMs + queueMs);
+    relay.joinQueue(this, pool.plan.id, URGENCY, this.waitSinceMs + queueMs);
   }
 
   onTurn(): boolean {
     const slot = this.choose();
     if (slot === NONE && this.mayWait()) return false;
-    this.relay.queueOf(this.pool.plan.id).leave(this);
-    this.leftQueue(false);
+    this.stopWaiting();
     if (slot !== NONE) this.dial(slot);
     else if (!this.fallBack()) this.fail(fault.destinationUnavailable);
     return true;
@@ -179,13 +171,15 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     this.fail(fault.queueTimeout);
   }
 
+  private stopWaiting(): void {
+    if (!this.isWaiting) return;
+    this.relay.leaveQueue(this, this.pool.plan.id);
+    this.leftQueue(false);
+  }
+
   private leftQueue(isTimedOut: boolean): void {
-    const { relay } = this;
-    const poolId = this.pool.plan.id;
     this.isWaiting = false;
-    relay.waiting--;
-    relay.table.queue(poolId, -1);
-    relay.table.queued(poolId, relay.engine.now - this.waitSinceMs, isTimedOut);
+    this.relay.leftQueue(this.pool.plan.id, this.waitSinceMs, isTimedOut);
   }
 
   private fallBack(): boolean {
@@ -313,7 +307,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
       return;
     }
     if (errno !== 0 || !this.isFarOpen) this.note(fault.clientAborted);
-    this.closeFar(errno !== 0 || !this.isFarOpen ? closeHow.reset : closeHow.flush);
+    this.far?.close(errno !== 0 || !this.isFarOpen ? closeHow.reset : closeHow.flush);
     this.finish();
   }
 
@@ -387,8 +381,8 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     r.route = this.route.plan.name;
     r.pool = this.pool.plan.name;
     r.endpoint = this.endpointText;
-    r.client = withPort(client.address);
-    if (!client.peer.equals(client.address)) r.peer = withPort(client.peer);
+    r.client = textWithPort(client.address);
+    if (!client.peer.equals(client.address)) r.peer = textWithPort(client.peer);
     r.epoch = runtime.plan.epoch;
     r.protocol = protocol.tcp;
     r.bytesIn = this.bytesIn;
@@ -431,16 +425,9 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     if (this.isOver) return;
     this.note(faultId);
     this.isOver = true;
-    if (this.isWaiting) {
-      this.relay.queueOf(this.pool.plan.id).leave(this);
-      this.leftQueue(false);
-    }
-    this.closeFar(closeHow.reset);
+    this.stopWaiting();
+    this.far?.close(closeHow.reset);
     if (!this.isNearGone) this.near.close(closeHow.reset);
-  }
-
-  private closeFar(how: number): void {
-    this.far?.close(how);
   }
 
   /** The attempt on the endpoint is over; once per begin(). */
@@ -458,10 +445,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     const { relay, client } = this;
     this.isOver = true;
     this.endedMs = relay.engine.now;
-    if (this.isWaiting) {
-      relay.queueOf(this.pool.plan.id).leave(this);
-      this.leftQueue(false);
-    }
+    this.stopWaiting();
     this.settle(this.faultId, 0);
     if (this.ticket !== 0) relay.engine.cancelTimer(this.ticket);
     this.ticket = 0;
@@ -472,10 +456,6 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter {
     client.sink = null;
     client.over();
   }
-}
-
-function withPort({ text, port }: ClientAddress): string {
-  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
 }
 
 const scratch = new ClientAddress();

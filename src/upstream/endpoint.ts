@@ -5,14 +5,13 @@
  */
 import { fault } from '../base/faults.ts';
 import type { EndpointStream, ResponseSink } from '../base/stream.ts';
+import { SUSPECT_MS } from '../base/suspect.ts';
 import { type Address, closeHow, type TimerOwner } from '../base/wire.ts';
 import type { ConnectionsPlan } from '../state/plan.ts';
 import { Http1EndpointConnection, wireState } from './http1-connection.ts';
 import type { UpstreamParts } from './parts.ts';
 import { Sources } from './sources.ts';
 
-/** After a failed dial others are preferred this long: long before a health check says so, and short enough to notice a recovery. */
-const SUSPECT_MS = 1000;
 /** How often idle wires and waiting exchanges are looked through. */
 const SWEEP_MS = 250;
 

@@ -3,40 +3,17 @@
  */
 import type { ClientAddress } from '../base/client-address.ts';
 import type { Address, Wire, WireOwner } from '../base/wire.ts';
-import type { SourcePlan } from '../state/plan.ts';
+import { CarriedEndpoint } from './carried-endpoint.ts';
 import type { UpstreamParts } from './parts.ts';
-import { Sources } from './sources.ts';
 
-/** After a failed dial others are preferred this long: see endpoint.ts. */
-const SUSPECT_MS = 1000;
-
-export class StreamEndpoint {
-  readonly slot: number;
-  readonly address: Address;
+export class StreamEndpoint extends CarriedEndpoint {
   /** From which of its sources the last dial went. */
   lastSource = -1;
-  private isTransparent = false;
   private readonly family: number;
-  private readonly sources: Sources;
-  private open = 0;
-  private suspectUntilMs = 0;
-  private readonly parts: UpstreamParts;
 
   constructor(slot: number, address: Address, parts: UpstreamParts) {
-    this.slot = slot;
-    this.address = address;
+    super(slot, address, parts);
     this.family = address.kind === 'ip' ? (address.host.includes(':') ? 6 : 4) : 0;
-    this.sources = new Sources(address);
-    this.parts = parts;
-  }
-
-  use(source: SourcePlan | null): void {
-    this.isTransparent = source?.isTransparent ?? false;
-    this.sources.use(source);
-  }
-
-  isSuspect(nowMs: number): boolean {
-    return nowMs < this.suspectUntilMs;
   }
 
   /** Opens a wire; its outcome goes to the owner, who tells opened() or failed(), and closed() after opened(). */
@@ -59,19 +36,7 @@ export class StreamEndpoint {
 
   opened(ms: number): void {
     this.suspectUntilMs = 0;
-    this.open++;
-    const { table } = this.parts;
-    table.connected(this.slot, 0, ms);
-    table.wires(this.slot, 0, this.open);
-  }
-
-  failed(faultId: number, ms: number): void {
-    this.suspectUntilMs = this.parts.engine.now + SUSPECT_MS;
-    this.parts.table.connected(this.slot, faultId, ms);
-  }
-
-  closed(): void {
-    this.open--;
-    this.parts.table.wires(this.slot, 0, this.open);
+    this.parts.table.connected(this.slot, 0, ms);
+    this.countOpen(1);
   }
 }

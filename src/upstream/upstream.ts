@@ -8,7 +8,9 @@
  * 2. A wire is leased to one exchange at a time (HTTP/1.1).
  * 3. What waits is bounded by queueMax and queueMs.
  */
+import type { Address } from '../base/wire.ts';
 import type { Plan } from '../state/plan.ts';
+import type { CarriedEndpoint } from './carried-endpoint.ts';
 import { DatagramEndpoint } from './datagram-endpoint.ts';
 import { Endpoint } from './endpoint.ts';
 import type { UpstreamParts } from './parts.ts';
@@ -37,8 +39,8 @@ export class Upstream {
    */
   apply(plan: Plan): readonly (Endpoint | undefined)[] {
     const kept: (Endpoint | undefined)[] = [];
-    this.applyStreams(plan);
-    this.applyDatagrams(plan);
+    this.streamEndpoints = this.carried(plan, 'tcp', this.streamEndpoints, StreamEndpoint);
+    this.datagramEndpoints = this.carried(plan, 'udp', this.datagramEndpoints, DatagramEndpoint);
     for (const pool of plan.pools) {
       if (pool.protocol !== 'http') continue;
       for (const { slot, resolved } of pool.endpoints) {
@@ -61,38 +63,25 @@ export class Upstream {
     return kept;
   }
 
-  private applyStreams(plan: Plan): void {
-    const before = this.streamEndpoints;
-    const kept: (StreamEndpoint | undefined)[] = [];
+  /** Endpoints of pools of one kind, by slot: those of before that are still the same, and new ones. */
+  private carried<E extends CarriedEndpoint>(
+    plan: Plan,
+    protocol: 'tcp' | 'udp',
+    before: readonly (E | undefined)[],
+    make: new (slot: number, address: Address, parts: UpstreamParts) => E,
+  ): (E | undefined)[] {
+    const kept: (E | undefined)[] = [];
     for (const pool of plan.pools) {
-      if (pool.protocol !== 'tcp') continue;
+      if (pool.protocol !== protocol) continue;
       for (const { slot, resolved } of pool.endpoints) {
         if (resolved === null || slot < 0) continue;
         const known = before[slot];
-        const endpoint =
-          known !== undefined && isSame(known.address, resolved) ? known : new StreamEndpoint(slot, resolved, this.parts);
+        const endpoint = known !== undefined && isSame(known.address, resolved) ? known : new make(slot, resolved, this.parts);
         endpoint.use(pool.sourceAddress);
         kept[slot] = endpoint;
       }
     }
-    this.streamEndpoints = kept;
-  }
-
-  private applyDatagrams(plan: Plan): void {
-    const before = this.datagramEndpoints;
-    const kept: (DatagramEndpoint | undefined)[] = [];
-    for (const pool of plan.pools) {
-      if (pool.protocol !== 'udp') continue;
-      for (const { slot, resolved } of pool.endpoints) {
-        if (resolved === null || slot < 0) continue;
-        const known = before[slot];
-        const endpoint =
-          known !== undefined && isSame(known.address, resolved) ? known : new DatagramEndpoint(slot, resolved, this.parts);
-        endpoint.use(pool.sourceAddress);
-        kept[slot] = endpoint;
-      }
-    }
-    this.datagramEndpoints = kept;
+    return kept;
   }
 
   /** Closes all idle wires: the worker is leaving. */
@@ -101,7 +90,7 @@ export class Upstream {
   }
 }
 
-function isSame(a: Endpoint['address'], b: Endpoint['address']): boolean {
+function isSame(a: Address, b: Address): boolean {
   return a.kind === 'ip' && b.kind === 'ip'
     ? a.host === b.host && a.port === b.port
     : a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;

@@ -10,6 +10,7 @@
  * 1. Nothing is changed: no counter, no turn, no state.
  * 2. A filter that would answer does not end the explanation: what would follow is told as well.
  */
+import { FALLBACKS_MAX } from '../../balance/balance.ts';
 import { ClientAddress } from '../../base/client-address.ts';
 import { type FaultName, fault, faults } from '../../base/faults.ts';
 import { type Head, method, methodNames } from '../../base/head.ts';
@@ -20,7 +21,7 @@ import type { TableReader } from '../../state/doors.ts';
 import type { ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type FilterStep, filterStep } from './filter-step.ts';
 import { type Limits, limitsOf } from './limits.ts';
-import { enter, FALLBACKS_MAX, type Placing, type PoolStep, placeIn } from './place.ts';
+import { enter, type Placing, type PoolStep, placeIn } from './place.ts';
 import { type ChosenListener, chooseListener, type ExplainRequest, isStream } from './request.ts';
 import { explainStream, type StreamExplanation } from './stream.ts';
 import { actionText, matchText } from './words.ts';

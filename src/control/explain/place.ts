@@ -14,9 +14,6 @@ import type { PoolPlan } from '../../state/plan.ts';
 import { type Choice, choose } from './choice.ts';
 import { hashOnText } from './words.ts';
 
-/** Fallback pools that are asked one after the other, as relay/ does. */
-export const FALLBACKS_MAX = 4;
-
 /** What a placement is made of. */
 export interface Placing {
   readonly pools: readonly PoolPlan[];
@@ -114,8 +111,7 @@ export function placeIn(
     if (!breaker.isShadow) return refuse('queueFull', 'The circuit breaker is open: maxRequests.');
   }
   if (step.pick !== null) return { step, next: null, failed: null };
-  const limited = limitedSlots(pool);
-  const mayWait = limited.length > 0 && isWorthWaiting(limited, pool.health.panicThreshold > 0, table);
+  const mayWait = isWorthWaiting(limitedSlots(pool), pool, table);
   if (!mayWait || queueMax === 0 || queueMs === 0) {
     if (fallback !== null) return { step, next: fallback, failed: null };
     return mayWait ? refuse('queueFull', '') : refuse('destinationUnavailable', '');

@@ -1,6 +1,7 @@
 /**
  * stream: why does this connection, or this client's first datagram, go there? As explain.ts for requests: the rooms of the data plane are asked in its order.
  */
+import { FALLBACKS_MAX } from '../../balance/balance.ts';
 import { ClientAddress } from '../../base/client-address.ts';
 import { fault, faults } from '../../base/faults.ts';
 import { addressText } from '../../base/wire.ts';
@@ -8,7 +9,7 @@ import { chooseTarget, type StreamRoute, StreamTable } from '../../route/route.t
 import type { TableReader } from '../../state/doors.ts';
 import type { ListenerPlan, Plan, PoolPlan, StreamRoutePlan } from '../../state/plan.ts';
 import type { ExplainParts, RouteStep } from './explain.ts';
-import { enterStream, FALLBACKS_MAX, type Placing, type PoolStep, placeIn } from './place.ts';
+import { enterStream, type Placing, type PoolStep, placeIn } from './place.ts';
 import type { ChosenListener, ExplainRequest } from './request.ts';
 import { durationText, streamMatchText, targetText } from './words.ts';
 
