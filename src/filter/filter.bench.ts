@@ -4,22 +4,15 @@
  */
 import { ClientAddress } from '../base/client-address.ts';
 import { FIELD_STRIDE, fieldIdOf, Head } from '../base/head.ts';
-import type { HeadersPlan, RateLimitPlan } from '../state/plan.ts';
+import { plainPlan } from '../state/plain-pool.ts';
+import type { RateLimitPlan } from '../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../state/table.ts';
 import { ClientRules, FilterChain, ForwardedFields, RequestFacts } from './filter.ts';
 
 const ROUNDS = 5;
 const MS_PER_ROUND = 60;
 
-const plan: HeadersPlan = {
-  xForwarded: true,
-  forwarded: false,
-  requestId: null,
-  via: { request: false, response: false },
-  proxyStatus: 'errors',
-  cdnLoop: false,
-  serverTiming: false,
-};
+const plan = plainPlan.headers;
 
 function headOf(fields: [string, string][]): Head {
   const head = new Head(new Uint8Array(16384), 20);

@@ -1,5 +1,5 @@
-/** A pool that does nothing but choose, a listener that does nothing but HTTP: where plans are made by hand (simulator, tests) they are spread and changed. */
-import type { ListenerPlan, PassiveHealthPlan, PoolPlan } from './plan.ts';
+/** A pool that does nothing but choose, a listener that does nothing but HTTP, and the rest of a plan: where plans are made by hand (simulator, tests) they are spread and changed. */
+import type { ListenerPlan, PassiveHealthPlan, Plan, PoolPlan } from './plan.ts';
 
 export const plainPool: Omit<PoolPlan, 'id' | 'name' | 'source' | 'endpoints' | 'connections'> = {
   balance: {
@@ -24,6 +24,24 @@ export const plainListener: Pick<ListenerPlan, 'protocol' | 'streams' | 'sniffMs
   sniffMs: 5000,
   proxyProtocol: null,
   udp: null,
+};
+
+/** What a plan says besides its listeners, pools and routes. */
+export const plainPlan: Omit<Plan, 'epoch' | 'node' | 'listeners' | 'pools' | 'routes'> = {
+  zone: null,
+  headers: {
+    xForwarded: true,
+    forwarded: false,
+    requestId: null,
+    via: { request: false, response: false },
+    proxyStatus: 'errors',
+    cdnLoop: false,
+    serverTiming: false,
+  },
+  access: null,
+  drain: { notReadyForMs: 0, gracefulMs: 1000, hardStopMs: 2000 },
+  admin: { listen: [] },
+  limits: { connectionsMax: 10_000 },
 };
 
 /** Judged by live traffic, as by a configuration without words of its own. */

@@ -10,11 +10,11 @@ import { MemoryEngine } from '../../src/io/memory.ts';
 import { UdpListener } from '../../src/listen/listen.ts';
 import { buildRuntime, type DatagramSession, LogRecord, Relay } from '../../src/relay/relay.ts';
 import { health, rejectionNames } from '../../src/state/doors.ts';
-import { plainListener, plainPool } from '../../src/state/plain-pool.ts';
+import { plainPlan } from '../../src/state/plain-pool.ts';
 import type { Plan, PoolPlan, StreamRoutePlan, UdpListenerPlan } from '../../src/state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../src/state/table.ts';
 import { Upstream } from '../../src/upstream/upstream.ts';
-import { streamRoute } from './stream-world.ts';
+import { carriedPool, frontListener, streamRoute } from './stream-world.ts';
 
 type Ip = Address & { kind: 'ip' };
 const FRONT: Ip = { kind: 'ip', host: '10.0.0.1', port: 53 };
@@ -218,76 +218,27 @@ export class DatagramWorld {
   private planOf(addresses: readonly Ip[], options: DatagramOptions): Plan {
     const { control } = this;
     const poolOf = (name: string, its: readonly Ip[]): PoolPlan => ({
-      ...plainPool,
-      id: control.claimId('pool', name),
-      name,
-      source: 'test',
+      ...carriedPool(control, name, its, 0),
       protocol: 'udp',
-      endpoints: its.map((resolved) => ({
-        slot: control.claimSlot(name, addressText(resolved)),
-        address: addressText(resolved),
-        resolved,
-        weight: 1,
-        backup: false,
-        zone: null,
-        requestsMax: 0,
-      })),
-      connections: { idleMax: 0, idleMs: 1000, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 4, queueMs: 500 },
       ...options.pool,
     });
     const udp = { idleMs: 5000, responses: 0, sessionsMax: 10_000, sessionsPerIpMax: 0, whenFull: 'oldest' as const };
     return {
+      ...plainPlan,
       epoch: 1,
       node: 'sim',
-      zone: null,
       listeners: [
         {
-          ...plainListener,
-          id: control.claimId('listener', 'front'),
-          name: 'front',
-          addresses: [FRONT],
+          ...frontListener(control, FRONT),
           protocol: 'udp',
           udp: { ...udp, ...options.udp },
           streams: [streamRoute('all', 0, { id: control.claimId('route', 'all'), ...options.route })],
-          to: null,
-          redirectToHttps: false,
-          clientIp: { trust: [], header: 'x-forwarded-for' },
-          limits: {
-            headBytesMax: 8192,
-            fieldBytesMax: 4096,
-            fieldsMax: 20,
-            chunkExtensionBytesMax: 100,
-            targetBytesMax: 1000,
-            bodyBytesMax: 0,
-            connectionsMax: 0,
-            connectionsPerIpMax: 0,
-            requestsPerConnectionMax: 100,
-            bufferBytesMax: 64 * 1024,
-            pipelineMax: 8,
-            rateBytesMin: 0,
-            rateGraceMs: 1000,
-            underscores: 'drop',
-          },
-          timeouts: { headerMs: 5000, idleMs: 10_000, bodyMs: 5000 },
         },
       ],
       pools: options.hasFallback
         ? [{ ...poolOf('pool', addresses.slice(0, -1)), fallback: 1 }, poolOf('reserve', addresses.slice(-1))]
         : [poolOf('pool', addresses)],
       routes: [],
-      headers: {
-        xForwarded: true,
-        forwarded: false,
-        requestId: null,
-        via: { request: false, response: false },
-        proxyStatus: 'errors',
-        cdnLoop: false,
-        serverTiming: false,
-      },
-      access: null,
-      drain: { notReadyForMs: 0, gracefulMs: 1000, hardStopMs: 2000 },
-      admin: { listen: [] },
-      limits: { connectionsMax: 1000 },
     };
   }
 }

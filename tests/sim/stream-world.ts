@@ -11,8 +11,8 @@ import { Clients } from '../../src/listen/clients.ts';
 import { Listener } from '../../src/listen/listen.ts';
 import { buildRuntime, Relay, type Tunnel } from '../../src/relay/relay.ts';
 import { health } from '../../src/state/doors.ts';
-import { plainListener, plainPool } from '../../src/state/plain-pool.ts';
-import type { ListenerPlan, Plan, PoolPlan, StreamRoutePlan } from '../../src/state/plan.ts';
+import { plainListener, plainPlan, plainPool } from '../../src/state/plain-pool.ts';
+import type { ListenerLimitsPlan, ListenerPlan, Plan, PoolPlan, StreamRoutePlan } from '../../src/state/plan.ts';
 import { ControlDoor, initTable, Tally, tableBytes, WorkerDoor } from '../../src/state/table.ts';
 import { Upstream } from '../../src/upstream/upstream.ts';
 
@@ -97,7 +97,7 @@ export class StreamWorld {
     const parts = { engine, blocks: engine.blocks, heads, table };
     const upstream = new Upstream({
       ...parts,
-      responseLimits: { ...limits, targetBytesMax: 100, bodyBytesMax: 0, underscores: 'drop' },
+      responseLimits: limits,
     });
     this.relay = new Relay({
       ...parts,
@@ -170,73 +170,77 @@ export class StreamWorld {
   private planOf(addresses: readonly Address[], options: StreamOptions): Plan {
     const { control } = this;
     return {
+      ...plainPlan,
       epoch: 1,
       node: 'sim',
-      zone: null,
       listeners: [
         {
-          ...plainListener,
-          id: control.claimId('listener', 'front'),
-          name: 'front',
-          addresses: [FRONT],
+          ...frontListener(control, FRONT),
           protocol: 'tcp',
           streams: [...(options.streams ?? []), streamRoute('all', 0, { id: control.claimId('route', 'all'), ...options.route })],
-          to: null,
-          redirectToHttps: false,
-          clientIp: { trust: [], header: 'x-forwarded-for' },
-          limits: {
-            ...limits,
-            targetBytesMax: 1000,
-            bodyBytesMax: 0,
-            connectionsMax: 0,
-            connectionsPerIpMax: 0,
-            requestsPerConnectionMax: 100,
-            bufferBytesMax: 64 * 1024,
-            pipelineMax: 8,
-            rateBytesMin: 0,
-            rateGraceMs: 1000,
-            underscores: 'drop',
-          },
-          timeouts: { headerMs: 5000, idleMs: 10_000, bodyMs: 5000 },
           ...options.listener,
         },
       ],
       pools: [
         {
-          ...plainPool,
-          id: control.claimId('pool', 'pool'),
-          name: 'pool',
-          source: 'test',
+          ...carriedPool(control, 'pool', addresses, options.requestsMax ?? 0),
           protocol: 'tcp',
-          endpoints: addresses.map((resolved) => ({
-            slot: control.claimSlot('pool', addressText(resolved)),
-            address: addressText(resolved),
-            resolved,
-            weight: 1,
-            backup: false,
-            zone: null,
-            requestsMax: options.requestsMax ?? 0,
-          })),
-          connections: { idleMax: 0, idleMs: 1000, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 4, queueMs: 500 },
           ...options.pool,
         },
       ],
       routes: [],
-      headers: {
-        xForwarded: true,
-        forwarded: false,
-        requestId: null,
-        via: { request: false, response: false },
-        proxyStatus: 'errors',
-        cdnLoop: false,
-        serverTiming: false,
-      },
-      access: null,
-      drain: { notReadyForMs: 0, gracefulMs: 1000, hardStopMs: 2000 },
-      admin: { listen: [] },
-      limits: { connectionsMax: 1000 },
     };
   }
 }
 
-const limits = { headBytesMax: 8192, fieldBytesMax: 4096, fieldsMax: 20, chunkExtensionBytesMax: 100 };
+const limits: ListenerLimitsPlan = {
+  headBytesMax: 8192,
+  fieldBytesMax: 4096,
+  fieldsMax: 20,
+  chunkExtensionBytesMax: 100,
+  targetBytesMax: 1000,
+  bodyBytesMax: 0,
+  connectionsMax: 0,
+  connectionsPerIpMax: 0,
+  requestsPerConnectionMax: 100,
+  bufferBytesMax: 64 * 1024,
+  pipelineMax: 8,
+  rateBytesMin: 0,
+  rateGraceMs: 1000,
+  underscores: 'drop',
+};
+
+/** A listener named front that routes nothing yet. */
+export function frontListener(control: ControlDoor, address: Address): ListenerPlan {
+  return {
+    ...plainListener,
+    id: control.claimId('listener', 'front'),
+    name: 'front',
+    addresses: [address],
+    to: null,
+    redirectToHttps: false,
+    clientIp: { trust: [], header: 'x-forwarded-for' },
+    limits,
+    timeouts: { headerMs: 5000, idleMs: 10_000, bodyMs: 5000 },
+  };
+}
+
+/** A pool of these addresses with a short queue. */
+export function carriedPool(control: ControlDoor, name: string, addresses: readonly Address[], requestsMax: number): PoolPlan {
+  return {
+    ...plainPool,
+    id: control.claimId('pool', name),
+    name,
+    source: 'test',
+    endpoints: addresses.map((resolved) => ({
+      slot: control.claimSlot(name, addressText(resolved)),
+      address: addressText(resolved),
+      resolved,
+      weight: 1,
+      backup: false,
+      zone: null,
+      requestsMax,
+    })),
+    connections: { idleMax: 0, idleMs: 1000, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 4, queueMs: 500 },
+  };
+}

@@ -1,6 +1,6 @@
 /** What a world is made of: its options, and the plan they make. */
 import { type Address, addressText } from '../../src/base/wire.ts';
-import { plainListener, plainPool } from '../../src/state/plain-pool.ts';
+import { plainListener, plainPlan, plainPool } from '../../src/state/plain-pool.ts';
 import type { BreakerPlan, ListenerLimitsPlan, Plan, PoolPlan, RetryPlan, StickyPlan } from '../../src/state/plan.ts';
 import type { ControlDoor } from '../../src/state/table.ts';
 import type { Behaviour, Manners } from './world.ts';
@@ -110,9 +110,9 @@ export function planOf(control: ControlDoor, addresses: Address[], spares: Addre
     pools.push(poolOf(control, 'spare', spares, { seed: options.seed }));
   }
   return {
+    ...plainPlan,
     epoch: 1,
     node: 'sim',
-    zone: null,
     listeners: [
       {
         id: control.claimId('listener', 'web'),
@@ -154,18 +154,6 @@ export function planOf(control: ControlDoor, addresses: Address[], spares: Addre
         upgrade: ['websocket'],
       },
     ],
-    headers: {
-      xForwarded: true,
-      forwarded: false,
-      requestId: 'x-request-id',
-      via: { request: false, response: false },
-      proxyStatus: 'errors',
-      cdnLoop: false,
-      serverTiming: false,
-    },
-    access: null,
-    drain: { notReadyForMs: 0, gracefulMs: 5000, hardStopMs: 10_000 },
-    admin: { listen: [] },
-    limits: { connectionsMax: 10_000 },
+    headers: { ...plainPlan.headers, requestId: 'x-request-id' },
   };
 }
