@@ -84,10 +84,10 @@ describe('with 50 local ports', { skip }, () => {
     const endpoint = await endpointOf();
     const weir = await weirOf((ports) => streamConfig(ports, [endpoint.address]));
     const { served } = await sortByAnswer(await dial(weir, PORTS * 0.8));
-    await until('the gauge', async () => (await weir.metric('weir_source_ports_used_ratio')) === 0.8, 10_000);
+    await until('the gauge', async () => (await weir.metric('weir_source_ports_used_ratio')) === 0.8, 10_000, 100);
     await until('the event', () => weir.stderr.includes('"event":"ports_low"'));
     served.push(...(await sortByAnswer(await dial(weir, PORTS * 0.1))).served);
-    await until('the gauge to rise', async () => (await weir.metric('weir_source_ports_used_ratio')) === 0.9, 10_000);
+    await until('the gauge to rise', async () => (await weir.metric('weir_source_ports_used_ratio')) === 0.9, 10_000, 100);
     for (const client of served) await client.close();
     await until('the event that all is well', () => weir.stderr.includes('"event":"ports_well"'), 10_000);
     assert.equal(weir.stderr.split('"event":"ports_low"').length, 2);
