@@ -6,6 +6,7 @@
  * 2. cut() of the sink comes at most once: the worker leaves, or its deadline is over.
  */
 import type { ClientAddress } from './client-address.ts';
+import type { TlsFacts } from './tls-facts.ts';
 import type { Wire } from './wire.ts';
 
 export interface StreamClient {
@@ -19,6 +20,8 @@ export interface StreamClient {
   /** Name the client hello asked for and the first protocol it offered, or what a PROXY line said of it; '' = none. */
   readonly serverName: string;
   readonly alpn: string;
+  /** TLS was opened here, and the wire is plain; null: it was not. */
+  readonly tls: TlsFacts | null;
   /** Monotonic ms at which it was accepted. */
   readonly startedMs: number;
   sink: StreamSink | null;

@@ -12,6 +12,7 @@
  */
 import type { ClientAddress } from './client-address.ts';
 import type { Head } from './head.ts';
+import type { TlsFacts } from './tls-facts.ts';
 
 /** The client's side of one exchange, as relay/ drives it. */
 export interface ClientStream {
@@ -25,6 +26,8 @@ export interface ClientStream {
   readonly startedMs: number;
   readonly idleMs: number;
   readonly secure: boolean;
+  /** Of the connection, when it is secure; null when not. */
+  readonly tls: TlsFacts | null;
   /** One of `protocol` in state/doors.ts. */
   readonly protocol: number;
   /** Bytes given to send and not yet taken by the kernel. */

@@ -19,6 +19,7 @@ import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import { framing, type Head } from '../base/head.ts';
 import type { ClientStream, RequestSink } from '../base/stream.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { Http1Decoder, type Http1Limits, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
@@ -54,7 +55,8 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   sink: RequestSink | null = null;
   readonly address: ClientAddress;
   readonly peer: ClientAddress;
-  readonly secure = false;
+  readonly secure: boolean;
+  readonly tls: TlsFacts | null;
   readonly protocol = protocol.http1;
   startedMs = 0;
   idleMs = 0;
@@ -132,6 +134,8 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.decoder = kit.decoder;
     this.writer = kit.writer;
     this.carry = kit.carry;
+    this.tls = from === null ? null : from.tls;
+    this.secure = this.tls !== null;
     if (from === null) {
       this.peer = this.address = new ClientAddress();
       this.address.set(wire.peer());

@@ -13,6 +13,7 @@
  */
 import { Carry } from '../base/carry.ts';
 import { CidrSet, ClientAddress } from '../base/client-address.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
 import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
@@ -60,6 +61,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   readonly startedMs: number;
   serverName = '';
   alpn = '';
+  tls: TlsFacts | null = null;
   before: ClientConnection | null = null;
   after: ClientConnection | null = null;
   isIdle = false;

@@ -1,6 +1,7 @@
 /** A client connection whose bytes are carried as they are: counted and listed here, carried by relay/. */
 import { ClientAddress } from '../base/client-address.ts';
 import type { StreamClient, StreamSink } from '../base/stream-client.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import type { Wire } from '../base/wire.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Listener } from './listener.ts';
@@ -16,6 +17,7 @@ export class StreamConnection implements StreamClient, ClientConnection {
   readonly startedMs: number;
   readonly serverName: string;
   readonly alpn: string;
+  readonly tls: TlsFacts | null;
   sink: StreamSink | null = null;
   before: ClientConnection | null = null;
   after: ClientConnection | null = null;
@@ -34,12 +36,14 @@ export class StreamConnection implements StreamClient, ClientConnection {
       this.peer.set(wire.peer());
       this.destination = UNKNOWN;
       this.serverName = this.alpn = '';
+      this.tls = null;
     } else {
       this.peer = from.peer;
       this.address = from.address;
       this.destination = from.destination;
       this.serverName = from.serverName;
       this.alpn = from.alpn;
+      this.tls = from.tls;
     }
   }
 
@@ -63,4 +67,5 @@ export interface StreamOrigin {
   readonly destination: ClientAddress;
   readonly serverName: string;
   readonly alpn: string;
+  readonly tls: TlsFacts | null;
 }

@@ -73,6 +73,11 @@ export type DownMessage =
   | { type: 'drain'; gracefulMs: number; hardStopMs: number }
   /** Leave at once. */
   | { type: 'stop' }
+  /**
+   * Keys of TLS session tickets (RFC 5077 §4), 80 bytes in hex each, the newest first: it seals, the others only open. The same for all workers; comes before the first plan
+   * and whenever they change.
+   */
+  | { type: 'tickets'; keys: string[] }
   /** Reopen log files. */
   | { type: 'reopen' }
   /** Look into the flight recorder, and answer found: for the requests with this id, or for the latest ones. `ask` is given back. */

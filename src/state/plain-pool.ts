@@ -18,17 +18,19 @@ export const plainPool: Omit<PoolPlan, 'id' | 'name' | 'source' | 'endpoints' | 
   fallback: null,
 };
 
-export const plainListener: Pick<ListenerPlan, 'protocol' | 'streams' | 'sniffMs' | 'proxyProtocol' | 'udp'> = {
+export const plainListener: Pick<ListenerPlan, 'protocol' | 'streams' | 'sniffMs' | 'proxyProtocol' | 'udp' | 'tls'> = {
   protocol: 'http',
   streams: [],
   sniffMs: 5000,
   proxyProtocol: null,
   udp: null,
+  tls: null,
 };
 
 /** What a plan says besides its listeners, pools and routes. */
 export const plainPlan: Omit<Plan, 'epoch' | 'node' | 'listeners' | 'pools' | 'routes'> = {
   zone: null,
+  certificates: [],
   headers: {
     xForwarded: true,
     forwarded: false,

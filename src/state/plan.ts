@@ -20,6 +20,8 @@ export interface Plan {
   zone: string | null;
   listeners: ListenerPlan[];
   pools: PoolPlan[];
+  /** Those that listeners name, each once. */
+  certificates: CertificatePlan[];
   /** Sorted by precedence: the first that matches wins. */
   routes: RoutePlan[];
   headers: HeadersPlan;
@@ -82,6 +84,11 @@ export interface ListenerPlan {
   proxyProtocol: { isRequired: boolean; from: Cidr[] } | null;
   udp: UdpListenerPlan | null;
   /**
+   * TLS is opened here, except what a route by `serverName` or `alpn` in `streams` takes unopened; null: it is not, and passes as it is. http: who speaks no TLS is
+   * turned away. tcp: so too, and what is opened goes to the streams that ask for no name. auto: opened TLS is for requests, and all else as without TLS.
+   */
+  tls: TlsListenerPlan | null;
+  /**
    * Where requests, or connections and datagrams, go that no route matches; null: 404, or a reset. For people: it stands in `plan.routes` too, or, but for http,
    * in `streams`, as the last route of this listener (named `listener/NAME`), so that routes alone decide.
    */
@@ -97,6 +104,35 @@ export interface ListenerPlan {
   limits: ListenerLimitsPlan;
   timeouts: ListenerTimeoutsPlan;
 }
+
+export interface TlsListenerPlan {
+  /** Indexes in `plan.certificates`. Of those that fit the client's name it gets the first of each kind of key; the first of all goes to clients without a name. */
+  certificates: number[];
+  minVersion: '1.2' | '1.3';
+  /** Protocols agreed on by ALPN (RFC 7301), best first; empty: none are. */
+  alpn: string[];
+  /** A name that no certificate has gets an alert (unrecognized_name) instead of the first certificate. */
+  strictSni: boolean;
+  /** From the first byte to the end of the handshake. 10 s. */
+  handshakeMs: number;
+}
+
+/** A certificate with its key, read and checked: the key belongs to it, the chain is in order and at most CHAIN_BYTES_MAX long. */
+export interface CertificatePlan {
+  name: string;
+  /** DNS names and addresses it is for, lower-case; "*.shop.example" stands for one label (RFC 6125 §6.4.3). */
+  names: string[];
+  /** PEM: the certificate, then those that lead from it to a root. */
+  chain: string;
+  /** PEM, not encrypted. A secret: it goes to the workers and is shown nowhere. */
+  key: string;
+  /** Ms since 1970. */
+  notBeforeMs: number;
+  notAfterMs: number;
+}
+
+/** Bytes of a chain in DER that still fit one block of a worker beside the rest of the handshake. */
+export const CHAIN_BYTES_MAX = 48 * 1024;
 
 /** Where a connection (or a client's datagrams) goes. */
 export interface StreamRoutePlan {

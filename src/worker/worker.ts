@@ -187,6 +187,8 @@ class Worker implements TimerOwner {
       case 'stop':
         process.exit(0);
         break;
+      case 'tickets':
+        break;
       case 'reopen':
         this.tryLog(() => this.log.reopen());
         break;

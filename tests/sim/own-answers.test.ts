@@ -14,6 +14,7 @@ class Leaving implements ClientStream {
   readonly startedMs = 0;
   readonly idleMs = 0;
   readonly secure = false;
+  readonly tls = null;
   readonly protocol = 0;
   readonly queued = 0;
   drainBelow = -1;

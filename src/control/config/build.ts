@@ -75,6 +75,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
     epoch: 0,
     node: config.name ?? options.node,
     zone: config.zone ?? null,
+    certificates: [],
     listeners,
     pools,
     routes,
@@ -129,6 +130,7 @@ export class Builder {
       protocol,
       streams: [],
       sniffMs: ms(listener.sniffTimeout, 5000),
+      tls: null,
       proxyProtocol:
         listener.proxyProtocol === undefined
           ? null

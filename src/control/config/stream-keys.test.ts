@@ -45,6 +45,7 @@ test('a listener of connections gets every default', () => {
         },
       ],
       sniffMs: 5000,
+      tls: null,
       proxyProtocol: null,
       datagrams: null,
     },
