@@ -22,6 +22,7 @@
  *    still to come it does nothing.
  */
 import type { Blocks } from './blocks.ts';
+import type { SoonTask } from './soon.ts';
 
 export const closeHow = Object.freeze({
   /** Send what is queued, then close. */
@@ -186,6 +187,8 @@ export interface Engine {
   /** Calls `owner.onTimer(kind)` after `ms`, within 10 ms after. Returns a ticket for cancel(). */
   setTimer(ms: number, owner: TimerOwner, kind: number): number;
   cancelTimer(ticket: number): void;
+  /** Calls `task.onSoon()` once, from the loop, after the events of this turn (outside one: of the next) and before what they sent goes down. */
+  soon(task: SoonTask): void;
   /** Called at the top of each turn, before any event; a new plan becomes visible here. */
   onTurn: (() => void) | null;
   /** Runs until stop(). Gives Node's own loop a turn about every 50 ms. Resolves when stopped. */

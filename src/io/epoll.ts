@@ -12,6 +12,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
+import { SoonList, type SoonTask } from '../base/soon.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import {
   type AcceptOwner,
@@ -117,6 +118,7 @@ export class EpollEngine implements Engine {
   // Each list is taken whole and worked off while the next one fills.
   private dirty: EpollWire[];
   private dirtyNext: EpollWire[];
+  private readonly soonList: SoonList;
   private ready: EpollWire[];
   private readyNext: EpollWire[];
   private endings: EpollWire[];
@@ -149,6 +151,7 @@ export class EpollEngine implements Engine {
     this.datagrams = null;
     this.dirty = [];
     this.dirtyNext = [];
+    this.soonList = new SoonList();
     this.ready = [];
     this.readyNext = [];
     this.endings = [];
@@ -216,6 +219,10 @@ export class EpollEngine implements Engine {
 
   write(fd: number, block: number, start: number, end: number, done: (result: number) => void): void {
     this.writes.start(fd, block, start, end, done);
+  }
+
+  soon(task: SoonTask): void {
+    this.soonList.add(task);
   }
 
   setTimer(ms: number, owner: TimerOwner, kind: number): number {
@@ -353,7 +360,10 @@ export class EpollEngine implements Engine {
     this.wheel.advance(now);
     if (count > 0) this.dispatch(count);
     if (this.readyNext.length > 0) this.readMore();
-    if (this.dirtyNext.length > 0) this.flush();
+    do {
+      this.soonList.run();
+      if (this.dirtyNext.length > 0) this.flush();
+    } while (this.soonList.length > 0);
     if (this.datagrams !== null) this.datagrams.flush();
     this.writes.flush();
     if (this.endingsNext.length > 0) this.endWires();
@@ -362,7 +372,14 @@ export class EpollEngine implements Engine {
 
   /** How long epoll_wait may wait, in whole ms: 0 when something is left to do. */
   private waitMs(until: number): number {
-    if (this.isStopping || this.dirtyNext.length > 0 || this.endingsNext.length > 0 || this.writes.isPending) return 0;
+    if (
+      this.isStopping ||
+      this.soonList.length > 0 ||
+      this.dirtyNext.length > 0 ||
+      this.endingsNext.length > 0 ||
+      this.writes.isPending
+    )
+      return 0;
     if (this.readyNext.length > 0 && !this.isStarved) return 0;
     if (this.datagrams !== null && this.datagrams.isPending) return 0;
     const { now } = this.wheel;

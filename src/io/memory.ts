@@ -18,6 +18,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
+import { SoonList, type SoonTask } from '../base/soon.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import {
   type AcceptOwner,
@@ -153,6 +154,7 @@ export class MemoryEngine implements Engine, Clock {
   private readonly events: Event[] = [];
   private order = 0;
   private dirty: MemoryWire[] = [];
+  private readonly soonList = new SoonList();
   private readonly living = new Set<MemoryWire>();
   private readonly spare: MemoryWire[] = [];
   private readonly listeners = new Map<number, Listener>();
@@ -298,6 +300,10 @@ export class MemoryEngine implements Engine, Clock {
     return this.datagrams.connect(address, owner, source);
   }
 
+  soon(task: SoonTask): void {
+    this.soonList.add(task);
+  }
+
   setTimer(ms: number, owner: TimerOwner, kind: number): number {
     return this.wheel.set(ms, owner, kind);
   }
@@ -366,12 +372,15 @@ export class MemoryEngine implements Engine, Clock {
       this.stats.completions++;
       this.pop().run();
     }
-    const { dirty } = this;
-    this.dirty = [];
-    for (const wire of dirty) {
-      wire.isDirty = false;
-      wire.flush();
-    }
+    do {
+      this.soonList.run();
+      const { dirty } = this;
+      this.dirty = [];
+      for (const wire of dirty) {
+        wire.isDirty = false;
+        wire.flush();
+      }
+    } while (this.soonList.length > 0);
     this.isTurning = false;
   }
 
@@ -485,7 +494,7 @@ export class MemoryEngine implements Engine, Clock {
 
   /** When the next turn has something to do. */
   private nextAt(): number {
-    if (this.dirty.length > 0) return this.now;
+    if (this.dirty.length > 0 || this.soonList.length > 0) return this.now;
     const timerAt = this.now + this.wheel.nextMs(this.now);
     return this.events.length === 0 ? timerAt : Math.max(this.now, Math.min(this.events[0]!.at, timerAt));
   }

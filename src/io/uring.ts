@@ -16,6 +16,7 @@ import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
 import { pipesMaxOf } from '../base/pipe-share.ts';
+import { SoonList, type SoonTask } from '../base/soon.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import {
   type AcceptOwner,
@@ -162,6 +163,7 @@ export class UringEngine implements Engine {
   private readonly acceptors: UringAcceptor[];
   private readonly dirty: UringWire[];
   private dirtyCount: number;
+  private readonly soonList: SoonList;
   private readonly starved: UringWire[];
   /** Made with the first of them. */
   private datagrams: UringDatagrams | null;
@@ -211,6 +213,7 @@ export class UringEngine implements Engine {
     this.acceptors = [];
     this.dirty = [];
     this.dirtyCount = 0;
+    this.soonList = new SoonList();
     this.starved = [];
     this.datagrams = null;
     this.addresses = mapLow(this.ring.sqEntries * ADDRESS_STRIDE);
@@ -301,6 +304,10 @@ export class UringEngine implements Engine {
   }
   cancelTimer(ticket: number): void {
     this.wheel.cancel(ticket);
+  }
+
+  soon(task: SoonTask): void {
+    this.soonList.add(task);
   }
 
   run(): Promise<void> {
@@ -452,7 +459,11 @@ export class UringEngine implements Engine {
     const { dirty } = this;
     this.blockRing.refill();
     if (this.starved.length > 0 && this.blockRing.count > 0) this.feed();
-    for (let i = 0; i < this.dirtyCount; i++) dirty[i]!.flush();
+    let done = 0;
+    do {
+      this.soonList.run();
+      for (; done < this.dirtyCount; done++) dirty[done]!.flush();
+    } while (this.soonList.length > 0);
     this.dirtyCount = 0;
     if (this.datagrams !== null) this.datagrams.flush();
   }

@@ -25,6 +25,31 @@ export function engineSentences(name: string, open: OpenFixture): void {
     await scene.until(() => scene.served.some((peer) => peer.text() === 'hello'), 'the bytes');
   });
 
+  says('what is to be done soon is done once, in this turn, and what it sends goes down with the rest', async (scene) => {
+    const address = scene.serve();
+    const client = scene.dial(address);
+    await scene.until(() => scene.served.length === 1 && client.isOpen, 'the connection');
+    const served = scene.served[0]!;
+    const done: string[] = [];
+    served.onEvent = (event) => {
+      if (event !== 'bytes' || served.text() !== 'ask') return;
+      const last = { onSoon: () => void done.push('last') };
+      const first = {
+        onSoon: () => {
+          done.push('first');
+          served.send('answer');
+          scene.engine.soon(last);
+        },
+      };
+      scene.engine.soon(first);
+      done.push('asked');
+    };
+    client.send('ask');
+    await scene.until(() => client.text() === 'answer', 'the answer');
+    await scene.runFor(20);
+    assert.deepEqual(done, ['asked', 'first', 'last']);
+  });
+
   says('a closed acceptor accepts no more, and its descriptor can be accepted on again', async (scene) => {
     const { fd, address, close } = scene.fixture.listen();
     scene.atEnd(close);
