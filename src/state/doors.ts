@@ -65,6 +65,8 @@ export const rejection = Object.freeze({
   acl: 5,
   preface: 6,
   noEndpoint: 7,
+  /** A TLS handshake that was not completed; which of the kinds, {@link handshakeResult} says. */
+  tls: 8,
 });
 export const rejectionNames: readonly string[] = [
   'limit',
@@ -75,6 +77,30 @@ export const rejectionNames: readonly string[] = [
   'acl',
   'preface',
   'no_endpoint',
+  'tls',
+];
+/**
+ * What became of a TLS handshake with a client. failed: it broke the rules, offered nothing that can be agreed on, sent an alert or left; timeout: it was too slow; refused: there is no
+ * certificate for the name (strictSni), or it speaks no TLS at all.
+ */
+export const handshakeResult = Object.freeze({
+  full12: 0,
+  full13: 1,
+  resumed12: 2,
+  resumed13: 3,
+  failed: 4,
+  timeout: 5,
+  refused: 6,
+});
+/** Labels of weir_tls_handshakes_total, in the order of {@link handshakeResult}: what was not agreed on is empty. */
+export const handshakeLabels: readonly { readonly version: string; readonly resumed: string; readonly result: string }[] = [
+  { version: '1.2', resumed: 'false', result: 'ok' },
+  { version: '1.3', resumed: 'false', result: 'ok' },
+  { version: '1.2', resumed: 'true', result: 'ok' },
+  { version: '1.3', resumed: 'true', result: 'ok' },
+  { version: '', resumed: '', result: 'failed' },
+  { version: '', resumed: '', result: 'timeout' },
+  { version: '', resumed: '', result: 'refused' },
 ];
 /** Why a try was repeated; label of weir_retries_total. */
 export const retryReason = Object.freeze({ connect: 0, reset: 1, status: 2, timeout: 3, refusedStream: 4 });
@@ -191,6 +217,8 @@ export interface WorkerWriter extends TableReader {
   /** Client connections of a listener: +1 opened, -1 closed. */
   connection(listener: number, protocol: number, delta: number): void;
   rejected(listener: number, rejection: number): void;
+  /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the first byte on, < 0 = not measured. */
+  handshake(listener: number, result: number, ms: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;
   /** Datagrams of clients of a listener, in and out, and their bytes. */
@@ -207,6 +235,7 @@ export interface WorkerWriter extends TableReader {
     enters: number,
     completions: number,
     overflows: number,
+    datagramsDropped: number,
   ): void;
   /** Ms of a clock of this process that never goes back: "my loop turns". The supervisor's watchdog looks at it, and latency is aged by it. */
   heartbeat(nowMs: number): void;

@@ -13,12 +13,12 @@
  *
  * Rules
  * 1. Any change of what lies where, or of what a field means, is a new LAYOUT_VERSION: old and new programs share the table during an upgrade.
- * 2. The numbers of faults, methods, rejections and retry reasons are part of the layout: append, never reorder.
+ * 2. The numbers of faults, methods, rejections, handshake results and retry reasons are part of the layout: append, never reorder.
  */
 
 /** "weir" in ASCII, little-endian: also a check of the byte order. */
 export const MAGIC = 0x72696577;
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 /** The largest page of the machines in question is 64 KiB (arm64), yet 4 KiB keeps small tables small there too. */
 const PAGE_BYTES = 4096;
 
@@ -170,18 +170,21 @@ export const poolField = Object.freeze({
 /** Decisions of a filter by kind, in the order of `filterDecisionNames`. */
 export const FILTER_STRIDE = 8;
 
-export const LISTENER_STRIDE = 32;
+export const LISTENER_STRIDE = 64;
 export const listenerField = Object.freeze({
   /** Gauges by protocol, 8 kept. */
   connections: 0,
   /** Counters by protocol, 8 kept. */
   connectionsTotal: 8,
-  /** By rejection, 8 kept. */
+  /** By rejection, 16 kept. */
   rejected: 16,
-  received: 24,
-  sent: 25,
-  datagramsReceived: 26,
-  datagramsSent: 27,
+  received: 32,
+  sent: 33,
+  datagramsReceived: 34,
+  datagramsSent: 35,
+  /** By handshake result, 8 kept. */
+  handshakes: 36,
+  handshakeTimes: 44,
 });
 
 /** What a worker says of itself, in 64-bit floats from the front of its stripe. */
@@ -205,6 +208,8 @@ export const stripeField = Object.freeze({
   complaints: 13,
   /** Keys of rate limits forgotten while they were needed. */
   limitsForgotten: 14,
+  /** Datagrams that were lost here. */
+  datagramsDropped: 15,
 });
 /** Row counts, in 32-bit words from the front of the stripe, behind the floats. */
 export const stripeWord = Object.freeze({ exchangeRows: 64, countRows: 65 });

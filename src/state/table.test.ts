@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fault } from '../base/faults.ts';
 import { Prng } from '../base/prng.ts';
 import { bucketBoundsMs, bucketOf } from './buckets.ts';
-import { admin, fewest, health } from './doors.ts';
+import { admin, fewest, handshakeResult, health, rejection } from './doors.ts';
 import { header, LAYOUT_VERSION, layoutProblem } from './layout.ts';
 import { ControlDoor, endpointState, initTable, Reader, stateOf, Tally, tableBytes, WorkerDoor } from './table.ts';
 
@@ -24,7 +24,7 @@ test('memory that is no table, or a table of another layout, is refused with the
   assert.equal(layoutProblem(buffer), null);
   assert.match(layoutProblem(buffer.slice(0, buffer.byteLength - 4096))!, /bytes/);
   new Int32Array(buffer)[header.layoutVersion] = LAYOUT_VERSION + 1;
-  assert.match(layoutProblem(buffer)!, /layout 4, this program knows layout 3/);
+  assert.match(layoutProblem(buffer)!, /layout 5, this program knows layout 4/);
 });
 
 test('memory is made a table once, and only when it is large enough', () => {
@@ -193,16 +193,20 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
     door.exchangeInFlight(listener, pool, 1);
     door.fault(fault.responseTimeout, -1, pool);
     door.connection(listener, 0, 1);
+    door.rejected(listener, rejection.tls);
+    door.handshake(listener, handshakeResult.resumed13, 3);
+    door.handshake(listener, handshakeResult.refused, -1);
     door.wireBytes(listener, 7, 8);
     door.queue(pool, 3);
     door.queued(pool, 1, true);
     door.logLinesDropped(2);
+    door.process(0, 0, 0, 0, 0, 0, 3);
     door.inForce(9);
   }
   const counters = () => {
     const { requests, faults } = tally.counts();
     const { connects, timeouts, classes } = tally.slot(slot);
-    const { connectionsTotal, received } = tally.listener(listener);
+    const { connectionsTotal, received, rejected, handshakes, handshakeTimes } = tally.listener(listener);
     const { begun, queueTimeouts } = tally.pool(pool);
     const [exchange] = tally.exchanges();
     return {
@@ -213,11 +217,15 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
       classes,
       connectionsTotal,
       received,
+      rejected,
+      handshakes,
+      handshakeTimes,
       begun,
       queueTimeouts,
       exchange,
       turn: control.turn(slot),
       dropped: tally.logLinesDropped(),
+      datagramsDropped: tally.datagramsDropped(),
     };
   };
   const gauges = () => {
@@ -228,6 +236,10 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
   };
   const before = counters();
   assert.equal(before.begun, 4);
+  assert.equal(before.datagramsDropped, 6);
+  assert.deepEqual(before.handshakes, [0, 0, 0, 2, 0, 0, 2]);
+  assert.equal(before.rejected[rejection.tls], 2);
+  assert.equal(before.handshakeTimes[bucketOf(3)], 2, 'a time that was not measured is in no bucket');
   assert.deepEqual(gauges(), [2, 4, 2, 6, 2, 2, 1]);
   control.releaseStripe(stripe);
   assert.deepEqual(counters(), before);

@@ -8,6 +8,7 @@ import { endpointStateNames } from './control-door.ts';
 import {
   ejectionCauseNames,
   filterDecisionNames,
+  handshakeLabels,
   protocolNames,
   rejectionNames,
   retryReasonNames,
@@ -94,6 +95,9 @@ export interface ListenerTally {
   connectionsTotal: number[];
   /** In the order of `rejectionNames`. */
   rejected: number[];
+  /** In the order of `handshakeLabels`. */
+  handshakes: number[];
+  handshakeTimes: Histogram;
   received: number;
   sent: number;
   datagramsReceived: number;
@@ -247,6 +251,8 @@ export class Tally extends Reader {
       connections: this.sums(row, listenerField.connections, protocolNames.length),
       connectionsTotal: this.sums(row, listenerField.connectionsTotal, protocolNames.length),
       rejected: this.sums(row, listenerField.rejected, rejectionNames.length),
+      handshakes: this.sums(row, listenerField.handshakes, handshakeLabels.length),
+      handshakeTimes: this.histogram(row, listenerField.handshakeTimes),
       received: this.sum(row, listenerField.received),
       sent: this.sum(row, listenerField.sent),
       datagramsReceived: this.sum(row, listenerField.datagramsReceived),
@@ -281,6 +287,11 @@ export class Tally extends Reader {
   /** Keys of rate limits that were forgotten while they were needed, because their set of rows was full. */
   limitsForgotten(): number {
     return this.sum(0, stripeField.limitsForgotten);
+  }
+
+  /** Datagrams that were lost here, either way. */
+  datagramsDropped(): number {
+    return this.sum(0, stripeField.datagramsDropped);
   }
 
   exchanges(): ExchangeTally[] {

@@ -253,6 +253,11 @@ export class WorkerDoor extends Reader implements WorkerWriter {
   rejected(listener: number, rejection: number): void {
     this.f64[this.listenerRow(listener) + listenerField.rejected + rejection]! += 1;
   }
+  handshake(listener: number, result: number, ms: number): void {
+    const row = this.listenerRow(listener);
+    this.f64[row + listenerField.handshakes + result]! += 1;
+    if (ms >= 0) this.time(row + listenerField.handshakeTimes, ms);
+  }
   wireBytes(listener: number, received: number, sent: number): void {
     const { f64 } = this;
     const row = this.listenerRow(listener);
@@ -289,6 +294,7 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     enters: number,
     completions: number,
     overflows: number,
+    datagramsDropped: number,
   ): void {
     const { f64, myHeader } = this;
     f64[myHeader + stripeField.busyRatio] = busyRatio;
@@ -298,6 +304,7 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     f64[myHeader + stripeField.completions] = completions;
     f64[myHeader + stripeField.overflows] = overflows;
     f64[myHeader + stripeField.limitsForgotten] = this.limits.evicted;
+    f64[myHeader + stripeField.datagramsDropped] = datagramsDropped;
   }
 
   heartbeat(nowMs: number): void {

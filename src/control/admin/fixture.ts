@@ -147,7 +147,15 @@ export class StateFixture implements ControlState {
       node: 'lb-a',
       limits: { connectionsMax: 1000 },
       listeners: [
-        { id: control.claimId('listener', 'web'), name: 'web', addresses: [listen], protocol: 'http', streams: [], to: null },
+        {
+          id: control.claimId('listener', 'web'),
+          name: 'web',
+          addresses: [listen],
+          protocol: 'http',
+          streams: [],
+          tls: { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 10_000 },
+          to: null,
+        },
       ],
       pools,
       routes: [route],

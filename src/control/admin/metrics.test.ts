@@ -9,6 +9,7 @@ import {
   admin,
   ejectionCause,
   filterDecision,
+  handshakeResult,
   health,
   protocol,
   rejection,
@@ -101,6 +102,13 @@ function traffic(state: StateFixture): void {
   worker.connection(listener, protocol.http1, 1);
   worker.connection(listener, protocol.http1, -1);
   worker.rejected(listener, rejection.perIp);
+  for (const [result, ms] of [
+    [handshakeResult.full13, 4],
+    [handshakeResult.full13, 40],
+    [handshakeResult.resumed12, 0.4],
+    [handshakeResult.timeout, -1],
+  ] as const)
+    worker.handshake(listener, result, ms);
   worker.wireBytes(listener, 1000, 2000);
   worker.queue(web.id, 4);
   worker.queued(web.id, 7, true);
@@ -117,7 +125,7 @@ function traffic(state: StateFixture): void {
     worker.filterDecided(perClient!.id, decision);
   worker.logLinesDropped(6);
   worker.limits.evicted = 3;
-  worker.process(0.25, 5e6, 77, 10, 20, 1);
+  worker.process(0.25, 5e6, 77, 10, 20, 1, 9);
   state.control.checked(slot, true, 3);
   state.control.checked(slot, false, 3);
   for (const isShadow of [false, false, true]) state.control.countEjection(slot, ejectionCause.latency, isShadow);
@@ -155,6 +163,14 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_connections_total{listener="web",protocol="http/1.1"}': 2,
     'weir_connections_rejected_total{listener="web",reason="limit_per_ip"}': 1,
     'weir_connections_rejected_total{listener="web",reason="drain"}': 0,
+    'weir_connections_rejected_total{listener="web",reason="tls"}': 0,
+    'weir_tls_handshakes_total{listener="web",version="1.3",resumed="false",result="ok"}': 2,
+    'weir_tls_handshakes_total{listener="web",version="1.2",resumed="true",result="ok"}': 1,
+    'weir_tls_handshakes_total{listener="web",version="1.2",resumed="false",result="ok"}': 0,
+    'weir_tls_handshakes_total{listener="web",version="",resumed="",result="timeout"}': 1,
+    'weir_tls_handshakes_total{listener="web",version="",resumed="",result="failed"}': 0,
+    'weir_tls_handshake_seconds_count{listener="web"}': 3,
+    'weir_tls_handshake_seconds_bucket{listener="web",le="0.005"}': 2,
     'weir_received_bytes_total{listener="web"}': 1000,
     'weir_sent_bytes_total{listener="web"}': 2000,
     'weir_pool_queue{pool="web"}': 4,
@@ -212,6 +228,7 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_uring_overflows_total{worker="0"}': 1,
     'weir_log_lines_dropped_total{sink="access"}': 6,
     weir_limit_keys_evicted_total: 3,
+    weir_datagrams_dropped_total: 9,
     weir_config_epoch: 7,
     weir_config_last_reload_successful: 0,
     'weir_config_reloads_total{result="failure"}': 1,

@@ -1,7 +1,7 @@
 /** Metrics of listeners, routes and filters: what clients asked and what they got. */
 import { faults } from '../../base/faults.ts';
 import { methodNames } from '../../base/head.ts';
-import { filterDecisionNames, protocol, protocolNames, rejectionNames } from '../../state/doors.ts';
+import { filterDecisionNames, handshakeLabels, protocol, protocolNames, rejectionNames } from '../../state/doors.ts';
 import type { FilterPlan, Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import { emptyHistogram, type Families, histogramSums, numberSums } from './families.ts';
@@ -100,11 +100,13 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   const connections = families.gauge('weir_connections', 'Open client connections.');
   const connectionsTotal = families.counter('weir_connections_total', 'Accepted client connections.');
   const rejected = families.counter('weir_connections_rejected_total', 'Client connections turned away.');
+  const handshakes = families.counter('weir_tls_handshakes_total', 'TLS handshakes with clients, by what became of them.');
+  const handshakeTimes = families.histogram('weir_tls_handshake_seconds', 'From the first byte of a TLS handshake to its end.');
   const received = families.counter('weir_received_bytes_total', 'Bytes received from clients, on the wire.');
   const sent = families.counter('weir_sent_bytes_total', 'Bytes sent to clients, on the wire.');
   const sessions = families.gauge('weir_udp_sessions', 'Clients of UDP listeners that are remembered.');
   const datagrams = families.counter('weir_datagrams_total', 'Datagrams from and to clients.');
-  for (const { id, name: listener, protocol: kind } of plan?.listeners ?? []) {
+  for (const { id, name: listener, protocol: kind, tls } of plan?.listeners ?? []) {
     const row = tally.listener(id);
     if (kind === 'udp') {
       sessions({ listener }, row.connections[protocol.udp]!);
@@ -120,6 +122,12 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
     rejectionNames.forEach((reason, i) => {
       rejected({ listener, reason }, row.rejected[i]!);
     });
+    if (tls !== null) {
+      handshakeLabels.forEach((labels, i) => {
+        handshakes({ listener, ...labels }, row.handshakes[i]!);
+      });
+      handshakeTimes({ listener }, row.handshakeTimes);
+    }
     received({ listener }, row.received);
     sent({ listener }, row.sent);
   }
