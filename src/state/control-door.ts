@@ -188,10 +188,11 @@ export class ControlDoor extends Reader implements ControlWriter {
       stripeField.exchangeRowsDropped,
       stripeField.countRowsDropped,
       stripeField.limitsForgotten,
+      stripeField.datagramsDropped,
     ]) {
       this.fold(start + 8 * field, dead + 8 * field, 1);
     }
-    this.drop(start, 0, stripeField.limitsForgotten + 1);
+    this.drop(start, 0, stripeField.datagramsDropped + 1);
     Atomics.store(i32, header.stripes + stripe, stripeState.free);
     let high = i32[header.stripesHigh]!;
     while (high > 0 && i32[header.stripes + high - 1] === stripeState.free) high--;

@@ -359,6 +359,7 @@ class Worker implements TimerOwner {
       stats.enters,
       stats.completions,
       stats.overflows,
+      stats.dropped,
     );
   }
 

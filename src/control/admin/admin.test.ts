@@ -133,7 +133,7 @@ test('pools show their endpoints with state, reason and counters', async () => {
 });
 
 test('workers show what they say of themselves, also those that are down', async () => {
-  state.worker.process(0.5, 1e6, 9, 1, 2, 3);
+  state.worker.process(0.5, 1e6, 9, 1, 2, 3, 0);
   const { items } = JSON.parse((await ask('/api/v1/workers')).text);
   assert.equal(items[0].busyRatio, 0.5);
   assert.equal(items[0].pid, process.pid);
