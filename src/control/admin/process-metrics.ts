@@ -54,10 +54,10 @@ export class ProcessMetrics {
       { sink: 'access' },
       tally.logLinesDropped(),
     );
-    families.counter('weir_datagrams_dropped_total', 'Datagrams that found no room: neither the sender nor the receiver hears of it.')(
-      {},
-      tally.datagramsDropped(),
-    );
+    families.counter(
+      'weir_datagrams_dropped_total',
+      'Datagrams that found no room: neither the sender nor the receiver hears of it.',
+    )({}, tally.datagramsDropped());
     families.counter('weir_limit_keys_evicted_total', 'Keys of rate limits forgotten while in use, because the table was full.')(
       {},
       tally.limitsForgotten(),
