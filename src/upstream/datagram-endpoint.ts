@@ -8,7 +8,7 @@ export class DatagramEndpoint extends CarriedEndpoint {
   connect(owner: DatagramOwner, client: ClientAddress): DatagramSocket {
     const { engine } = this.parts;
     this.countOpen(1);
-    if (this.isTransparent && client.family !== 0) {
+    if (this.shows(client)) {
       client.spell();
       return engine.connectDatagrams(this.address, owner, client.text, true);
     }

@@ -22,6 +22,8 @@ const FRONT: Ip = { kind: 'ip', host: '10.0.0.1', port: 53 };
 export interface DatagramOptions {
   seed: number;
   endpoints?: number;
+  /** Of the endpoints that serve. Default 10.0.1.1. */
+  host?: string;
   /** Endpoints where nobody is bound, before those that serve. */
   refusing?: number;
   udp?: Partial<UdpListenerPlan>;
@@ -119,7 +121,7 @@ export class DatagramWorld {
     engine.onTurn = () => table.heartbeat(engine.now);
     const addresses = (host: string, count: number) =>
       Array.from({ length: count }, (_, i): Ip => ({ kind: 'ip', host, port: 1 + i }));
-    const serving = addresses('10.0.1.1', options.endpoints ?? 3);
+    const serving = addresses(options.host ?? '10.0.1.1', options.endpoints ?? 3);
     this.plan = this.planOf([...addresses('10.0.2.1', options.refusing ?? 0), ...serving], options);
     for (const pool of this.plan.pools) for (const { slot } of pool.endpoints) this.control.setHealth(slot, health.up);
     const parts = { engine, blocks: engine.blocks, heads: new HeadPool(engine.blocks.bytes, 20), table };

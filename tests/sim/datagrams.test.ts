@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ClientAddress } from '../../src/base/client-address.ts';
+import { readName } from '../../src/base/datagram-name.ts';
 import { fault } from '../../src/base/faults.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { health } from '../../src/state/doors.ts';
@@ -342,4 +344,28 @@ test('the same client at another address of this machine is another client', () 
   world.until('the answer', () => client.answers.length === 2);
   world.finish();
   assert.equal(world.ended.length, 1);
+});
+
+test('a transparent pool is asked from the address of the client, by a client of the other family from that of this machine', () => {
+  for (const [host, seen] of [
+    ['10.0.1.1', '10.1.0.1'],
+    ['fd00::1', '127.0.0.1'],
+  ] as const) {
+    const world = new DatagramWorld({
+      seed: 22,
+      endpoints: 1,
+      host,
+      pool: { sourceAddress: { isTransparent: true, addresses: [] } },
+    });
+    const address = new ClientAddress();
+    world.onQuestion = (endpoint, text, name) => {
+      readName(name, 0, address);
+      address.spell();
+      endpoint.answer(name, `${text} of ${address.text}`);
+    };
+    const client = world.client('10.1.0.1').ask('q');
+    world.until('the answer', () => client.answers.length === 1);
+    assert.deepEqual(client.answers, [`q of ${seen}`]);
+    world.finish();
+  }
 });
