@@ -33,6 +33,7 @@ import { Notifier } from './supervise/notify.ts';
 import { Orphans } from './supervise/orphans.ts';
 import { adoptTable, newTable, type SharedTable } from './supervise/shared-table.ts';
 import { ListenError, Sockets } from './supervise/sockets.ts';
+import { TicketKeys } from './supervise/ticket-keys.ts';
 import { Turns } from './supervise/turns.ts';
 import { FileWatch } from './supervise/watch.ts';
 import { workerPath } from './supervise/worker-process.ts';
@@ -350,6 +351,7 @@ export class Control implements ControlState {
       tableFd: this.table.fd,
       sockets: this.sockets,
       events: this.events,
+      tickets: new TicketKeys(() => performance.now()),
       onChange: () => this.saveInstance(),
     });
   }

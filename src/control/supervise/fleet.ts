@@ -7,6 +7,7 @@
  *    during one roll-out refuses the plan: it may be what kills them.
  * 3. Each worker process has a stripe of its own; it is given back, counters kept, when the process is gone.
  * 4. A worker whose heartbeat stands still is killed: it holds connections and answers none.
+ * 5. All workers have the same ticket keys: each gets them before its first plan, and all when they change.
  */
 import type { DownMessage, UpMessage, WorkerStart } from '../../state/channel.ts';
 import type { Plan } from '../../state/plan.ts';
@@ -16,6 +17,7 @@ import type { EventLog } from './events.ts';
 import { type Found, Inquiries, type Question } from './inquiries.ts';
 import { RestartLimit } from './restart-limit.ts';
 import { type HeldSocket, keysOf, type Sockets } from './sockets.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 import { WorkerProcess, type WorkerSpec } from './worker-process.ts';
 
 /** Heartbeat older than this: the loop stands still. Workers beat about once a second. */
@@ -38,6 +40,7 @@ export interface FleetOptions {
   tableFd: number;
   sockets: Sockets;
   events: EventLog;
+  tickets: TicketKeys;
   /** The set of worker processes has changed: the instance file is written anew. */
   onChange: () => void;
 }
@@ -162,6 +165,10 @@ export class Fleet {
     }
   }
 
+  private ticketsMessage(): DownMessage {
+    return { type: 'tickets', keys: [...this.options.tickets.keys] };
+  }
+
   private killAll(): void {
     for (const { worker } of this.slots) worker?.kill('SIGKILL');
   }
@@ -214,6 +221,7 @@ export class Fleet {
       });
       slot.worker = worker;
       worker.heartbeat = options.door.heartbeatOf(stripe);
+      worker.send(this.ticketsMessage());
       worker.send({ type: 'plan', plan, newSockets: [] });
       options.onChange();
     } catch (error) {
@@ -351,6 +359,7 @@ export class Fleet {
     // Control itself stood still (stopped, starved, suspended): its view of the workers is as old as that.
     const wasAsleep = now - this.watchedAt > HEARTBEAT_MS_MAX / 2;
     this.watchedAt = now;
+    if (this.options.tickets.renew()) this.tell(this.ticketsMessage());
     for (const { worker, index } of this.slots) {
       if (worker === null) continue;
       const beat = this.options.door.heartbeatOf(worker.stripe);
