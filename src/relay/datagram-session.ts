@@ -22,6 +22,7 @@ import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Datagrams } from './datagrams.ts';
 import { type LogRecord, textWithPort } from './log-record.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
+import { StreamTrail } from './trail.ts';
 
 /** A session that was answered counts as this in the table: a good end. */
 const GOOD = 200;
@@ -37,6 +38,14 @@ export class DatagramSession implements DatagramOwner {
   route: StreamRoute | null = null;
   runtime: Runtime | null = null;
   pool: PoolRuntime | null = null;
+  /** Its id is made of it. */
+  number = 0;
+  /** For the flight recorder. */
+  readonly trail = new StreamTrail();
+  /** What a hashing policy placed it by. */
+  key = 0;
+  /** Pools it was sent on to. */
+  fallbacks = 0;
   /** The endpoint's; NONE while there is none. */
   slot = NONE;
   endpointText = '';
@@ -62,8 +71,6 @@ export class DatagramSession implements DatagramOwner {
   /** The bound socket the client sent to, and the endpoint's. */
   near: DatagramSocket | null = null;
   private far: DatagramSocket | null = null;
-  private key = 0;
-  private fallbacks = 0;
   // A copy of the first datagram, for another endpoint, until there is an answer.
   private keptBlock = NO_BLOCK;
   private keptStart = 0;
@@ -83,6 +90,8 @@ export class DatagramSession implements DatagramOwner {
     this.route = route;
     this.runtime = runtime;
     this.startedMs = this.lastMs = relay.engine.now;
+    this.number = relay.nextNumber();
+    this.trail.reset();
     this.endedMs = this.firstMs = this.answeredMs = 0;
     this.faultId = this.attempts = this.fallbacks = 0;
     this.questions = this.answers = this.bytesIn = this.bytesOut = 0;
@@ -167,6 +176,7 @@ export class DatagramSession implements DatagramOwner {
     client.spell();
     r.reset();
     r.timeMs = wallMs - (endedMs - startedMs);
+    r.id = this.room.relay.idOf(this.number);
     r.listener = this.room.listener.plan.name;
     r.route = this.route!.plan.name;
     r.pool = this.pool!.plan.name;
@@ -233,6 +243,7 @@ export class DatagramSession implements DatagramOwner {
     this.attempts++;
     this.attemptMs = relay.engine.now;
     relay.table.begin(slot);
+    this.trail.begin(slot, this.attemptMs, relay.table.inFlight(slot), relay.table.poolInFlight(slot));
     this.far = runtime.datagramEndpoints[slot]!.connect(this, this.client);
   }
 
@@ -247,6 +258,7 @@ export class DatagramSession implements DatagramOwner {
     const { slot, far } = this;
     if (slot === NONE) return;
     this.slot = NONE;
+    this.trail.end(faultId, this.room.relay.engine.now);
     this.far = null;
     far!.close();
     this.runtime!.datagramEndpoints[slot]?.closed();

@@ -1,5 +1,5 @@
 /**
- * Trail: the tries of one exchange, as numbers, for the flight recorder.
+ * Trail: the tries of one exchange, as numbers, for the flight recorder. StreamTrail: those of a connection or of a client's datagrams.
  *
  * Rules
  * 1. The first three tries and the last one are kept: a chain of retries is told by how it began and how it ended.
@@ -51,5 +51,50 @@ export class Trail {
       tries[at + tryAt.endedMs] = nowMs;
       return;
     }
+  }
+}
+
+/** The latest try stands in fields: most connections have no other, and there may be many thousands of them for hours. */
+export class StreamTrail {
+  /** Tries begun, those that are not kept included. */
+  count = 0;
+  /** As in {@link Trail}. */
+  poolInFlight = 0;
+  // The latest try. `endedMs` 0: it goes on.
+  slot = -1;
+  inFlight = 0;
+  beganMs = 0;
+  endedMs = 0;
+  faultId = 0;
+  /** Those before it, `count` - 1 of them; made when there is one, and worth nothing while there is none. */
+  earlier: Trail | null = null;
+
+  reset(): void {
+    this.count = this.poolInFlight = 0;
+  }
+
+  /** `inFlight`: on the endpoint and in its pool, this try included. */
+  begin(slot: number, nowMs: number, inFlight: number, poolInFlight: number): void {
+    if (this.count === 0) this.poolInFlight = poolInFlight;
+    else this.setAside();
+    this.count++;
+    this.slot = slot;
+    this.inFlight = inFlight;
+    this.beganMs = nowMs;
+    this.endedMs = this.faultId = 0;
+  }
+
+  /** The latest try is over, also when what it carried had begun long ago. */
+  end(faultId: number, nowMs: number): void {
+    this.faultId = faultId;
+    this.endedMs = nowMs;
+  }
+
+  private setAside(): void {
+    if (this.earlier === null) this.earlier = new Trail();
+    const { earlier, slot } = this;
+    if (this.count === 1) earlier.reset();
+    earlier.begin(slot, this.beganMs, this.inFlight, 0, tryKind.ordinary);
+    earlier.end(slot, this.faultId, 0, this.endedMs);
   }
 }
