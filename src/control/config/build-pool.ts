@@ -40,7 +40,8 @@ export function buildPool(name: string, pool: PoolConfig, around: PoolSurroundin
       wiresMax: connections.perEndpoint ?? 0,
       warm: connections.warm ?? 0,
       requestsMax: connections.requests ?? 0,
-      queueMax: queue.max ?? 1024,
+      // Datagrams never wait.
+      queueMax: around.kind === 'udp' ? 0 : (queue.max ?? 1024),
       queueMs: ms(queue.timeout, 2000),
     },
     sticky: buildSticky(name, pool.sticky, around.secret),

@@ -127,6 +127,11 @@ function lintCarried({ name, protocol }: PoolPlan, written: PoolConfig, warn: Wa
   for (const key of ['keepAlive', 'keepAliveFor', 'warm', 'requests'] as const)
     if (written.connections?.[key] !== undefined) idle(['connections', key], 'each gets a connection of its own');
   if (written.connections?.perEndpoint !== undefined) idle(['connections', 'perEndpoint'], 'an endpoint has maxConnections');
+  if (protocol === 'udp') {
+    const help = 'they never wait: a client for which no endpoint has room is turned away, and may ask again';
+    if (written.queue !== undefined) idle(['queue'], help);
+    if (written.circuitBreaker?.maxPending !== undefined) idle(['circuitBreaker', 'maxPending'], help);
+  }
   const passive = typeof written.health === 'object' ? written.health.passive : undefined;
   if (typeof passive === 'object' && passive.consecutive5xx !== undefined)
     idle(['health', 'passive', 'consecutive5xx'], 'consecutiveFailures counts what fails');

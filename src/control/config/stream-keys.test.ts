@@ -16,6 +16,7 @@ const udp = (keys: string) => listener(`protocol: udp, to: a${keys === '' ? '' :
 const routes = (...written: string[]) => tcp('', `routes:\n${written.map((route) => `  - ${route}\n`).join('')}`);
 const pool = (keys: string) =>
   `version: 1\nlisteners: { in: { listen: ":1", protocol: tcp, to: a } }\npools: { a: { endpoints: ["10.0.0.1:1", "10.0.0.2:1"], ${keys} } }\n`;
+const datagrams = (keys: string) => pool(keys).replace('tcp', 'udp');
 
 function planOf(text: string): NonNullable<ConfigResult['plan']> {
   const { plan, faults } = parse(text);
@@ -88,6 +89,7 @@ test('a listener of datagrams gets every default, and every key arrives', () => 
   assert.deepEqual(written, { idleMs: 5000, responses: 1, sessionsMax: 10, sessionsPerIpMax: 2, whenFull: 'refuse' });
   assert.equal(streams[0].timeouts.idleMs, 5000);
   assert.equal(planOf(udp('')).pools[0].protocol, 'udp');
+  assert.equal(planOf(udp('')).pools[0].connections.queueMax, 0, 'they never wait');
   assert.equal(inOf(udp('timeouts: { total: 1h }')).streams[0].timeouts.totalMs, 3_600_000);
 });
 
@@ -513,6 +515,11 @@ const lints: [text: string, expected: RegExp | null][] = [
   [pool('connections: { perEndpoint: 5 }'), /^no-effect .*perEndpoint/],
   [pool('connections: { keepAliveFor: 2m }'), /^no-effect .*keepAliveFor/],
   [pool('queue: { max: 5 }'), null],
+  [datagrams('queue: { max: 5 }'), /^no-effect .*queue has no effect on datagrams they never wait/],
+  [datagrams('queue: { timeout: 1s }'), /^no-effect .*queue has no effect on datagrams/],
+  [datagrams('circuitBreaker: { maxPending: 5, maxRetries: 1 }'), /^no-effect .*maxPending has no effect on datagrams/],
+  [datagrams('circuitBreaker: { maxRequests: 5, maxRetries: 1 }'), null],
+  [pool('circuitBreaker: { maxPending: 5 }'), null],
   [pool('health: { passive: { consecutive5xx: 5 } }'), /^no-effect .*consecutive5xx/],
   [pool('health: { passive: false }'), /^no-health-check .*getting connections.*health: tcp/],
   [pool('health: { passive: false }').replace('0.1:1"', '0.1:5432"'), /^no-health-check .*health: postgres/],
