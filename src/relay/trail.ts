@@ -54,6 +54,9 @@ export class Trail {
   }
 }
 
+/** Who sent the first FIN of a connection. */
+export const ender = Object.freeze({ nobody: 0, client: 1, endpoint: 2 });
+
 /** The latest try stands in fields: most connections have no other, and there may be many thousands of them for hours. */
 export class StreamTrail {
   /** Tries begun, those that are not kept included. */
