@@ -112,6 +112,12 @@ export class Relay {
     new Tunnel(this, client, listener, route).begin(block, start, end);
   }
 
+  carriesByName(listener: ListenerFacts, serverName: string, alpn: readonly string[], client: ClientAddress): boolean {
+    if (listener.index < 0) return false;
+    const match = this.runtime!.streams[listener.index]!.match(serverName, alpn, client)?.plan.match;
+    return match !== undefined && (match.serverName !== null || match.alpn !== null);
+  }
+
   /** What a UDP listener receives is for it. */
   openDatagrams(listener: ListenerFacts): DatagramSink {
     return new Datagrams(this, listener);
@@ -130,7 +136,7 @@ export class Relay {
     const { table } = this;
     const { listener, route, pool, client, endedMs, faultId } = tunnel;
     const { startedMs } = client;
-    const poolId = pool.plan.id;
+    const poolId = pool!.plan.id;
     table.exchange(
       listener.plan.id,
       route.plan.id,

@@ -12,63 +12,63 @@
  * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
  * 5. Every pick is followed by one table.begin and one table.end.
  */
-import { FALLBACKS_MAX, isWorthWaiting, NONE, pickTrusted, type Suspects, type Waiter } from '../balance/balance.ts';
+import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
-import { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
 import type { StreamClient, StreamSink } from '../base/stream-client.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
-import { type ProxyLineFacts, WRITE_BYTES_MAX, writeProxyLine } from '../protocol/proxy-line/proxy-line.ts';
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
-import { protocol, retryReason } from '../state/doors.ts';
+import { retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { ListenerFacts } from './exchange.ts';
-import { type LogRecord, textWithPort } from './log-record.ts';
+import { sendLineAhead } from './line-ahead.ts';
+import type { LogRecord } from './log-record.ts';
+import { PlaceInPool } from './place-in-pool.ts';
 import type { Relay } from './relay.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
+import { ender, StreamTrail } from './trail.ts';
+import { fillTunnelRecord } from './tunnel-record.ts';
 
 /** Endpoint connections that carried something and ended in order count as this in the table: a good end. */
 const GOOD = 200;
 /** Where an urgent one stands among those who wait (RFC 9218): connections have no urgency of their own. */
 const URGENCY = 3;
 
-export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspects {
+export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, StreamSink {
   readonly client: StreamClient;
   readonly listener: ListenerFacts;
   readonly route: StreamRoute;
   readonly runtime: Runtime;
-  pool: PoolRuntime;
+  /** Its id is made of it. */
+  readonly number: number;
+  /** For the flight recorder. */
+  readonly trail = new StreamTrail();
   slot = NONE;
   faultId = 0;
   attempts = 0;
   endpointText = '';
+  /** When it was known what it is: first bytes are waited for before. */
+  beganMs = 0;
+  attemptMs = 0;
   connectedMs = 0;
   endedMs = 0;
   /** When the endpoint's first byte came. */
   firstByteMs = 0;
+  /** Who ended first. */
+  endedBy: number = ender.nobody;
   // Totals of the two wires, kept beyond their end.
   bytesIn = 0;
   bytesOut = 0;
-  // The queue's (Waiter).
-  queueUrgency = URGENCY;
-  queueDueMs = 0;
-  queueOlder: Waiter | null = null;
-  queueNewer: Waiter | null = null;
 
-  private readonly relay: Relay;
+  protected readonly listenerId: number;
+  protected readonly urgency = URGENCY;
   private readonly near: Wire;
   private far: Wire | null = null;
   private isNearGone = false;
   private isFarOpen = false;
   private isHalfClosed = false;
-  private isWaiting = false;
   private isOver = false;
-  private avoid = NONE;
-  private fallbacks = 0;
-  private attemptMs = 0;
-  private waitSinceMs = 0;
   private lastMs = 0;
-  private key = 0;
   private source = -1;
   private dialFault = 0;
   // What the client sent before the endpoint's wire was open, held.
@@ -79,19 +79,21 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
   private ticketMs = Infinity;
 
   constructor(relay: Relay, client: StreamClient, listener: ListenerFacts, route: StreamRoute) {
-    this.relay = relay;
+    super(relay);
     this.client = client;
     this.listener = listener;
+    this.listenerId = listener.plan.id;
     this.route = route;
+    this.number = relay.nextNumber();
     this.runtime = relay.runtime!;
     this.near = client.wire;
-    this.pool = this.runtime.pools[chooseTarget(route.plan.target, relay.random())]!;
+    this.moveTo(this.runtime.pools[chooseTarget(route.plan.target, relay.random())]!);
   }
 
   /** Takes the connection. `block` holds what the client has sent already, lent for the call; NO_BLOCK: nothing. */
   begin(block: number, start: number, end: number): void {
     const { relay, client } = this;
-    this.lastMs = relay.engine.now;
+    this.beganMs = this.lastMs = relay.engine.now;
     this.near.owner = this;
     client.sink = this;
     this.near.pause();
@@ -111,90 +113,32 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
 
   // Choosing and dialling.
 
-  private enter(): void {
-    const { relay, pool, client } = this;
-    relay.table.exchangeInFlight(this.listener.plan.id, pool.plan.id, 1);
-    pool.budget.request(relay.engine.now);
-    if (pool.key !== null) this.key = pool.key.ofClient(client.address, relay.random());
-    if (pool.breaker?.refusesRequest(relay.table)) this.fail(fault.queueFull);
-    else this.place(NONE);
+  protected get plans(): Runtime {
+    return this.runtime;
   }
 
-  private place(avoid: number): void {
-    const { relay, pool } = this;
-    this.avoid = avoid;
-    const queue = relay.waiting > 0 ? relay.queueOf(pool.plan.id) : null;
-    if (queue !== null && queue.length > 0) queue.serve();
-    const slot = queue !== null && queue.length > 0 ? NONE : this.choose();
-    if (slot !== NONE) this.dial(slot);
-    else if (this.mayWait()) this.wait();
-    else if (!this.fallBack()) this.fail(fault.destinationUnavailable);
-  }
-
-  private choose(): number {
-    return pickTrusted(this.pool.policy, this.key, this.avoid, this.relay.random, this);
+  protected moveTo(pool: PoolRuntime): void {
+    this.pool = pool;
+    if (pool.key !== null) this.key = pool.key.ofClient(this.client.address, this.relay.random());
   }
 
   isSuspect(slot: number): boolean {
     return this.runtime.streamEndpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
   }
 
-  private mayWait(): boolean {
-    const { plan, limited } = this.pool;
-    return isWorthWaiting(limited, plan, this.relay.table);
+  protected onUnplaced(faultId: number): void {
+    this.fail(faultId);
   }
 
-  private wait(): void {
-    const { relay, pool } = this;
-    const { queueMax, queueMs } = pool.plan.connections;
-    const queue = relay.queueOf(pool.plan.id);
-    if (queue.length >= queueMax || queueMs === 0 || pool.breaker?.refusesWait(relay.table)) {
-      if (!this.fallBack()) this.fail(fault.queueFull);
-      return;
-    }
-    this.isWaiting = true;
-    this.waitSinceMs = relay.engine.now;
-    relay.joinQueue(this, pool.plan.id, URGENCY, this.waitSinceMs + queueMs);
+  protected onQueued(): void {
+    // Its own timer goes on: `total` holds in the queue too.
   }
 
-  onTurn(): boolean {
-    const slot = this.choose();
-    if (slot === NONE && this.mayWait()) return false;
-    this.stopWaiting();
-    if (slot !== NONE) this.dial(slot);
-    else if (!this.fallBack()) this.fail(fault.destinationUnavailable);
-    return true;
+  protected waitsUntil(dueMs: number): number {
+    return dueMs;
   }
 
-  onQueueTimeout(): void {
-    this.leftQueue(true);
-    this.fail(fault.queueTimeout);
-  }
-
-  private stopWaiting(): void {
-    if (!this.isWaiting) return;
-    this.relay.leaveQueue(this, this.pool.plan.id);
-    this.leftQueue(false);
-  }
-
-  private leftQueue(isTimedOut: boolean): void {
-    this.isWaiting = false;
-    this.relay.leftQueue(this.pool.plan.id, this.waitSinceMs, isTimedOut);
-  }
-
-  private fallBack(): boolean {
-    const { plan } = this.pool;
-    if (plan.fallback === null || this.fallbacks === FALLBACKS_MAX) return false;
-    this.fallbacks++;
-    const { table } = this.relay;
-    table.fellBack(plan.id);
-    table.exchangeInFlight(this.listener.plan.id, plan.id, -1);
-    this.pool = this.runtime.pools[plan.fallback]!;
-    this.enter();
-    return true;
-  }
-
-  private dial(slot: number): void {
+  protected onPlaced(slot: number): void {
     const { relay } = this;
     const endpoint = this.runtime.streamEndpoints[slot];
     this.slot = slot;
@@ -203,6 +147,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
     this.attemptMs = relay.engine.now;
     this.dialFault = 0;
     relay.table.begin(slot);
+    this.trail.begin(slot, this.attemptMs, relay.table.inFlight(slot), relay.table.poolInFlight(slot));
     if (endpoint === undefined) {
       this.dialFailed(fault.destinationUnavailable);
       return;
@@ -225,17 +170,10 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
     const { relay, slot } = this;
     this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
     this.settle(faultId, 0);
-    if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) this.place(slot);
-    else this.fail(faultId);
-  }
-
-  private takeRetry(): boolean {
-    const { table, engine } = this.relay;
-    const { plan, budget } = this.pool;
-    const may = budget.take(engine.now);
-    if (may) table.retry(plan.id, retryReason.connect);
-    else table.retryBudgetExhausted(plan.id);
-    return may;
+    if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) {
+      relay.table.retry(this.pool!.plan.id, retryReason.connect);
+      this.place(slot);
+    } else this.fail(faultId);
   }
 
   // The two wires (WireOwner).
@@ -247,7 +185,9 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
     this.isFarOpen = true;
     this.connectedMs = this.lastMs = now;
     this.runtime.streamEndpoints[this.slot]!.opened(now - this.attemptMs);
-    if (this.pool.plan.proxyProtocol !== 0 && !this.sendProxyLine(far)) {
+    this.retried();
+    const { proxyProtocol } = this.pool!.plan;
+    if (proxyProtocol !== 0 && !sendLineAhead(relay.blocks, proxyProtocol, this.client, far)) {
       this.fail(fault.overload);
       return;
     }
@@ -288,6 +228,7 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
   onRecvEnd(from: Wire): void {
     const to = from === this.near ? this.far : this.near;
     this.lastMs = this.relay.engine.now;
+    if (!this.isHalfClosed) this.endedBy = from === this.near ? ender.client : ender.endpoint;
     this.isHalfClosed = true;
     if (to?.isOpen) to.sendClose();
     this.arm();
@@ -373,48 +314,11 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
   }
 
   /** What the access log says of it. */
-  fillRecord(r: LogRecord, wallMs: number): LogRecord {
-    const { client, runtime, endedMs } = this;
-    r.reset();
-    r.timeMs = wallMs - (endedMs - client.startedMs);
-    r.listener = this.listener.plan.name;
-    r.route = this.route.plan.name;
-    r.pool = this.pool.plan.name;
-    r.endpoint = this.endpointText;
-    r.client = textWithPort(client.address);
-    if (!client.peer.equals(client.address)) r.peer = textWithPort(client.peer);
-    r.epoch = runtime.plan.epoch;
-    r.protocol = protocol.tcp;
-    r.bytesIn = this.bytesIn;
-    r.bytesOut = this.bytesOut;
-    r.faultId = this.faultId;
-    r.totalMs = endedMs - client.startedMs;
-    if (this.connectedMs > 0) r.connectMs = this.connectedMs - this.attemptMs;
-    if (this.firstByteMs > 0) r.firstMs = this.firstByteMs - this.connectedMs;
-    return r;
+  fillRecord(record: LogRecord, wallMs: number): LogRecord {
+    return fillTunnelRecord(this, record, this.relay.idOf(this.number), wallMs);
   }
 
   // Ends.
-
-  private sendProxyLine(far: Wire): boolean {
-    const { blocks } = this.relay;
-    const { client, pool } = this;
-    const block = blocks.takeSmall();
-    if (block === NO_BLOCK) return false;
-    let { destination } = client;
-    if (destination.family === 0) {
-      destination = scratch;
-      destination.set(this.near.local());
-    }
-    facts.authority = client.serverName;
-    facts.alpn = client.alpn;
-    const start = blocks.start(block);
-    const room = blocks.bytes.subarray(start, start + WRITE_BYTES_MAX);
-    const length = writeProxyLine(room, 0, pool.plan.proxyProtocol, client.address, destination, facts);
-    far.send(block, start, start + length);
-    blocks.release(block);
-    return true;
-  }
 
   private note(faultId: number): void {
     if (this.faultId === 0) this.faultId = faultId;
@@ -436,7 +340,8 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
     const responseMs = this.firstByteMs > 0 ? this.firstByteMs - this.connectedMs : -1;
     const { slot } = this;
     this.slot = NONE;
-    this.relay.endTry(slot, this.pool.plan.id, faultId, status, responseMs);
+    this.trail.end(faultId, this.relay.engine.now);
+    this.relay.endTry(slot, this.pool!.plan.id, faultId, status, responseMs);
   }
 
   /** Counts, logs, and gives everything back, once both sides are closed. */
@@ -451,12 +356,9 @@ export class Tunnel implements WireOwner, TimerOwner, StreamSink, Waiter, Suspec
     this.ticket = 0;
     if (this.firstBlock !== NO_BLOCK) relay.blocks.release(this.firstBlock);
     this.firstBlock = NO_BLOCK;
-    relay.table.exchangeInFlight(this.listener.plan.id, this.pool.plan.id, -1);
+    this.leavePool();
     relay.reportTunnel(this);
     client.sink = null;
     client.over();
   }
 }
-
-const scratch = new ClientAddress();
-const facts: ProxyLineFacts = { authority: '', alpn: '', isSecure: false };
