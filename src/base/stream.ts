@@ -22,6 +22,8 @@ export interface ClientStream {
   readonly address: ClientAddress;
   /** The TCP peer. */
   readonly peer: ClientAddress;
+  /** What the client connected to: what a PROXY line told, else this end of its connection. Family 0: neither is known. Lent for the call. */
+  destination(): ClientAddress;
   /** Monotonic ms of the first byte of this request, and how long the connection was idle before it. */
   readonly startedMs: number;
   readonly idleMs: number;
@@ -68,8 +70,11 @@ export interface EndpointStream {
   readonly isReused: boolean;
   readonly queued: number;
   drainBelow: number;
-  /** `upgrade`: ask for the protocol of the head's Upgrade value. False when the head cannot be sent (no memory, too large): cancel then. */
-  sendHead(head: Head, upgrade: boolean): boolean;
+  /**
+   * `upgrade`: ask for the protocol of the head's Upgrade value. `client` asks, on behalf of `from`: whom an endpoint is told of that wants to hear it before
+   * the head. False when the head cannot be sent (no memory, too large): cancel then.
+   */
+  sendHead(head: Head, upgrade: boolean, client: ClientStream, from: ClientAddress): boolean;
   sendBody(block: number, start: number, end: number): void;
   sendEnd(trailers: Head | null): void;
   pause(): void;

@@ -51,6 +51,9 @@ export class ConnectionKit {
 /** A closing connection with less than this queued is left to the wire, which gives up on a peer that takes nothing. */
 const FLUSH_FREE_BYTES = 4096;
 
+/** Lent by destination(). */
+const ownEnd = new ClientAddress();
+
 export class Http1ClientConnection implements ClientStream, ClientConnection, WireOwner, MessageSink, TimerOwner {
   sink: RequestSink | null = null;
   readonly address: ClientAddress;
@@ -68,6 +71,8 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   older: ClientConnection | null = null;
   newer: ClientConnection | null = null;
 
+  /** What a PROXY line told of where the client connected to. */
+  private readonly toldDestination: ClientAddress | null;
   private readonly wire: Wire;
   private readonly listener: Listener;
   private readonly parts: ListenParts;
@@ -139,9 +144,11 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     if (from === null) {
       this.peer = this.address = new ClientAddress();
       this.address.set(wire.peer());
+      this.toldDestination = null;
     } else {
       this.peer = from.peer;
       this.address = from.address;
+      this.toldDestination = from.destination;
     }
     wire.owner = this;
   }
@@ -178,6 +185,13 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   }
 
   // The stream (ClientStream).
+
+  destination(): ClientAddress {
+    const { toldDestination } = this;
+    if (toldDestination !== null && toldDestination.family !== 0) return toldDestination;
+    ownEnd.set(this.wire.local());
+    return ownEnd;
+  }
 
   get queued(): number {
     return this.wire.queued;

@@ -25,6 +25,8 @@ export abstract class ExchangeState {
   abstract readonly tries: Tries;
   readonly facts = new RequestFacts();
   readonly address = new ClientAddress();
+  /** Who asks: the client's address, or {@link address} where a trusted peer spoke for another. */
+  from = this.address;
   /** What the access log will say; without one, only where the client's host and path stand. */
   readonly record = new LogRecord();
   readonly trail = new Trail();
@@ -119,6 +121,7 @@ export abstract class ExchangeState {
     this.facts.reset();
     this.trail.reset();
     this.client = null;
+    this.from = this.address;
     this.runtime = null;
     this.listener = null;
     this.head = null;

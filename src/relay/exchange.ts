@@ -141,6 +141,7 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     const runtime = this.runtime!;
     const { action } = route.plan;
     this.route = route;
+    this.from = from;
     facts.route = route.plan.name;
     if (action.kind !== 'forward') {
       const denied = route.filters.request(head, from, facts);
@@ -214,7 +215,7 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     this.waitedMs += now - this.attemptMs;
     // HTTP/1.0 may come without Host, HTTP/1.1 may not go without one (RFC 9112 §3.2).
     if (head.authorityEnd === head.authorityStart) head.setAuthority(this.facts.endpoint);
-    if (!stream.sendHead(head, this.wantsUpgrade)) {
+    if (!stream.sendHead(head, this.wantsUpgrade, this.client!, this.from)) {
       this.dropStream();
       this.settle(fault.overload, -1);
       this.answer(fault.overload, 'the head does not fit');

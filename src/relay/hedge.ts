@@ -78,7 +78,7 @@ export class Hedge implements ResponseSink {
     }
     this.stream = stream;
     this.leasedMs = this.relay.engine.now;
-    if (stream.sendHead(exchange.head!, false)) stream.sendEnd(null);
+    if (stream.sendHead(exchange.head!, false, exchange.client!, exchange.from)) stream.sendEnd(null);
     else this.fail(fault.overload, 0);
   }
 

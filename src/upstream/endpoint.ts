@@ -7,7 +7,7 @@ import { fault } from '../base/faults.ts';
 import type { EndpointStream, ResponseSink } from '../base/stream.ts';
 import { SUSPECT_MS } from '../base/suspect.ts';
 import { type Address, closeHow, type TimerOwner } from '../base/wire.ts';
-import type { ConnectionsPlan } from '../state/plan.ts';
+import type { ConnectionsPlan, PoolPlan } from '../state/plan.ts';
 import { Http1EndpointConnection, wireState } from './http1-connection.ts';
 import type { UpstreamParts } from './parts.ts';
 import { Sources } from './sources.ts';
@@ -30,6 +30,8 @@ export class Endpoint implements TimerOwner {
   /** No longer in the plan: idle wires go, busy ones finish. */
   isRetired = false;
   connectMs = 1000;
+  /** Version of the PROXY line that names the client on each wire; 0: there is none, and clients share wires. */
+  lineVersion = 0;
   /** Until then other endpoints are preferred: the last dial failed. */
   private suspectUntilMs = 0;
 
@@ -51,12 +53,26 @@ export class Endpoint implements TimerOwner {
     this.parts = parts;
   }
 
+  /** Its pool in the plan that comes into force. */
+  use(pool: PoolPlan): void {
+    this.plan = pool.connections;
+    this.poolId = pool.id;
+    this.sources.use(pool.sourceAddress);
+    this.lineVersion = pool.proxyProtocol;
+    if (!this.sharesWires) this.dropIdle();
+  }
+
   /**
    * The last dial failed a moment ago. Without this a dead endpoint, which has nothing in flight, looks like the least loaded one to every policy that
    * compares loads, until the health checks take it out.
    */
   isSuspect(nowMs: number): boolean {
     return nowMs < this.suspectUntilMs;
+  }
+
+  /** Clients use the same wires one after the other: none of them is named on it. */
+  private get sharesWires(): boolean {
+    return this.lineVersion === 0;
   }
 
   get wireCount(): number {
@@ -112,7 +128,7 @@ export class Endpoint implements TimerOwner {
 
   /** Opens wires ahead, up to plan.warm. */
   warm(): void {
-    if (this.isRetired || !this.parts.table.isReady(this.slot)) return;
+    if (this.isRetired || !this.sharesWires || !this.parts.table.isReady(this.slot)) return;
     while (this.idle + this.dialing.length < this.plan.warm) this.dial(null, this.connectMs);
     if (this.plan.warm > 0) this.armSweep();
   }
@@ -120,11 +136,7 @@ export class Endpoint implements TimerOwner {
   /** Leaves the plan. */
   retire(): void {
     this.isRetired = true;
-    for (let wire = this.newest; wire !== null; wire = this.newest) {
-      this.unlink(wire);
-      wire.shut(closeHow.flush);
-    }
-    this.publish();
+    this.dropIdle();
   }
 
   // What wires report.
@@ -166,7 +178,7 @@ export class Endpoint implements TimerOwner {
     this.busy--;
     wire.countsAsBusy = false;
     const { requestsMax } = this.plan;
-    if (this.isRetired || (requestsMax > 0 && wire.requests >= requestsMax)) {
+    if (this.isRetired || !this.sharesWires || wire.isNamed || (requestsMax > 0 && wire.requests >= requestsMax)) {
       this.publish();
       wire.shut(closeHow.flush);
       return;
@@ -237,7 +249,7 @@ export class Endpoint implements TimerOwner {
       next.sink.onLeased(wire);
       return;
     }
-    if (this.isRetired || this.idle >= this.plan.idleMax) {
+    if (this.isRetired || !this.sharesWires || this.idle >= this.plan.idleMax) {
       this.publish();
       wire.shut(closeHow.flush);
       return;
@@ -252,6 +264,14 @@ export class Endpoint implements TimerOwner {
     this.idle++;
     this.publish();
     if (this.sweepTicket === 0) this.armSweep();
+  }
+
+  private dropIdle(): void {
+    for (let wire = this.newest; wire !== null; wire = this.newest) {
+      this.unlink(wire);
+      wire.shut(closeHow.flush);
+    }
+    this.publish();
   }
 
   private unlink(wire: Http1EndpointConnection): void {

@@ -8,17 +8,21 @@
  * Rules
  * 1. Bytes on an idle wire, or behind a complete response, are nobody's answer: the wire is closed (response queue poisoning).
  * 2. A response that ends before its request does ends the wire.
+ * 3. A wire on which a client was named (PROXY protocol) serves that one exchange: what is said on it is said by that client.
  */
 import { Carry } from '../base/carry.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import { framing, type Head } from '../base/head.ts';
-import type { EndpointStream, ResponseSink } from '../base/stream.ts';
+import type { ClientStream, EndpointStream, ResponseSink } from '../base/stream.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { Http1Decoder, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
+import type { ProxyLineFacts } from '../protocol/proxy-line/proxy-line.ts';
 import type { Endpoint } from './endpoint.ts';
 import { faultOfErrno } from './errno.ts';
 import type { UpstreamParts } from './parts.ts';
+import { sendProxyLine } from './proxy-line.ts';
 
 export const wireState = Object.freeze({ dialing: 0, idle: 1, busy: 2, closed: 3 });
 
@@ -29,6 +33,8 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   /** Exchanges begun on this wire. */
   requests = 0;
   idleSinceMs = 0;
+  /** A client was named on it. */
+  isNamed = false;
   /** Counted among the endpoint's busy wires. */
   countsAsBusy = false;
   // Neighbours in the endpoint's idle list, oldest first.
@@ -103,9 +109,21 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     if (this.wire !== null) this.wire.drainBelow = bytes;
   }
 
-  sendHead(head: Head, upgrade: boolean): boolean {
+  sendHead(head: Head, upgrade: boolean, client: ClientStream, from: ClientAddress): boolean {
+    const { lineVersion } = this.endpoint;
+    if (lineVersion !== 0 && !this.sendLine(lineVersion, client, from)) return false;
     this.decoder.expect(head.method);
-    return this.writer.requestHead(this.wire!, head, upgrade, head.framing === framing.chunked);
+    return this.writer.requestHead(this.wire!, head, upgrade, !this.isNamed, head.framing === framing.chunked);
+  }
+
+  /** Says who the client is, in front of all else. False when no block is free. */
+  private sendLine(version: number, client: ClientStream, from: ClientAddress): boolean {
+    const { tls } = client;
+    lineFacts.authority = tls === null ? '' : tls.serverName;
+    lineFacts.alpn = tls === null ? '' : tls.alpn;
+    lineFacts.isSecure = tls !== null;
+    this.isNamed = sendProxyLine(this.parts.blocks, this.wire!, version, from, client.destination(), lineFacts);
+    return this.isNamed;
   }
 
   sendBody(block: number, start: number, end: number): void {
@@ -344,3 +362,5 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     if (sink !== null) sink.onEndpointFault(faultId, detail);
   }
 }
+
+const lineFacts: ProxyLineFacts = { authority: '', alpn: '', isSecure: false };

@@ -5,7 +5,7 @@
  *
  * Rules
  * 1. Wires belong to an endpoint (a slot), not to a plan: a reload closes none of a kept endpoint.
- * 2. A wire is leased to one exchange at a time (HTTP/1.1).
+ * 2. A wire is leased to one exchange at a time (HTTP/1.1), and in a pool with a PROXY line to one exchange ever.
  * 3. What waits is bounded by queueMax and queueMs.
  */
 import type { Address } from '../base/wire.ts';
@@ -50,9 +50,7 @@ export class Upstream {
           endpoint?.retire();
           endpoint = new Endpoint(slot, resolved, pool.connections, pool.id, this.parts);
         }
-        endpoint.plan = pool.connections;
-        endpoint.poolId = pool.id;
-        endpoint.sources.use(pool.sourceAddress);
+        endpoint.use(pool);
         kept[slot] = endpoint;
       }
     }

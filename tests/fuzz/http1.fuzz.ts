@@ -79,7 +79,9 @@ function passOn(lent: Head, side: Side, requestMethod: number): Passed {
   // A body until close goes on chunked, as relay/ does.
   const as = side === 'response' && lent.framing === framing.untilClose ? framing.chunked : lent.framing;
   const end =
-    side === 'request' ? encodeRequestHead(lent, out, 0, ROOM, false) : encodeResponseHead(lent, out, 0, ROOM, as, true, 11);
+    side === 'request'
+      ? encodeRequestHead(lent, out, 0, ROOM, false, true)
+      : encodeResponseHead(lent, out, 0, ROOM, as, true, 11);
   check(end > 0, 'the head fits');
   const target =
     lent.form === 3

@@ -24,6 +24,9 @@ class Leaving implements ClientStream {
   constructor(leavesAt: string) {
     this.leavesAt = leavesAt;
   }
+  destination(): ClientAddress {
+    return this.address;
+  }
   sendHead(): void {
     this.note('head');
   }

@@ -33,7 +33,7 @@ function rewrite(side: 'request' | 'response', text: string, wanted: Wanted = {}
       wanted.edit?.(head);
       const write = (to: Uint8Array, at: number, end: number): number =>
         side === 'request'
-          ? encodeRequestHead(head, to, at, end, wanted.upgrade ?? false)
+          ? encodeRequestHead(head, to, at, end, wanted.upgrade ?? false, wanted.keepAlive ?? true)
           : encodeResponseHead(head, to, at, end, wanted.framing ?? head.framing, wanted.keepAlive ?? true, wanted.version ?? 11);
       const other = new Uint8Array(ROOM);
       const end = write(other, 7, ROOM);
@@ -104,6 +104,14 @@ test('TE: trailers goes on with the option that names it', () => {
   assert.equal(rewrite('request', request('TE: gzip, trailers\r\n')), request('TE: trailers\r\nConnection: TE\r\n'));
 });
 
+test('a connection that is not kept says so, beside what else it says, and not where it may become a tunnel', () => {
+  const last = { keepAlive: false };
+  assert.equal(rewrite('request', request('X: y\r\n'), last), request('X: y\r\nConnection: close\r\n'));
+  assert.equal(rewrite('request', request('TE: trailers\r\n'), last), request('TE: trailers\r\nConnection: close, TE\r\n'));
+  const upgrade = request('Connection: Upgrade\r\nUpgrade: websocket\r\n');
+  assert.equal(rewrite('request', upgrade, { ...last, upgrade: true }), request('Connection: upgrade\r\nUpgrade: websocket\r\n'));
+});
+
 test('an upgrade is asked for only when the caller wants it', () => {
   const text = request('Connection: Upgrade\r\nUpgrade: websocket\r\nX: y\r\n');
   assert.equal(rewrite('request', text), request('X: y\r\n'));
@@ -136,7 +144,7 @@ test('a head that was made, not received, is written from its numbers', () => {
   head.method = method.DELETE;
   assert.ok(head.setPath('/x'));
   assert.ok(head.setAuthority('h'));
-  const end = encodeRequestHead(head, bytes, 512, 1024, false);
+  const end = encodeRequestHead(head, bytes, 512, 1024, false, true);
   assert.equal(Buffer.from(bytes.subarray(512, end)).toString('latin1'), 'DELETE /x HTTP/1.1\r\nHost: h\r\n\r\n');
 });
 

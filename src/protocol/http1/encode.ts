@@ -23,6 +23,7 @@ const CONNECTION_TE = ascii('Connection: TE\r\n');
 const CONNECTION_UPGRADE = ascii('Connection: upgrade\r\n');
 const CONNECTION_UPGRADE_TE = ascii('Connection: upgrade, TE\r\n');
 const CONNECTION_CLOSE = ascii('Connection: close\r\n');
+const CONNECTION_CLOSE_TE = ascii('Connection: close, TE\r\n');
 const CONNECTION_KEEP_ALIVE = ascii('Connection: keep-alive\r\n');
 const UPGRADE = ascii('Upgrade: ');
 const LAST_CHUNK = ascii('0\r\n');
@@ -34,9 +35,16 @@ const methods = methodNames.map(ascii);
  * Writes the head of a request to an endpoint at bytes[at...]; returns the end, or -1 when it does not fit before `end`.
  * Emits method SP path[?query] SP HTTP/1.1, Host from the head's authority, live fields in order, then framing from `head.framing` (Content-Length
  * or Transfer-Encoding: chunked), `TE: trailers` when acceptsTrailers (with the Connection option that RFC 9110 §10.1.4 asks for), `Connection: upgrade` and
- * Upgrade when `upgrade`. No Connection field otherwise: 1.1 is persistent.
+ * Upgrade when `upgrade`, else `Connection: close` when not `keepAlive`. No Connection field otherwise: 1.1 is persistent.
  */
-export function encodeRequestHead(head: Head, bytes: Uint8Array, at: number, end: number, upgrade: boolean): number {
+export function encodeRequestHead(
+  head: Head,
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  upgrade: boolean,
+  keepAlive: boolean,
+): number {
   const { base } = head;
   const from = head.bytes;
   let p = at;
@@ -64,6 +72,8 @@ export function encodeRequestHead(head: Head, bytes: Uint8Array, at: number, end
   if (upgrade) {
     p = putAscii(head.acceptsTrailers ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE, bytes, p, end);
     p = putUpgrade(head, bytes, p, end);
+  } else if (!keepAlive) {
+    p = putAscii(head.acceptsTrailers ? CONNECTION_CLOSE_TE : CONNECTION_CLOSE, bytes, p, end);
   } else if (head.acceptsTrailers) {
     p = putAscii(CONNECTION_TE, bytes, p, end);
   }

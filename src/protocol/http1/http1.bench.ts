@@ -108,7 +108,7 @@ for (const side of ['request', 'response'] as const) {
     const encode = measure(ROUNDS, TIMES, () => {
       const end =
         side === 'request'
-          ? encodeRequestHead(head, bytes, OUT, bytes.length, false)
+          ? encodeRequestHead(head, bytes, OUT, bytes.length, false, true)
           : encodeResponseHead(head, bytes, OUT, bytes.length, framing.length, true, 11);
       if (end < 0) throw new Error('no room');
     });

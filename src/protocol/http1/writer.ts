@@ -32,12 +32,12 @@ export class Http1Writer {
   }
 
   /** False when the head does not fit or no block is free; nothing was sent then. */
-  requestHead(wire: Wire, head: Head, upgrade: boolean, chunked: boolean): boolean {
+  requestHead(wire: Wire, head: Head, upgrade: boolean, keepAlive: boolean, chunked: boolean): boolean {
     if (!this.reserve(head.used + HEAD_EXTRA_BYTES)) return false;
-    let end = encodeRequestHead(head, this.blocks.bytes, this.at, this.limit, upgrade);
+    let end = encodeRequestHead(head, this.blocks.bytes, this.at, this.limit, upgrade, keepAlive);
     if (end < 0) {
       if (!this.reserve(LARGE_BYTES)) return false;
-      end = encodeRequestHead(head, this.blocks.bytes, this.at, this.limit, upgrade);
+      end = encodeRequestHead(head, this.blocks.bytes, this.at, this.limit, upgrade, keepAlive);
       if (end < 0) return false;
     }
     this.push(wire, end);
