@@ -247,6 +247,57 @@ test('with all endpoints full it waits for a place, and is refused when the queu
   );
 });
 
+test('no more retries under way than the circuit breaker allows, and one is over when an endpoint has taken the connection', () => {
+  const breaker = { requestsMax: 0, pendingMax: 0, retriesMax: 1, isShadow: false };
+  const crowd = new StreamWorld({ seed: 31, endpoints: 0, refusing: 1, deaf: 1, pool: { balance: first, breaker } });
+  crowd.dial();
+  crowd.dial();
+  crowd.finish();
+  const faults = crowd.ended.map((each) => each.fault);
+  assert.deepEqual(
+    faults,
+    [fault.connectionRefused, fault.connectionTimeout],
+    'the second may not be tried again while the first is',
+  );
+  const world = new StreamWorld({ seed: 32, endpoints: 1, refusing: 1, pool: { balance: first, breaker } });
+  world.onServed = echo;
+  const clients: Peer[] = [];
+  for (let i = 0; i < 3; i++) {
+    const client = world.dial().send('x');
+    clients.push(client);
+    world.until('an answer', () => client.text() === 'x');
+    assert.equal(world.table.poolRetries(world.plan.pools[0]!.id), 0, 'open connections are no retries');
+    // The endpoint that refused is asked first again.
+    world.engine.runFor(1500);
+  }
+  for (const client of clients) client.end();
+  world.finish();
+  assert.deepEqual(
+    world.ended.map(({ attempts }) => attempts),
+    [2, 2, 2],
+  );
+});
+
+test('whom the circuit breaker lets not wait is refused, not sent to the fallback', () => {
+  const breaker = { requestsMax: 0, pendingMax: 1, retriesMax: 0, isShadow: false };
+  const world = new StreamWorld({ seed: 33, endpoints: 1, requestsMax: 1, pool: { breaker, fallback: 0 } });
+  world.onServed = echo;
+  const holder = world.dial().send('x');
+  world.until('the first to be served', () => holder.text() === 'x');
+  world.dial().end();
+  world.until('one to wait', () => world.table.poolQueued(world.plan.pools[0]!.id) === 1);
+  const refused = world.dial();
+  world.until('the next to be refused', () => refused.closedErrno > 0);
+  holder.end();
+  world.finish();
+  assert.deepEqual(
+    world.ended.map((each) => each.fault),
+    [fault.queueFull, 0, 0],
+  );
+  const { fallback, breakerOpen } = world.tally.pool(world.plan.pools[0]!.id);
+  assert.deepEqual([fallback, breakerOpen], [0, 1]);
+});
+
 test('a client that leaves while its endpoint is dialled, or while it waits, leaves nothing behind', () => {
   const world = new StreamWorld({ seed: 13, endpoints: 0, deaf: 1 });
   const client = world.dial().send('hello');
