@@ -3,11 +3,20 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fault, faults } from '../base/faults.ts';
 import { fieldIdOf, Head, method } from '../base/head.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import { stickyResult } from '../state/doors.ts';
 import type { AccessLogPlan } from '../state/plan.ts';
 import { isSampled, LINE_BYTES_MAX, LineWriter, type LogFormat, LogRecord, NO_ROOM } from './access-log.ts';
 
 const TIME_MS = Date.UTC(2026, 10, 24, 4, 12, 13) + 482.113;
+
+const tls: TlsFacts = {
+  version: '1.3',
+  cipher: 'TLS_AES_256_GCM_SHA384',
+  serverName: 'shop.example',
+  alpn: 'h2',
+  isResumed: false,
+};
 
 /** Puts these bytes into the record as the given parts of the request. */
 function withBytes(
@@ -73,7 +82,7 @@ test('a JSON line has its keys in order and nothing that is empty', () => {
 });
 
 test('every field has its place', () => {
-  const r = sample();
+  const r = Object.assign(sample(), { tls });
   r.peer = '10.0.0.9:1';
   r.protocol = 1;
   r.upstreamStatus = 503;
@@ -114,6 +123,10 @@ test('every field has its place', () => {
       'client',
       'peer',
       'protocol',
+      'tls',
+      'cipher',
+      'alpn',
+      'sni',
       'method',
       'host',
       'path',
@@ -136,6 +149,7 @@ test('every field has its place', () => {
     ],
     ...['attempts', 'reused', 'sticky', 'limit', 'fault', 'queue_len', 'in_flight', 'user_agent', 'referer'],
   ]);
+  assert.deepEqual([line['tls'], line['cipher'], line['alpn'], line['sni']], [tls.version, tls.cipher, tls.alpn, tls.serverName]);
   assert.deepEqual(line['attempts'], [
     { endpoint: '10.0.1.12:8080', reason: 'connection_timeout', t: 0.0015 },
     { endpoint: '', reason: 'http_response_timeout', t: 0.002 },
@@ -145,6 +159,11 @@ test('every field has its place', () => {
     [line['t_idle'], line['t_queue'], line['t_total'], line['overhead'], line['queue_len']],
     [0.001, 0, 7, 0.00021, 0],
   );
+});
+
+test('of TLS without a name and an agreed protocol there is only what there is', () => {
+  const line = jsonOf(Object.assign(sample(), { tls: { ...tls, serverName: '', alpn: '' } }));
+  assert.deepEqual([line['tls'], line['alpn'], line['sni']], [tls.version, undefined, undefined]);
 });
 
 test('a reset record gives the line of a new one', () => {
@@ -157,6 +176,7 @@ test('a reset record gives the line of a new one', () => {
     inFlight: 3,
     limit: 'a:limited',
     protocol: 1,
+    tls,
     version: 10,
     idleMs: 5,
   });
@@ -252,6 +272,7 @@ test('the longest line fits its promise, and is never written where it might not
     faultId: fault.responseHeadTooLarge,
   });
   Object.assign(r, { isReused: true, sticky: stickyResult.moved, queueLength: 99999, inFlight: 99999 });
+  r.tls = { ...tls, cipher: 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', serverName: name, alpn: name };
   assert.ok(LINE_BYTES_MAX <= 16 * 1024);
   for (const format of ['json', 'combined', 'common', 'httplog'] as const) {
     const bytes = new Uint8Array(LINE_BYTES_MAX + 1).fill(1);

@@ -12,6 +12,7 @@
  */
 import { type Fault, faults } from '../base/faults.ts';
 import { methodNames } from '../base/head.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import { protocolNames, stickyResultNames } from '../state/doors.ts';
 import type { AccessLogPlan } from '../state/plan.ts';
 import { ESCAPE_BYTES, FIELD_BYTES_MAX, LineBytes, latin1Bytes, NAME_BYTES_MAX } from './line-bytes.ts';
@@ -33,7 +34,7 @@ export const LINE_BYTES_MAX =
   OWN_BYTES_MAX +
   2 * TARGET_BYTES_MAX +
   4 * FIELD_BYTES_MAX +
-  8 * NAME_BYTES_MAX +
+  10 * NAME_BYTES_MAX +
   ATTEMPTS_MAX * (ATTEMPT_BYTES + NAME_BYTES_MAX);
 /** There was no room for the line. */
 export const NO_ROOM = -1;
@@ -60,6 +61,10 @@ const key = {
   endpoint: latin1Bytes(',"endpoint":"'),
   client: latin1Bytes(',"client":"'),
   peer: latin1Bytes(',"peer":"'),
+  tls: latin1Bytes(',"tls":"'),
+  cipher: latin1Bytes(',"cipher":"'),
+  alpn: latin1Bytes(',"alpn":"'),
+  sni: latin1Bytes(',"sni":"'),
   method: latin1Bytes(',"method":"'),
   host: latin1Bytes(',"host":"'),
   path: latin1Bytes(',"path":"'),
@@ -135,6 +140,7 @@ export class LineWriter extends LineBytes {
     this.jsonName(key.client, r.client);
     if (r.peer !== r.client) this.jsonName(key.peer, r.peer);
     this.put(protocolKeys[r.protocol]!);
+    if (r.tls !== null) this.tls(r.tls);
     if (r.method !== 0) {
       this.put(methodKeys[r.method]!);
     } else {
@@ -182,6 +188,13 @@ export class LineWriter extends LineBytes {
     this.jsonRange(key.userAgent, r.bytes, r.userAgentStart, r.userAgentEnd, FIELD_BYTES_MAX);
     this.jsonRange(key.referer, r.bytes, r.refererStart, r.refererEnd, FIELD_BYTES_MAX);
     this.char(125);
+  }
+
+  private tls({ version, cipher, alpn, serverName }: TlsFacts): void {
+    this.jsonName(key.tls, version);
+    this.jsonName(key.cipher, cipher);
+    this.jsonName(key.alpn, alpn);
+    this.jsonName(key.sni, serverName);
   }
 
   private attempts(r: LogRecord): void {
@@ -368,7 +381,12 @@ function lineBound(r: LogRecord): number {
   bound += textBound(r.pool.length, NAME_BYTES_MAX) + textBound(r.endpoint.length, NAME_BYTES_MAX);
   bound += textBound(r.client.length, NAME_BYTES_MAX) + textBound(r.peer.length, NAME_BYTES_MAX);
   bound += textBound(r.limit.length, NAME_BYTES_MAX);
+  if (r.tls !== null) bound += tlsBound(r.tls);
   return bound + r.attemptCount * (ATTEMPT_BYTES + NAME_BYTES_MAX);
+}
+/** Beside the texts that a line has anyhow: version and cipher are short and in FIXED_BYTES. */
+function tlsBound({ alpn, serverName }: TlsFacts): number {
+  return textBound(alpn.length, NAME_BYTES_MAX) + textBound(serverName.length, NAME_BYTES_MAX);
 }
 function textBound(length: number, max: number): number {
   return Math.min(length * ESCAPE_BYTES, max);

@@ -104,6 +104,7 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
       return false;
     }
     this.block = block;
+    this.record.tls = client.tls;
     facts.peer = facts.client = client.address.text;
     // For the forwarded fields a PROXY line is the whole truth; the log also tells who wrote it.
     if (relay.isLogging && !client.peer.equals(client.address)) this.record.peer = client.peer.text;

@@ -3,6 +3,7 @@
  */
 import type { ClientAddress } from '../base/client-address.ts';
 import { FIELD_STRIDE, field, type Head } from '../base/head.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 
 /** Attempts that are listed: no more than `retry.attempts` can be configured. */
 export const ATTEMPTS_MAX = 10;
@@ -23,6 +24,8 @@ export class LogRecord {
   epoch = 0;
   /** One of `protocol` in state/doors.ts. */
   protocol = 0;
+  /** Of the client's connection, when TLS was opened here. */
+  tls: TlsFacts | null = null;
   /** 10, 11 or 20: for the request line of the classic formats. */
   version = 11;
 
@@ -83,6 +86,7 @@ export class LogRecord {
     this.timeMs = 0;
     this.id = this.listener = this.route = this.pool = this.endpoint = this.client = this.peer = this.limit = '';
     this.epoch = this.protocol = 0;
+    this.tls = null;
     this.version = 11;
     this.bytes = NONE;
     this.method = this.methodStart = this.methodEnd = this.hostStart = this.hostEnd = this.pathStart = this.pathEnd = 0;

@@ -17,6 +17,7 @@ export function fillTunnelRecord(tunnel: Tunnel, r: LogRecord, id: string, wallM
   if (!client.peer.equals(client.address)) r.peer = textWithPort(client.peer);
   r.epoch = tunnel.runtime.plan.epoch;
   r.protocol = protocol.tcp;
+  r.tls = client.tls;
   r.bytesIn = tunnel.bytesIn;
   r.bytesOut = tunnel.bytesOut;
   r.faultId = tunnel.faultId;
