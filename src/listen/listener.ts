@@ -8,6 +8,7 @@ import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire, 
 import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
+import type { ServerTls } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
 import { ConnectionKit, Http1ClientConnection } from './http1-connection.ts';
@@ -35,6 +36,8 @@ export class Listener implements AcceptOwner, TimerOwner {
   /** Peers that speak for many clients: the limit per address is not for them. */
   private trusted: CidrSet;
   private needs: PrefaceNeeds | null;
+  /** How TLS is opened; null: it is not. */
+  tls: ServerTls | null;
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;
@@ -42,18 +45,20 @@ export class Listener implements AcceptOwner, TimerOwner {
   private resting: Acceptor[] = [];
   private readonly kits: ConnectionKit[] = [];
 
-  constructor(plan: ListenerPlan, index: number, parts: ListenParts, clients: Clients) {
+  constructor(plan: ListenerPlan, index: number, parts: ListenParts, clients: Clients, tls: ServerTls | null) {
     this.plan = plan;
     this.index = index;
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
     this.needs = prefaceNeeds(plan);
+    this.tls = tls;
     this.parts = parts;
     this.clients = clients;
   }
 
-  update(plan: ListenerPlan, index: number): void {
+  update(plan: ListenerPlan, index: number, tls: ServerTls | null): void {
     this.plan = plan;
+    this.tls = tls;
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
     this.needs = prefaceNeeds(plan);

@@ -1,4 +1,5 @@
 import type { Blocks } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import type { Head } from '../base/head.ts';
 import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
@@ -29,6 +30,8 @@ export interface RequestTaker {
     start: number,
     end: number,
   ): void;
+  /** Is there a route that takes such a connection by the names of its client hello? It stays unopened then. */
+  carriesByName(listener: Listener, serverName: string, alpn: readonly string[], client: ClientAddress): boolean;
 }
 
 /** What listen/ is given by the worker. */

@@ -2,7 +2,8 @@
  * Preface: the first bytes of a connection, on listeners that have to look at them before they know what it is and whose.
  *
  *     accepted --PROXY line--> named --first bytes--> http, or a stream by its names
- *         |                      |
+ *         |                      |           '------> handshake --over--> http, or a stream that asks for no name
+ *         |                      |                        '-- failed: alert; late: reset
  *         '-- bad, late: reset   '-- bad hello: reset; silent: the stream that matches all
  *
  * Rules
@@ -11,18 +12,28 @@
  * 2. What was read stays in one block and goes on with the connection, the line taken off.
  * 3. Nothing is answered: who cannot be understood here speaks no protocol that is known.
  */
+import { NO_BLOCK } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
 import { CidrSet, ClientAddress } from '../base/client-address.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
 import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
-import { rejection } from '../state/doors.ts';
+import { handshakeResult, rejection } from '../state/doors.ts';
 import type { ListenerPlan } from '../state/plan.ts';
+import type { TlsWire } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
 import type { StreamOrigin } from './stream-connection.ts';
+
+/** Who speaks HTTP to a port for TLS only is told so, as nginx and Apache do. */
+const SPEAK_TLS = 'This port speaks TLS: ask with https://\n';
+const plainAnswer = new TextEncoder().encode(
+  `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${SPEAK_TLS.length}\r\nConnection: close\r\n\r\n${SPEAK_TLS}`,
+);
+/** Descriptions of alerts (RFC 8446 §6). */
+const alert = Object.freeze({ decodeError: 50, unrecognizedName: 112 });
 
 /** For the PROXY line, whatever the listener's own patience (threats: at most 3 s). */
 const LINE_MS = 3000;
@@ -36,17 +47,22 @@ export interface PrefaceNeeds {
   readonly sniffsHttp: boolean;
   /** The names of a client hello are needed. */
   readonly sniffsTls: boolean;
+  /** TLS is opened here, but for what a route takes by its names. */
+  readonly opensTls: boolean;
 }
 
 /** null: every connection can be served unseen. */
 export function prefaceNeeds(plan: ListenerPlan): PrefaceNeeds | null {
   const { proxyProtocol, protocol, streams } = plan;
   const sniffsHttp = protocol === 'auto';
+  const opensTls = plan.tls !== null;
   const sniffsTls =
-    protocol === 'auto' || (protocol === 'tcp' && streams.some(({ match }) => match.serverName !== null || match.alpn !== null));
+    opensTls ||
+    protocol === 'auto' ||
+    (protocol === 'tcp' && streams.some(({ match }) => match.serverName !== null || match.alpn !== null));
   if (proxyProtocol === null && !sniffsHttp && !sniffsTls) return null;
   const from = proxyProtocol === null ? null : new CidrSet(proxyProtocol.from);
-  return { from, isRequired: proxyProtocol?.isRequired ?? false, sniffsHttp, sniffsTls };
+  return { from, isRequired: proxyProtocol?.isRequired ?? false, sniffsHttp, sniffsTls, opensTls };
 }
 
 // One each: a connection is read within one call.
@@ -67,7 +83,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   isIdle = false;
   older: ClientConnection | null = null;
   newer: ClientConnection | null = null;
-  private readonly wire: Wire;
+  private wire: Wire;
   private readonly listener: Listener;
   private readonly parts: ListenParts;
   private readonly needs: PrefaceNeeds;
@@ -75,6 +91,8 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   private wantsLine: boolean;
   private ticket = 0;
   private isOver = false;
+  private isInHandshake = false;
+  private handshakeMs = 0;
 
   constructor(wire: Wire, listener: Listener, parts: ListenParts, needs: PrefaceNeeds) {
     this.wire = wire;
@@ -115,7 +133,27 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   // The wire.
 
-  onOpen(): void {}
+  /** The handshake is over. */
+  onOpen(): void {
+    const { listener, wire } = this;
+    const tls = (this.tls = (wire as TlsWire).facts!);
+    this.alpn = tls.alpn;
+    this.isInHandshake = false;
+    const isNew = tls.version === '1.3';
+    this.countHandshake(
+      tls.isResumed
+        ? isNew
+          ? handshakeResult.resumed13
+          : handshakeResult.resumed12
+        : isNew
+          ? handshakeResult.full13
+          : handshakeResult.full12,
+    );
+    this.served();
+    // A name that leads to a stream was followed before anything was opened.
+    if (listener.plan.protocol === 'tcp') listener.serveStream(wire, this, this.startedMs, '', NO_NAMES, NO_BLOCK, 0, 0);
+    else listener.serveHttp(wire, this, NO_BLOCK, 0, 0);
+  }
   onDrained(): void {}
 
   onBytes(_wire: Wire, _block: number, start: number, end: number): void {
@@ -139,10 +177,21 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   onTimer(): void {
     this.ticket = 0;
     if (this.isOver) return;
+    if (this.isInHandshake) {
+      this.isInHandshake = false;
+      this.countHandshake(handshakeResult.timeout);
+      this.refuse(rejection.tls);
+      return;
+    }
     // A client that waits for the server to speak first: it speaks neither HTTP nor TLS.
     if (this.wantsLine) this.refuse(rejection.proxyLine);
-    else if (this.carry.isEmpty) this.hand('', NO_NAMES);
+    else if (this.carry.isEmpty && !this.needsTls) this.hand('', NO_NAMES);
     else this.refuse(rejection.preface);
+  }
+
+  /** Whoever comes has to speak TLS. */
+  private get needsTls(): boolean {
+    return this.needs.opensTls && !this.needs.sniffsHttp;
   }
 
   private look(): void {
@@ -175,18 +224,76 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     const read = helloReader.read(bytes, carry.start, carry.end);
     if (read === MORE_HELLO) return;
     if (read === BAD_HELLO) {
-      this.refuse(rejection.preface);
+      if (this.needs.opensTls) this.refuseHello(alert.decodeError, handshakeResult.failed);
+      else this.refuse(rejection.preface);
       return;
     }
     if (read > 0) {
       this.serverName = helloReader.serverName;
       this.alpn = helloReader.alpn[0] ?? '';
-      this.hand(this.serverName, helloReader.alpn);
+      if (this.needs.opensTls && !this.isCarried()) this.openTls();
+      else this.hand(this.serverName, helloReader.alpn);
+    } else if (this.needsTls) {
+      const http = looksLikeHttp(bytes, carry.start, carry.end);
+      if (http > 0) this.refuseWith(plainAnswer, rejection.preface);
+      else if (http < 0) this.refuse(rejection.preface);
     } else if (this.needs.sniffsHttp) {
       const http = looksLikeHttp(bytes, carry.start, carry.end);
       if (http > 0) this.handHttp();
       else if (http < 0) this.hand('', NO_NAMES);
     } else this.hand('', NO_NAMES);
+  }
+
+  /** A route takes it by its names, unopened. */
+  private isCarried(): boolean {
+    const { listener, parts } = this;
+    return (
+      listener.plan.protocol !== 'http' && parts.taker.carriesByName(listener, this.serverName, helloReader.alpn, this.address)
+    );
+  }
+
+  private openTls(): void {
+    const { carry, listener, parts, wire } = this;
+    const tls = listener.tls!.accept(wire, this, helloReader);
+    this.handshakeMs = parts.engine.now;
+    if (tls === null) {
+      this.refuseHello(alert.unrecognizedName, handshakeResult.refused);
+      return;
+    }
+    this.wire = tls;
+    this.isInHandshake = true;
+    this.stop();
+    this.ticket = parts.engine.setTimer(listener.plan.tls!.handshakeMs, this, 0);
+    // Its end may come within this call, and then another owns the wire.
+    const { block } = carry;
+    parts.blocks.retain(block);
+    tls.onBytes(wire, block, carry.start, carry.end);
+    parts.blocks.release(block);
+    carry.clear();
+  }
+
+  private countHandshake(result: number): void {
+    const { table, engine } = this.parts;
+    table.handshake(this.listener.plan.id, result, engine.now - this.handshakeMs);
+  }
+
+  private refuseHello(description: number, result: number): void {
+    this.parts.table.handshake(this.listener.plan.id, result, -1);
+    this.refuseWith(Uint8Array.of(21, 3, 3, 0, 2, 2, description), rejection.tls);
+  }
+
+  /** Says why, in words that the peer understands. */
+  private refuseWith(bytes: Uint8Array, reason: number): void {
+    const { blocks, table } = this.parts;
+    const block = blocks.takeSmall();
+    if (block !== NO_BLOCK) {
+      const start = blocks.start(block);
+      blocks.bytes.set(bytes, start);
+      this.wire.send(block, start, start + bytes.length);
+      blocks.release(block);
+    }
+    table.rejected(this.listener.plan.id, reason);
+    this.close(closeHow.linger);
   }
 
   private hand(serverName: string, alpn: readonly string[]): void {
@@ -228,6 +335,11 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   }
 
   private finish(): void {
+    if (this.isInHandshake) {
+      this.parts.table.rejected(this.listener.plan.id, rejection.tls);
+      this.countHandshake(handshakeResult.failed);
+    }
+    this.isInHandshake = false;
     this.stop();
     this.carry.clear();
     this.listener.onPrefaceOver(this);
@@ -235,7 +347,9 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   private arm(): void {
     this.stop();
-    this.ticket = this.parts.engine.setTimer(this.wantsLine ? LINE_MS : this.listener.plan.sniffMs, this, 0);
+    const { sniffMs, tls } = this.listener.plan;
+    const ms = this.wantsLine ? LINE_MS : this.needsTls ? tls!.handshakeMs : sniffMs;
+    this.ticket = this.parts.engine.setTimer(ms, this, 0);
   }
   private stop(): void {
     if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);

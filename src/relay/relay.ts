@@ -5,6 +5,7 @@
  */
 import { PoolQueue, type Waiter } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import type { DatagramSink } from '../base/datagram-client.ts';
 import { fault } from '../base/faults.ts';
 import type { Head } from '../base/head.ts';

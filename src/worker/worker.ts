@@ -40,6 +40,7 @@ import { tableBytes, WorkerDoor } from '../state/table.ts';
 import { close, mapShared, prctl, recvDescriptors } from '../sys/libc.ts';
 import { Upstream, type UpstreamParts } from '../upstream/upstream.ts';
 import { Channel } from './channel.ts';
+import { ListenersTls } from './listeners-tls.ts';
 import { LogWriter } from './log-writer.ts';
 
 /** Lets any process of the same user take our descriptors (pidfd_getfd) under Yama: the next control process does (prctl(2), Linux 3.4). */
@@ -86,6 +87,7 @@ class Worker implements TimerOwner {
   /** Those that came with the plan in `next`. */
   private newSockets: SocketRef[] = [];
   private retiring: SocketRef[] = [];
+  private readonly tls: ListenersTls;
   private next: { plan: Plan; runtime: Runtime } | null = null;
   private epoch = -1;
   private isDraining = false;
@@ -119,6 +121,7 @@ class Worker implements TimerOwner {
       onTunnel: (tunnel) => this.logTunnel(tunnel),
       onSession: (session) => this.logSession(session),
     });
+    this.tls = new ListenersTls(engine);
     this.sockets = start.sockets;
     this.channel = new Channel(
       engine,
@@ -188,6 +191,7 @@ class Worker implements TimerOwner {
         process.exit(0);
         break;
       case 'tickets':
+        this.tls.setTickets(message.keys);
         break;
       case 'reopen':
         this.tryLog(() => this.log.reopen());
@@ -237,6 +241,7 @@ class Worker implements TimerOwner {
       }
       if (this.newSockets.length !== newKeys.length) throw new Bug('a listening socket did not arrive');
       this.heads.atLeast(Math.max(...plan.listeners.map((l) => l.limits.fieldsMax), responseLimits.fieldsMax));
+      this.tls.prepare(plan);
       this.next = { plan, runtime: buildRuntime(plan, this.table) };
       this.channel.send({ type: 'ready', epoch: plan.epoch });
     } catch (error) {
@@ -247,6 +252,7 @@ class Worker implements TimerOwner {
 
   private forget(epoch: number): void {
     if (this.next !== null && this.next.plan.epoch === epoch) this.next = null;
+    this.tls.forget(epoch);
     for (const { fd } of this.newSockets) close(fd);
     this.newSockets = [];
   }
@@ -276,6 +282,7 @@ class Worker implements TimerOwner {
   private force(plan: Plan, runtime: Runtime): void {
     this.next = null;
     this.epoch = plan.epoch;
+    this.tls.force();
     runtime.endpoints = this.upstream.apply(plan);
     runtime.streamEndpoints = this.upstream.streamEndpoints;
     runtime.datagramEndpoints = this.upstream.datagramEndpoints;
@@ -298,11 +305,15 @@ class Worker implements TimerOwner {
       const isUdp = listenerPlan.protocol === 'udp';
       const key = isUdp ? ~listenerPlan.id : listenerPlan.id;
       kept.add(key);
+      const tls = this.tls.of(index);
       let listener = this.listeners.get(key);
       if (listener === undefined) {
-        listener = isUdp ? new UdpListener(listenerPlan, index, parts) : new Listener(listenerPlan, index, parts, this.clients);
+        listener = isUdp
+          ? new UdpListener(listenerPlan, index, parts)
+          : new Listener(listenerPlan, index, parts, this.clients, tls);
         this.listeners.set(key, listener);
-      } else listener.update(listenerPlan, index);
+      } else if (listener instanceof Listener) listener.update(listenerPlan, index, tls);
+      else listener.update(listenerPlan, index);
       const sockets = [...this.sockets, ...this.retiring].filter((s) => isSocketOf(listenerPlan, s.key));
       if (!this.isDraining) listener.serve(sockets);
     });

@@ -116,7 +116,7 @@ export class StreamWorld {
     runtime.endpoints = upstream.apply(this.plan);
     runtime.streamEndpoints = upstream.streamEndpoints;
     this.relay.runtime = runtime;
-    const listener = new Listener(this.plan.listeners[0]!, 0, { ...parts, taker: this.relay }, this.clients);
+    const listener = new Listener(this.plan.listeners[0]!, 0, { ...parts, taker: this.relay }, this.clients, null);
     listener.serve([{ fd: engine.listenAt(FRONT) }]);
   }
 

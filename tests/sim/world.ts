@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { ClientAddress } from '../../src/base/client-address.ts';
 import { Head, method } from '../../src/base/head.ts';
 import { HeadPool } from '../../src/base/head-pool.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -21,6 +22,7 @@ import { MemoryEngine, Peer } from '../../src/io/memory.ts';
 import { Clients, Listener } from '../../src/listen/listen.ts';
 import { Http1Decoder, type Http1Limits } from '../../src/protocol/http1/http1.ts';
 import type { MessageSink } from '../../src/protocol/message.ts';
+import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../../src/protocol/proxy-line/proxy-line.ts';
 import { buildRuntime, Relay } from '../../src/relay/relay.ts';
 import { admin, health } from '../../src/state/doors.ts';
 import type { Plan } from '../../src/state/plan.ts';
@@ -163,11 +165,37 @@ function textOf(head: Head, name: string): string {
   return at < 0 ? '' : head.value(at);
 }
 
+/** What stands in front of the first request of a connection, if weir has to say there who the client is. */
+class LineReader {
+  /** Whom it named, "10.0.0.9:4711"; '' = nobody yet. */
+  named = '';
+  private kept: Buffer | null = Buffer.alloc(0);
+
+  /** Takes the line off the bytes of the connection; null: there is more of it to come. */
+  take(bytes: Buffer): Buffer | null {
+    if (this.kept === null) return bytes;
+    this.kept = Buffer.concat([this.kept, bytes]);
+    const [client, server] = [new ClientAddress(), new ClientAddress()];
+    const reader = new ProxyLineReader();
+    const read = reader.read(this.kept, 0, this.kept.length, client, server);
+    if (read === MORE) return null;
+    assert.notEqual(read, BAD, reader.reason);
+    const rest = read === NOT_THERE ? this.kept : this.kept.subarray(read);
+    this.kept = null;
+    if (read === NOT_THERE) return rest;
+    assert.equal(`${server.text}:${server.port}`, addressText(WEB), 'the line says what the client connected to');
+    this.named = `${client.text}:${client.port}`;
+    return rest;
+  }
+}
+
 /** An endpoint: repeats what it gets. */
 class EchoConnection implements WireOwner, TimerOwner {
   private readonly world: World;
   private readonly wire: Wire;
   private readonly reader = new Reader('request');
+  private readonly line = new LineReader();
+  private requests = 0;
   private readonly name: string;
   private out: Buffer[] = [];
   private isGone = false;
@@ -184,7 +212,10 @@ class EchoConnection implements WireOwner, TimerOwner {
 
   onOpen(): void {}
   onBytes(_wire: Wire, _block: number, start: number, end: number): void {
-    const fault = this.reader.feed(Buffer.from(this.world.engine.blocks.bytes.subarray(start, end)));
+    let bytes: Buffer | null = Buffer.from(this.world.engine.blocks.bytes.subarray(start, end));
+    if ((this.world.options.lineVersion ?? 0) !== 0) bytes = this.line.take(bytes);
+    if (bytes === null) return;
+    const fault = this.reader.feed(bytes);
     assert.equal(fault, 0, `weir sent a request that is not valid: ${this.reader.decoder.faultDetail}`);
   }
   onRecvEnd(): void {
@@ -209,11 +240,25 @@ class EchoConnection implements WireOwner, TimerOwner {
     const { world } = this;
     const { random, behaviour } = world;
     world.arrived.set(key, (world.arrived.get(key) ?? 0) + 1);
+    this.checkLine(key);
     assert.ok(!this.reader.cookie.includes('bound='), "weir's cookie stays with weir");
     if (random.chance(behaviour.dawdles)) {
       this.late = { key, body };
       world.engine.setTimer(random.below(SLOW_MS_MAX), this, ANSWER);
     } else this.respond(key, body);
+  }
+
+  /** What a line says of one client is never said of another. */
+  private checkLine(key: string): void {
+    const { askers, options } = this.world;
+    this.requests++;
+    if (this.line.named === '') {
+      assert.ok(options.reloads === true || (options.lineVersion ?? 0) === 0, `nobody was named before ${key}`);
+      return;
+    }
+    assert.equal(this.line.named, askers.get(key), `the line in front of ${key} names who asked`);
+    assert.equal(this.requests, 1, 'one request to a connection');
+    this.world.named++;
   }
 
   private respond(key: string, body: Buffer): void {
@@ -396,7 +441,8 @@ class Client implements WireOwner, TimerOwner {
   }
 
   private send({ key, body, isHead }: Asked): void {
-    const { random } = this.world;
+    const { random, askers } = this.world;
+    askers.set(key, this.wire.local());
     const cookie = this.jar.cookie === '' ? '' : `Cookie: a=1; ${this.jar.cookie}; b=2\r\n`;
     const start = `${isHead ? 'HEAD' : body.length === 0 ? 'GET' : 'POST'} /${key}?q=1 HTTP/1.1\r\nHost: sim\r\n${cookie}X-Key: ${key}\r\n`;
     if (isHead || body.length === 0) this.out.push(Buffer.from(start + '\r\n'));
@@ -461,6 +507,10 @@ export class World implements TimerOwner {
   readonly listener: Listener;
   /** How often an endpoint saw each key. */
   readonly arrived = new Map<string, number>();
+  /** The address each key was asked from, the last time. */
+  readonly askers = new Map<string, string>();
+  /** Requests whose client was named to the endpoint. */
+  named = 0;
   readonly outcomes: Outcome[] = [];
   readonly options: WorldOptions;
   /** With every endpoint. */
@@ -540,7 +590,7 @@ export class World implements TimerOwner {
     });
     this.relay = relay;
     this.force(this.plan);
-    this.listener = new Listener(this.plan.listeners[0]!, 0, { engine, blocks, heads, table, taker: relay }, this.clients);
+    this.listener = new Listener(this.plan.listeners[0]!, 0, { engine, blocks, heads, table, taker: relay }, this.clients, null);
     this.listener.serve([{ fd: engine.listenAt(WEB) }]);
     if (options.sabotage === true) engine.setTimer(0, this, SABOTAGE);
     if (options.reloads === true) engine.setTimer(RELOAD_MS_MAX, this, RELOAD);
@@ -574,7 +624,7 @@ export class World implements TimerOwner {
   /** Puts another plan in force. */
   use(plan: Plan): void {
     this.force(plan);
-    this.listener.update(plan.listeners[0]!, 0);
+    this.listener.update(plan.listeners[0]!, 0, null);
   }
 
   /** The door of one more worker, of which there is nothing else. */
@@ -587,7 +637,8 @@ export class World implements TimerOwner {
     const [pool, ...others] = plan.pools;
     let endpoints = pool!.endpoints.filter(() => random.chance(60));
     if (endpoints.length === 0) endpoints = [pool!.endpoints[random.below(pool!.endpoints.length)]!];
-    this.use({ ...plan, epoch: ++this.epoch, pools: [{ ...pool!, endpoints }, ...others] });
+    const proxyProtocol = this.epoch % 2 === 0 ? pool!.proxyProtocol : 0;
+    this.use({ ...plan, epoch: ++this.epoch, pools: [{ ...pool!, endpoints, proxyProtocol }, ...others] });
     engine.setTimer(random.below(RELOAD_MS_MAX), this, RELOAD);
   }
 

@@ -25,7 +25,9 @@ const CLIENT_HELLO = 1;
 /** Plaintext of one record (RFC 8446 §5.1). */
 const RECORD_BYTES_MAX = 1 << 14;
 const NAME_CHARS_MAX = 253;
-const extension = Object.freeze({ serverName: 0, alpn: 16, encryptedHello: 0xfe0d });
+/** A server that seals its tickets as RFC 5077 §4 proposes begins them with the name of the key. */
+const TICKET_NAME_BYTES = 16;
+const extension = Object.freeze({ serverName: 0, alpn: 16, sessionTicket: 35, preSharedKey: 41, encryptedHello: 0xfe0d });
 
 export class ClientHelloReader {
   /** Lower-case; '' when the client names none. */
@@ -33,6 +35,9 @@ export class ClientHelloReader {
   /** As offered, in the client's order. GREASE entries are left out. */
   readonly alpn: string[] = [];
   hasEncryptedHello = false;
+  /** It comes with a session ticket (RFC 5077, or the first identity of RFC 8446 §4.2.11), and this is how that begins. */
+  hasTicket = false;
+  readonly ticketName = new Uint8Array(TICKET_NAME_BYTES);
   /** Why the last read was BAD. */
   reason = '';
   private readonly hello = new Uint8Array(HELLO_BYTES_MAX);
@@ -44,7 +49,7 @@ export class ClientHelloReader {
   read(bytes: Uint8Array, start: number, end: number): number {
     this.serverName = this.reason = '';
     this.alpn.length = 0;
-    this.hasEncryptedHello = false;
+    this.hasEncryptedHello = this.hasTicket = false;
     const { hello } = this;
     let size = 0;
     let wanted = -1;
@@ -104,6 +109,9 @@ export class ClientHelloReader {
         seen |= bit;
         if (!(type === extension.alpn ? this.readAlpn(b, at, stop) : this.readName(b, at, stop))) return false;
       } else if (type === extension.encryptedHello) this.hasEncryptedHello = true;
+      else if (type === extension.sessionTicket) this.readTicket(b, at, stop);
+      // Behind the length of all identities and that of the first one.
+      else if (type === extension.preSharedKey) this.readTicket(b, at + 4, Math.min(stop, at + 4 + u16(b, at + 2)));
       at = stop;
     }
     return true;
@@ -124,6 +132,12 @@ export class ClientHelloReader {
       return this.wrong('a server name that is no host name');
     this.serverName = name;
     return true;
+  }
+
+  private readTicket(b: Uint8Array, from: number, end: number): void {
+    if (end - from < TICKET_NAME_BYTES) return;
+    this.hasTicket = true;
+    for (let i = 0; i < TICKET_NAME_BYTES; i++) this.ticketName[i] = b[from + i]!;
   }
 
   private readAlpn(b: Uint8Array, from: number, end: number): boolean {
