@@ -105,6 +105,7 @@ test('a record says what the exchange was, without the query', () => {
       clientPort: 4711,
       isPeerTrusted: false,
       isSecure: false,
+      tls: null,
       status: 200,
       upstreamStatus: 200,
       faultId: 0,
@@ -129,6 +130,18 @@ test('a record says what the exchange was, without the query', () => {
       bytesOut: 2_000_000_000_000,
     },
   ]);
+});
+
+test('what TLS agreed on is remembered with the request, and not with the next one in its place', () => {
+  const recorder = new Recorder('w-', 0);
+  const tls = { version: '1.3', cipher: 'TLS_AES_128_GCM_SHA256', serverName: 'shop.example', alpn: '', isResumed: true };
+  const secure = finished();
+  secure.record.tls = tls;
+  recorder.add(secure);
+  assert.deepEqual(find(recorder, 'w-1a')[0]!.tls, tls);
+  const { served } = recorder.reach(NOW, WALL);
+  while (recorder.reach(NOW, WALL).served === served) recorder.add(finished());
+  assert.ok(find(recorder, 'w-1a').every((record) => record.tls === null));
 });
 
 test('an id of weir is found by its prefix and number, and no other', () => {

@@ -17,6 +17,7 @@
  */
 import { faults } from '../base/faults.ts';
 import { methodNames } from '../base/head.ts';
+import type { TlsFacts } from '../base/tls-facts.ts';
 import { type RecordFilter, type RecordKind, type RequestRecord, recordKinds, type TryRecord } from '../state/channel.ts';
 import { protocolNames, stickyResultNames } from '../state/doors.ts';
 import type { Exchange } from './exchange.ts';
@@ -139,6 +140,8 @@ class Ring {
   readonly bytes: Uint8Array;
   /** What the rate limits said; texts made with the plan. */
   readonly limits: string[];
+  /** Made with the connection, which may be gone. */
+  readonly tls: (TlsFacts | null)[];
 
   constructor(size: number) {
     const buffer = new ArrayBuffer(size * RECORD_BYTES);
@@ -148,6 +151,7 @@ class Ring {
     this.floats = new Float32Array(buffer);
     this.bytes = new Uint8Array(buffer);
     this.limits = new Array<string>(size).fill('');
+    this.tls = new Array<TlsFacts | null>(size).fill(null);
   }
 }
 
@@ -181,6 +185,7 @@ export class Recorder {
     times[t + time.bytesOut] = e.bytesOut;
     times[t + time.number] = e.number;
     ring.limits[place] = facts.limit;
+    ring.tls[place] = record.tls;
 
     const n = place * RECORD_WORDS + NUMBERS_AT;
     numbers[n + number.epoch] = e.runtime!.plan.epoch;
@@ -352,6 +357,7 @@ function recordAt(ring: Ring, place: number, name: RecordKind, idPrefix: string,
     clientPort: of(number.clientPort),
     isPeerTrusted: (flags & flag.trusted) !== 0,
     isSecure: (flags & flag.secure) !== 0,
+    tls: ring.tls[place]!,
     status: of(number.status),
     upstreamStatus: of(number.upstreamStatus),
     faultId: of(number.faultId),

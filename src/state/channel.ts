@@ -19,6 +19,7 @@
  *    end of the grace. A connection closed between two requests may lose one that is already on its way.
  * 5. stdout and stderr may close at any time.
  */
+import type { TlsFacts } from '../base/tls-facts.ts';
 import type { ListenerPlan, Plan } from './plan.ts';
 
 /** A listening socket of one worker slot, or one that datagrams arrive at. `key`: {@link socketKey}. */
@@ -141,6 +142,8 @@ export interface RequestRecord {
   clientPort: number;
   isPeerTrusted: boolean;
   isSecure: boolean;
+  /** Of the connection, when TLS was opened here. */
+  tls: TlsFacts | null;
   /** To the client; 0 = no answer. `upstreamStatus`: the last endpoint's. */
   status: number;
   upstreamStatus: number;

@@ -1,9 +1,10 @@
 /** A request's story as text. */
 import { printableLines, sectionsOf } from './lines.ts';
 import { type RequestStory, shortSpan } from './story.ts';
+import { tlsFactsText } from './words.ts';
 
 export function storyText(story: RequestStory): string {
-  const { request, client, route, pool, listener, limit, sticky, key, seconds, bytes } = story;
+  const { request, client, route, pool, listener, tls, limit, sticky, key, seconds, bytes } = story;
   const cut = request.isCut ? '…' : '';
   const what =
     request.method === null
@@ -15,6 +16,7 @@ export function storyText(story: RequestStory): string {
   section('request', [`${what}  ${request.protocol}`]);
   section('client', [`${client.address}${port}${client.isTold ? ', the peer is trusted' : ''}`]);
   section('listener', [`${listener}  worker ${story.worker}, epoch ${story.epoch}`]);
+  if (tls !== null) section('tls', [tlsFactsText(tls)]);
   if (route !== null) section('route', [`${route.name}  ${route.source}`]);
   if (limit !== null) section('limit', [limit]);
   if (pool !== null) {

@@ -49,6 +49,7 @@ function record(parts: Partial<RequestRecord> = {}): RequestRecord {
     clientPort: 4711,
     isPeerTrusted: false,
     isSecure: false,
+    tls: null,
     status: 200,
     upstreamStatus: 200,
     faultId: 0,
@@ -96,6 +97,17 @@ test('the verdict names who answered, and in one sentence what happened before',
     verdict({ tries: [], route: -1, pool: -1, status: 308, upstreamStatus: 0 }),
     'answered 308 by listener web, without an endpoint',
   );
+});
+
+test('what TLS agreed on is told', () => {
+  const tls = { version: '1.3', cipher: 'TLS_AES_128_GCM_SHA256', serverName: 'shop.example', alpn: 'http/1.1', isResumed: true };
+  const lineOf = (parts: Partial<RequestRecord>) => /^ tls .*$/m.exec(storyText(storyOf(record(parts), 0, names)))?.[0];
+  assert.equal(lineOf({ tls }), ' tls       1.3  TLS_AES_128_GCM_SHA256  for shop.example, http/1.1, resumed');
+  assert.equal(
+    lineOf({ tls: { ...tls, serverName: '', alpn: '', isResumed: false } }),
+    ' tls       1.3  TLS_AES_128_GCM_SHA256  without a name',
+  );
+  assert.equal(lineOf({}), undefined);
 });
 
 test('a hedge is told with its loser, whichever won', () => {

@@ -4,6 +4,7 @@
  * Rule: only what was recorded is told. What would happen to the same request now is explain's question.
  */
 import { type Fault, fault as faultNumbers, faults } from '../../base/faults.ts';
+import type { TlsFacts } from '../../base/tls-facts.ts';
 import type { RequestRecord, TryRecord } from '../../state/channel.ts';
 import type { Named, PlanNames } from './plan-names.ts';
 
@@ -23,6 +24,8 @@ export interface RequestStory {
   /** `isTold`: the peer is trusted, so this is what it says, if it says anything. */
   client: { address: string; port: number | null; isTold: boolean };
   listener: string;
+  /** Of the client's connection; null: TLS was not opened here. */
+  tls: TlsFacts | null;
   route: Named | null;
   pool: (Named & { isFallback: boolean; inFlight: number | null }) | null;
   /** Of the rate limit that counted: "name:decision". */
@@ -97,6 +100,7 @@ export function storyOf(record: RequestRecord, worker: number, names: PlanNames)
     },
     client: { address: record.client, port: record.clientPort || null, isTold: record.isPeerTrusted },
     listener: names.listener(epoch, record.listener),
+    tls: record.tls,
     route: names.route(epoch, record.route),
     pool: pool === null ? null : { ...pool, isFallback: record.fellBack, inFlight: record.poolInFlight || null },
     limit: record.limit || null,

@@ -1,4 +1,5 @@
 /** Words: parts of a plan as people read them, for `weir explain` and the listings of the admin API. */
+import type { TlsFacts } from '../../base/tls-facts.ts';
 import type {
   Cidr,
   FilterPlan,
@@ -11,6 +12,12 @@ import type {
   TargetPlan,
   TextMatchPlan,
 } from '../../state/plan.ts';
+
+/** "1.3  TLS_AES_128_GCM_SHA256  for shop.example, http/1.1, resumed". */
+export function tlsFactsText({ version, cipher, serverName, alpn, isResumed }: TlsFacts): string {
+  const agreed = [serverName === '' ? 'without a name' : `for ${serverName}`, alpn, isResumed ? 'resumed' : ''];
+  return `${version}  ${cipher}  ${agreed.filter((text) => text !== '').join(', ')}`;
+}
 
 /** What a route asks for: "host *.shop.example, path prefix /v1/*, method POST". */
 export function matchText(match: RouteMatchPlan): string {
