@@ -17,19 +17,26 @@
  */
 import { faults } from '../base/faults.ts';
 import { methodNames } from '../base/head.ts';
-import type { TlsFacts } from '../base/tls-facts.ts';
-import { type RecordFilter, type RecordKind, type RequestRecord, recordKinds, type TryRecord } from '../state/channel.ts';
+import type { RecordFilter, RecordKind, RequestRecord } from '../state/channel.ts';
 import { protocolNames, stickyResultNames } from '../state/doors.ts';
 import type { Exchange } from './exchange.ts';
-import { TRIES_KEPT, TRY_STRIDE, tryAt } from './trail.ts';
+import {
+  kind,
+  latest,
+  ownNumber,
+  RECENT_MAX,
+  type Ring,
+  Rings,
+  readText,
+  readTries,
+  rounded,
+  SLOW_MS,
+  writeText,
+  writeTries,
+} from './recorder-ring.ts';
+import { TRIES_KEPT } from './trail.ts';
 
-/** No answer's head within this time makes a request a slow one. */
-export const SLOW_MS = 1000;
-/** Records in one answer. */
-export const RECENT_MAX = 200;
-/** By kind, in the order of {@link recordKinds}. */
-const SIZES: readonly number[] = [4096, 512, 1024];
-const kind = Object.freeze({ served: 0, refused: 1, failed: 2 });
+export { RECENT_MAX, SLOW_MS } from './recorder-ring.ts';
 
 const RECORD_BYTES = 512;
 const RECORD_WORDS = RECORD_BYTES / 4;
@@ -83,16 +90,10 @@ const number = Object.freeze({
   /** Lengths of what is kept: id, client, detail, from the low byte up; host, path. */
   kept: 16,
   targetKept: 17,
-  /** TRIES_KEPT times TRY_WORDS. */
   tries: 18,
 });
 
-/** A try: slot, fault and status (high half), in flight, kind, began and ended as 32-bit floats of ms from the start. */
-const TRY_WORDS = 6;
-
 const flag = Object.freeze({ trusted: 1, secure: 2, reused: 4, tunnel: 8, queued: 16, fellBack: 32, cut: 64 });
-
-const kindNames = ['ordinary', 'hedge', 'fresh'] as const satisfies readonly TryRecord['kind'][];
 
 /** What is read of a finished exchange. */
 export type Finished = Pick<
@@ -129,49 +130,22 @@ export type Finished = Pick<
   | 'bytesOut'
 >;
 
-/** Records of one kind, the oldest overwritten by the newest. */
-class Ring {
-  /** Records ever written. */
-  count = 0;
-  readonly size: number;
-  readonly times: Float64Array;
-  readonly numbers: Int32Array;
-  readonly floats: Float32Array;
-  readonly bytes: Uint8Array;
-  /** What the rate limits said; texts made with the plan. */
-  readonly limits: string[];
-  /** Made with the connection, which may be gone. */
-  readonly tls: (TlsFacts | null)[];
-
-  constructor(size: number) {
-    const buffer = new ArrayBuffer(size * RECORD_BYTES);
-    this.size = size;
-    this.times = new Float64Array(buffer);
-    this.numbers = new Int32Array(buffer);
-    this.floats = new Float32Array(buffer);
-    this.bytes = new Uint8Array(buffer);
-    this.limits = new Array<string>(size).fill('');
-    this.tls = new Array<TlsFacts | null>(size).fill(null);
-  }
-}
-
 export class Recorder {
-  private readonly rings: readonly Ring[] = SIZES.map((size) => new Ring(size));
+  private readonly rings: Rings;
   private readonly idPrefix: string;
-  private readonly sinceMs: number;
 
   /** `idPrefix`: weir's own ids are this and the number in base 36. `nowMs`: monotonic, the clock of the exchanges. */
   constructor(idPrefix: string, nowMs: number) {
     this.idPrefix = idPrefix;
-    this.sinceMs = nowMs;
+    this.rings = new Rings(RECORD_BYTES, time.ended, nowMs);
   }
 
   /** Notes an exchange that is over, before it is cleared. */
   add(e: Finished): void {
     const { facts, record, trail, startedMs } = e;
-    const ring = this.rings[kindOf(e)]!;
-    const { times, numbers, floats, bytes } = ring;
-    const place = ring.count++ % ring.size;
+    const ring = this.rings.all[kindOf(e)]!;
+    const { times, numbers, bytes } = ring;
+    const place = ring.next();
     const t = place * TIMES_WORDS;
     times[t + time.started] = startedMs;
     times[t + time.began] = e.beganMs;
@@ -202,16 +176,7 @@ export class Recorder {
     numbers[n + number.clientPort] = facts.clientPort;
     numbers[n + number.poolInFlight] = trail.poolInFlight;
     numbers[n + number.triesCount] = trail.count;
-    const { tries } = trail;
-    const triesEnd = Math.min(trail.count, TRIES_KEPT) * TRY_STRIDE;
-    for (let i = 0, to = n + number.tries; i < triesEnd; i += TRY_STRIDE, to += TRY_WORDS) {
-      numbers[to] = tries[i + tryAt.slot]!;
-      numbers[to + 1] = tries[i + tryAt.faultId]! | (tries[i + tryAt.status]! << 16);
-      numbers[to + 2] = tries[i + tryAt.inFlight]!;
-      numbers[to + 3] = tries[i + tryAt.kind]!;
-      floats[to + 4] = tries[i + tryAt.beganMs]! - startedMs;
-      floats[to + 5] = tries[i + tryAt.endedMs] === 0 ? -1 : tries[i + tryAt.endedMs]! - startedMs;
-    }
+    writeTries(ring, n + number.tries, trail, Math.min(trail.count, TRIES_KEPT), startedMs);
 
     const textStart = place * RECORD_BYTES + TEXT_AT;
     let at = textStart;
@@ -253,7 +218,7 @@ export class Recorder {
   find(id: string, nowMs: number, wallMs: number): RequestRecord[] {
     const { idPrefix } = this;
     const text = Buffer.from(id.slice(0, ID_BYTES_MAX), 'latin1');
-    const own = id.startsWith(idPrefix) ? Number.parseInt(id.slice(idPrefix.length), 36) : Number.NaN;
+    const own = ownNumber(id, idPrefix);
     const isIt = ({ times, numbers, bytes }: Ring, place: number): boolean => {
       const length = numbers[place * RECORD_WORDS + NUMBERS_AT + number.idLength];
       if (length === 0) return times[place * TIMES_WORDS + time.number] === own;
@@ -278,26 +243,12 @@ export class Recorder {
 
   /** Ms since 1970 from which on all that ended is still here, by kind. */
   reach(nowMs: number, wallMs: number): Record<RecordKind, number> {
-    const of = (k: number): number => {
-      const { count, size, times } = this.rings[k]!;
-      const since = count < size ? this.sinceMs : times[(count % size) * TIMES_WORDS + time.ended]!;
-      return wallMs - nowMs + since;
-    };
-    return { served: of(kind.served), refused: of(kind.refused), failed: of(kind.failed) };
+    return this.rings.reach(nowMs, wallMs);
   }
 
   private collect(most: number, wants: (ring: Ring, place: number) => boolean, offsetMs: number): RequestRecord[] {
-    const found: RequestRecord[] = [];
-    this.rings.forEach((ring, k) => {
-      const { count, size } = ring;
-      let left = most;
-      for (let i = count - 1; i >= 0 && i >= count - size && left > 0; i--) {
-        if (!wants(ring, i % size)) continue;
-        found.push(recordAt(ring, i % size, recordKinds[k]!, this.idPrefix, offsetMs));
-        left--;
-      }
-    });
-    return found.sort((a, b) => b.startedAt - a.startedAt).slice(0, most);
+    const read = (ring: Ring, place: number, name: RecordKind) => recordAt(ring, place, name, this.idPrefix, offsetMs);
+    return latest(this.rings.collect(most, wants, read), most);
   }
 }
 
@@ -307,13 +258,6 @@ function kindOf(e: Finished): number {
   if (status >= 500 || isEndpoints || trail.count > 1) return kind.failed;
   if (trail.count > 0 && (e.headMs || e.endedMs) - e.startedMs > SLOW_MS) return kind.failed;
   return faultId === 0 ? kind.served : kind.refused;
-}
-
-/** Writes latin1 text, at most `most` bytes. Returns the end. */
-function writeText(bytes: Uint8Array, at: number, text: string, most: number): number {
-  const length = Math.min(text.length, most);
-  for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
-  return at + length;
 }
 
 function writeBytes(bytes: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
@@ -336,7 +280,7 @@ function recordAt(ring: Ring, place: number, name: RecordKind, idPrefix: string,
   const text = (length: number): string => {
     const from = textAt;
     textAt += length;
-    return Buffer.from(ring.bytes.buffer, from, length).toString('latin1');
+    return readText(ring, from, length);
   };
   return {
     kind: name,
@@ -370,9 +314,7 @@ function recordAt(ring: Ring, place: number, name: RecordKind, idPrefix: string,
     fellBack: (flags & flag.fellBack) !== 0,
     poolInFlight: of(number.poolInFlight),
     triesCount: of(number.triesCount),
-    tries: Array.from({ length: Math.min(of(number.triesCount), TRIES_KEPT) }, (_, i) =>
-      tryRecordAt(ring, n + number.tries + i * TRY_WORDS),
-    ),
+    tries: readTries(ring, n + number.tries, of(number.triesCount)),
     headMs: since(time.began),
     queuedMs: rounded(times[t + time.queued]!),
     waitedMs: rounded(times[t + time.waited]!),
@@ -383,22 +325,4 @@ function recordAt(ring: Ring, place: number, name: RecordKind, idPrefix: string,
     bytesIn: times[t + time.bytesIn]!,
     bytesOut: times[t + time.bytesOut]!,
   };
-}
-
-function tryRecordAt({ numbers, floats }: Ring, at: number): TryRecord {
-  const outcome = numbers[at + 1]!;
-  return {
-    slot: numbers[at]!,
-    kind: kindNames[numbers[at + 3]!]!,
-    beganMs: rounded(floats[at + 4]!),
-    endedMs: rounded(floats[at + 5]!),
-    faultId: outcome & 0xffff,
-    status: outcome >>> 16,
-    inFlight: numbers[at + 2]!,
-  };
-}
-
-/** To a microsecond. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }
