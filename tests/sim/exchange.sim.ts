@@ -58,6 +58,8 @@ for (; performance.now() < end; seed++) {
       deaf: dice.chance(20) ? 1 : 0,
       sabotage: dice.chance(40),
       reloads: dice.chance(30),
+      lineVersion: dice.chance(25) ? (dice.chance(50) ? 1 : 2) : 0,
+      warm: dice.chance(20) ? dice.between(1, 3) : 0,
     });
     for (let i = 0; i < clients; i++) world.client(each);
     world.finish(clients * each);

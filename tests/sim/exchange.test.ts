@@ -102,6 +102,25 @@ test('plans that come into force under load, with endpoints added and removed, c
   }
 });
 
+test('a PROXY line names the client of each request, and of no other, whatever the queue, hedges, retries and reloads do', () => {
+  for (let seed = 130; seed <= 137; seed++) {
+    const world = run({
+      seed,
+      lineVersion: seed % 2 === 0 ? 1 : 2,
+      // Who may leave at each piece would, where every byte is one.
+      ...(seed === 135 ? { splitting: 'single', bodyBytesMax: 100 } : { manners: { dawdles: 3, leaves: 1 } }),
+      ...(seed % 3 === 0 ? { wiresMax: 2, warm: 1 } : { warm: 2 }),
+      reloads: seed % 4 === 0,
+      retry: { attempts: 3, on: ['connect', 'reset', '503'], budget: 1, hedgeMs: seed % 2 === 0 ? 20 : 0 },
+      behaviour: { closesAfter: 10, diesBefore: 5, dawdles: 20, refuses: 5 },
+      refusing: seed % 2,
+    });
+    const counts = statuses(world);
+    assert.ok((counts[200] ?? 0) > (CLIENTS * REQUESTS) / 2, `seed ${seed}: ${JSON.stringify(counts)}`);
+    assert.ok(world.named > (seed % 4 === 0 ? 20 : CLIENTS * REQUESTS * 0.8), `seed ${seed}: ${world.named} were named`);
+  }
+});
+
 test('failing dials, sends, accepts and blocks, and connections that break: one outcome each, nothing crossed, nothing leaked', () => {
   const seen = new Set<string>();
   for (let seed = 100; seed <= 125; seed++) {

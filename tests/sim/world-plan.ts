@@ -69,6 +69,10 @@ export interface WorldOptions {
   limits?: Partial<ListenerLimitsPlan>;
   trust?: Plan['listeners'][number]['clientIp']['trust'];
   timeouts?: Partial<Plan['routes'][number]['timeouts']>;
+  /** Version of the PROXY line that tells endpoints who the client is; with `reloads` every other plan has none. Default 0: none. */
+  lineVersion?: 0 | 1 | 2;
+  /** Wires opened ahead. */
+  warm?: number;
   /** Clients also send several requests at once. Default true. */
   pipelines?: boolean;
 }
@@ -88,11 +92,12 @@ function poolOf(control: ControlDoor, name: string, addresses: Address[], option
       requestsMax: options.requestsMax ?? 0,
     })),
     ...plainPool,
+    proxyProtocol: options.lineVersion ?? 0,
     connections: {
       idleMax: 16,
       idleMs: 50_000,
       wiresMax: options.wiresMax ?? 0,
-      warm: 0,
+      warm: options.warm ?? 0,
       requestsMax: 0,
       queueMax: options.queueMax ?? QUEUE_MAX,
       queueMs: options.queueMs ?? 60_000,
@@ -107,7 +112,7 @@ export function planOf(control: ControlDoor, addresses: Address[], spares: Addre
   const pools = [poolOf(control, 'web', addresses, options)];
   if (spares.length > 0) {
     pools[0]!.fallback = 1;
-    pools.push(poolOf(control, 'spare', spares, { seed: options.seed }));
+    pools.push(poolOf(control, 'spare', spares, { seed: options.seed, lineVersion: options.lineVersion ?? 0 }));
   }
   return {
     ...plainPlan,
