@@ -43,6 +43,14 @@ test('a certificate that has a name twice, or also by a wildcard, is there once'
   assert.deepEqual(find('b.shop.example'), [0]);
 });
 
+test('who asks for no name is shown the first, and those for its first name', () => {
+  const fallback = (...names: string[][]) => new CertificateNames(names.map((its) => ({ names: its }))).fallback;
+  assert.deepEqual(fallback(['a.example', 'b.example'], ['b.example'], ['a.example']), [0, 2]);
+  assert.deepEqual(fallback(['*.a.example'], ['b.example'], ['*.a.example']), [0, 2]);
+  assert.deepEqual(fallback([], ['b.example']), [0]);
+  assert.deepEqual(fallback(), []);
+});
+
 test('names that objects know by themselves are names like others', () => {
   const find = finder(['shop.example']);
   for (const name of ['constructor', '__proto__', 'a.constructor']) assert.deepEqual(find(name), [], name);

@@ -5,6 +5,7 @@
  * 1. Names have no case, and a dot at their end means nothing.
  * 2. A certificate that has the very name comes before one that has it by a wildcard; among like ones the first comes first.
  * 3. "*" stands for exactly one label, and only as the whole of the first one (RFC 6125 §6.4.3).
+ * 4. Of those that are found a client is shown the first of each kind of key; which kinds there are is not known here.
  */
 
 const none: readonly number[] = Object.freeze([]);
@@ -14,6 +15,9 @@ export class CertificateNames {
   private readonly exact = new Map<string, readonly number[]>();
   /** By what follows "*.". */
   private readonly wildcard = new Map<string, readonly number[]>();
+
+  /** Those for who asks for no name, or for one that no certificate is for: the first of all, and others for its first name that may have another kind of key. */
+  readonly fallback: readonly number[];
 
   /** `names` of one certificate: those it is for, lower-case. */
   constructor(certificates: readonly { readonly names: readonly string[] }[]) {
@@ -27,6 +31,8 @@ export class CertificateNames {
     });
     for (const [name, indexes] of wildcard) this.wildcard.set(name, [...indexes]);
     for (const [name, indexes] of exact) this.exact.set(name, [...new Set([...indexes, ...this.byWildcard(name)])]);
+    const alike = this.find(certificates[0]?.names[0] ?? '');
+    this.fallback = alike[0] === 0 ? alike : certificates.length === 0 ? none : [0];
   }
 
   /** Indexes of the certificates that are for this name, the best first; empty: none is, or there is no name (''). */

@@ -217,7 +217,7 @@ export interface WorkerWriter extends TableReader {
   /** Client connections of a listener: +1 opened, -1 closed. */
   connection(listener: number, protocol: number, delta: number): void;
   rejected(listener: number, rejection: number): void;
-  /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the first byte on, < 0 = not measured. */
+  /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the first byte on, < 0 = not measured; those that were completed are timed. */
   handshake(listener: number, result: number, ms: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;

@@ -195,7 +195,8 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
     door.connection(listener, 0, 1);
     door.rejected(listener, rejection.tls);
     door.handshake(listener, handshakeResult.resumed13, 3);
-    door.handshake(listener, handshakeResult.refused, -1);
+    door.handshake(listener, handshakeResult.full12, -1);
+    door.handshake(listener, handshakeResult.timeout, 3);
     door.wireBytes(listener, 7, 8);
     door.queue(pool, 3);
     door.queued(pool, 1, true);
@@ -237,9 +238,9 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
   const before = counters();
   assert.equal(before.begun, 4);
   assert.equal(before.datagramsDropped, 6);
-  assert.deepEqual(before.handshakes, [0, 0, 0, 2, 0, 0, 2]);
+  assert.deepEqual(before.handshakes, [2, 0, 0, 2, 0, 2, 0]);
   assert.equal(before.rejected[rejection.tls], 2);
-  assert.equal(before.handshakeTimes[bucketOf(3)], 2, 'a time that was not measured is in no bucket');
+  assert.equal(before.handshakeTimes[bucketOf(3)], 2, 'neither what was not measured is in a bucket, nor what was not completed');
   assert.deepEqual(gauges(), [2, 4, 2, 6, 2, 2, 1]);
   control.releaseStripe(stripe);
   assert.deepEqual(counters(), before);

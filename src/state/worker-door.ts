@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { fault, faults } from '../base/faults.ts';
 import { bucketOf } from './buckets.ts';
-import type { WorkerWriter } from './doors.ts';
+import { handshakeResult, type WorkerWriter } from './doors.ts';
 import {
   BUCKETS,
   connectResult,
@@ -256,7 +256,8 @@ export class WorkerDoor extends Reader implements WorkerWriter {
   handshake(listener: number, result: number, ms: number): void {
     const row = this.listenerRow(listener);
     this.f64[row + listenerField.handshakes + result]! += 1;
-    if (ms >= 0) this.time(row + listenerField.handshakeTimes, ms);
+    // Others would tell of deadlines and scans.
+    if (ms >= 0 && result < handshakeResult.failed) this.time(row + listenerField.handshakeTimes, ms);
   }
   wireBytes(listener: number, received: number, sent: number): void {
     const { f64 } = this;

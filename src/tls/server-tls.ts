@@ -40,9 +40,7 @@ export class ServerTls {
     try {
       // Every choice that a name can lead to is made now: nothing is read or refused while clients wait.
       for (const { names } of settings.certificates) for (const name of names) this.prepare(this.names.find(name));
-      const alike = this.names.find(settings.certificates[0]!.names[0] ?? '');
-      // With those of other kinds of key for the same name, if there are any.
-      this.first = this.prepare(alike[0] === 0 ? alike : [0]);
+      this.first = this.prepare(this.names.fallback);
     } catch (error) {
       this.close();
       throw error;

@@ -101,7 +101,10 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   const connectionsTotal = families.counter('weir_connections_total', 'Accepted client connections.');
   const rejected = families.counter('weir_connections_rejected_total', 'Client connections turned away.');
   const handshakes = families.counter('weir_tls_handshakes_total', 'TLS handshakes with clients, by what became of them.');
-  const handshakeTimes = families.histogram('weir_tls_handshake_seconds', 'From the first byte of a TLS handshake to its end.');
+  const handshakeTimes = families.histogram(
+    'weir_tls_handshake_seconds',
+    'From the first byte of a TLS handshake to its end, of those that were completed.',
+  );
   const received = families.counter('weir_received_bytes_total', 'Bytes received from clients, on the wire.');
   const sent = families.counter('weir_sent_bytes_total', 'Bytes sent to clients, on the wire.');
   const sessions = families.gauge('weir_udp_sessions', 'Clients of UDP listeners that are remembered.');
