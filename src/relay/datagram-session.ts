@@ -9,9 +9,11 @@
  * 1. It begins with a datagram of the client, and what an endpoint sends goes to that client alone, from the socket the client sent to.
  * 2. With `responses: n` it is over when n answers came for each datagram that the client sent: late ones go nowhere.
  * 3. Every pick is followed by one table.begin and one table.end.
- * 4. A session's object serves other clients after it; who is told of its end reads it at once.
+ * 4. Nobody waits for a place: a pool of datagrams has no queue, and a client that is turned away may ask again.
+ * 5. A session's object serves other clients after it; who is told of its end reads it at once.
  */
-import { FALLBACKS_MAX, NONE } from '../balance/balance.ts';
+import { NONE } from '../balance/balance.ts';
+import { assert } from '../base/assert.ts';
 import { NO_BLOCK, SMALL_BYTES } from '../base/blocks.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
@@ -21,6 +23,7 @@ import { health, protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Datagrams } from './datagrams.ts';
 import { type LogRecord, textWithPort } from './log-record.ts';
+import { PlaceInPool } from './place-in-pool.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
 import { StreamTrail } from './trail.ts';
 
@@ -31,21 +34,16 @@ const STRANDED_MS = 1000;
 /** Endpoints that one datagram is given to, when the first refuses it. */
 const ATTEMPTS_MAX = 2;
 
-export class DatagramSession implements DatagramOwner {
+export class DatagramSession extends PlaceInPool implements DatagramOwner {
   /** Number in the index, for ever. */
   readonly id: number;
   readonly client = new ClientAddress();
   route: StreamRoute | null = null;
   runtime: Runtime | null = null;
-  pool: PoolRuntime | null = null;
   /** Its id is made of it. */
   number = 0;
   /** For the flight recorder. */
   readonly trail = new StreamTrail();
-  /** What a hashing policy placed it by. */
-  key = 0;
-  /** Pools it was sent on to. */
-  fallbacks = 0;
   /** The endpoint's; NONE while there is none. */
   slot = NONE;
   endpointText = '';
@@ -70,21 +68,27 @@ export class DatagramSession implements DatagramOwner {
 
   /** The bound socket the client sent to, and the endpoint's. */
   near: DatagramSocket | null = null;
+  readonly listenerId: number;
+  protected readonly urgency = 0;
   private far: DatagramSocket | null = null;
   // A copy of the first datagram, for another endpoint, until there is an answer.
   private keptBlock = NO_BLOCK;
   private keptStart = 0;
   private keptEnd = 0;
+  /** Why there is no endpoint; 0: there is one. */
+  private unplaced = 0;
   private readonly room: Datagrams;
 
   constructor(room: Datagrams, id: number) {
+    super(room.relay);
     this.room = room;
     this.id = id;
+    this.listenerId = room.listener.plan.id;
   }
 
   /** Chooses an endpoint. The number of the fault when there is none: nothing has begun then. */
   begin(near: DatagramSocket, client: ClientAddress, route: StreamRoute, runtime: Runtime): number {
-    const { relay } = this.room;
+    const { relay } = this;
     this.near = near;
     this.client.copy(client);
     this.route = route;
@@ -95,8 +99,11 @@ export class DatagramSession implements DatagramOwner {
     this.endedMs = this.firstMs = this.answeredMs = 0;
     this.faultId = this.attempts = this.fallbacks = 0;
     this.questions = this.answers = this.bytesIn = this.bytesOut = 0;
-    this.pool = runtime.pools[chooseTarget(route.plan.target, relay.random())]!;
-    return this.place(NONE);
+    this.unplaced = 0;
+    this.moveTo(runtime.pools[chooseTarget(route.plan.target, relay.random())]!);
+    this.enter();
+    if (this.unplaced !== 0) this.leavePool();
+    return this.unplaced;
   }
 
   /** A datagram, or a run, of the client. */
@@ -109,9 +116,7 @@ export class DatagramSession implements DatagramOwner {
 
   /** Its endpoint is down and silent: the client's next datagram begins anew. */
   isStranded(nowMs: number): boolean {
-    return (
-      this.room.relay.table.health(this.slot) === health.down && nowMs - Math.max(this.attemptMs, this.answeredMs) > STRANDED_MS
-    );
+    return this.relay.table.health(this.slot) === health.down && nowMs - Math.max(this.attemptMs, this.answeredMs) > STRANDED_MS;
   }
 
   onDatagram(_socket: DatagramSocket, block: number, start: number, end: number, segment: number): void {
@@ -125,7 +130,7 @@ export class DatagramSession implements DatagramOwner {
         count = left;
       }
     }
-    this.answeredMs = room.relay.engine.now;
+    this.answeredMs = this.relay.engine.now;
     if (this.firstMs === 0) this.answered();
     this.answers += count;
     this.bytesOut += end - start;
@@ -134,39 +139,33 @@ export class DatagramSession implements DatagramOwner {
   }
 
   onDatagramFault(_socket: DatagramSocket, errno: number): void {
-    const { room, runtime, slot } = this;
-    const { relay } = room;
+    const { room, relay, slot } = this;
     const faultId = faultOfErrno(errno);
-    const { now } = relay.engine;
-    runtime!.datagramEndpoints[slot]?.failed(faultId, now - this.attemptMs);
+    this.runtime!.datagramEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
     if (this.firstMs > 0) {
       room.end(this, fault.connectionTerminated);
       return;
     }
-    const pool = this.pool!;
     const mayRetry = this.keptBlock !== NO_BLOCK && this.attempts < Math.min(ATTEMPTS_MAX, this.route!.plan.attempts);
-    if (!mayRetry || !pool.budget.take(now)) {
+    if (!mayRetry || !this.takeRetry()) {
       room.end(this, faultId);
       return;
     }
     this.leaveEndpoint(faultId);
-    relay.table.retry(pool.plan.id, retryReason.connect);
-    const none = this.place(slot);
-    if (none !== 0) {
-      room.end(this, none);
-      return;
-    }
-    this.far!.send(this.keptBlock, this.keptStart, this.keptEnd, 0);
+    relay.table.retry(this.pool!.plan.id, retryReason.connect);
+    this.place(slot);
+    // Without another endpoint the refusal is what became of it.
+    if (this.unplaced !== 0) room.end(this, faultId);
+    else this.far!.send(this.keptBlock, this.keptStart, this.keptEnd, 0);
   }
 
   /** Gives everything back. Its record is complete then. */
   finish(faultId: number): void {
-    const { relay, listener } = this.room;
     this.faultId = faultId;
-    this.endedMs = relay.engine.now;
+    this.endedMs = this.relay.engine.now;
     this.leaveEndpoint(faultId);
     this.drop();
-    relay.table.exchangeInFlight(listener.plan.id, this.pool!.plan.id, -1);
+    this.leavePool();
     this.near = null;
   }
 
@@ -176,7 +175,7 @@ export class DatagramSession implements DatagramOwner {
     client.spell();
     r.reset();
     r.timeMs = wallMs - (endedMs - startedMs);
-    r.id = this.room.relay.idOf(this.number);
+    r.id = this.relay.idOf(this.number);
     r.listener = this.room.listener.plan.name;
     r.route = this.route!.plan.name;
     r.pool = this.pool!.plan.name;
@@ -199,44 +198,29 @@ export class DatagramSession implements DatagramOwner {
     this.pool = null;
   }
 
-  private place(avoid: number): number {
-    const { relay, listener } = this.room;
-    for (;;) {
-      const pool = this.pool!;
-      if (avoid === NONE) relay.table.exchangeInFlight(listener.plan.id, pool.plan.id, 1);
-      if (pool.key !== null) this.key = pool.key.ofClient(this.client, relay.random());
-      let faultId = fault.queueFull;
-      if (avoid !== NONE || !pool.breaker?.refusesRequest(relay.table)) {
-        const slot = this.choose(pool, avoid);
-        if (slot !== NONE) {
-          this.connect(slot);
-          return 0;
-        }
-        faultId = fault.destinationUnavailable;
-      }
-      // After a refusal the session counts in this pool until its end.
-      if (avoid !== NONE) return faultId;
-      relay.table.exchangeInFlight(listener.plan.id, pool.plan.id, -1);
-      const { fallback } = pool.plan;
-      if (fallback === null || this.fallbacks === FALLBACKS_MAX) return faultId;
-      this.fallbacks++;
-      relay.table.fellBack(pool.plan.id);
-      this.pool = this.runtime!.pools[fallback]!;
-    }
+  // Its place (PlaceInPool).
+
+  protected get plans(): Runtime {
+    return this.runtime!;
   }
 
-  private choose(pool: PoolRuntime, avoid: number): number {
-    const { relay } = this.room;
-    const { datagramEndpoints } = this.runtime!;
-    const slot = pool.policy.pick(this.key, relay.random(), avoid);
-    if (slot === NONE || slot === avoid) return NONE;
-    if (!datagramEndpoints[slot]?.isSuspect(relay.engine.now)) return slot;
-    const other = pool.policy.pick(this.key, relay.random(), slot);
-    return other === avoid || other === NONE ? slot : other;
+  protected moveTo(pool: PoolRuntime): void {
+    this.pool = pool;
+    if (pool.key !== null) this.key = pool.key.ofClient(this.client, this.relay.random());
   }
 
-  private connect(slot: number): void {
-    const { relay } = this.room;
+  isSuspect(slot: number): boolean {
+    return this.runtime!.datagramEndpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
+  }
+
+  /** Who refused once in this session is not asked again. */
+  protected override choose(): number {
+    const slot = super.choose();
+    return slot === this.avoid ? NONE : slot;
+  }
+
+  protected onPlaced(slot: number): void {
+    const { relay } = this;
     const runtime = this.runtime!;
     this.slot = slot;
     this.endpointText = runtime.endpointTexts[slot] ?? '';
@@ -247,10 +231,23 @@ export class DatagramSession implements DatagramOwner {
     this.far = runtime.datagramEndpoints[slot]!.connect(this, this.client);
   }
 
+  protected onUnplaced(faultId: number): void {
+    this.unplaced = faultId;
+  }
+
+  protected onQueued(): void {
+    assert(false, 'a pool of datagrams has no queue');
+  }
+
+  protected waitsUntil(dueMs: number): number {
+    return dueMs;
+  }
+
   private answered(): void {
     this.firstMs = this.answeredMs;
     // It may go on for hours: the endpoint is given credit now.
-    this.room.relay.table.worked(this.slot);
+    this.relay.table.worked(this.slot);
+    this.retried();
     this.drop();
   }
 
@@ -258,22 +255,16 @@ export class DatagramSession implements DatagramOwner {
     const { slot, far } = this;
     if (slot === NONE) return;
     this.slot = NONE;
-    this.trail.end(faultId, this.room.relay.engine.now);
+    this.trail.end(faultId, this.relay.engine.now);
     this.far = null;
     far!.close();
     this.runtime!.datagramEndpoints[slot]?.closed();
     const isAnswered = this.firstMs > 0;
-    this.room.relay.endTry(
-      slot,
-      this.pool!.plan.id,
-      faultId,
-      isAnswered ? GOOD : 0,
-      isAnswered ? this.firstMs - this.attemptMs : -1,
-    );
+    this.relay.endTry(slot, this.pool!.plan.id, faultId, isAnswered ? GOOD : 0, isAnswered ? this.firstMs - this.attemptMs : -1);
   }
 
   private keep(start: number, end: number): void {
-    const { blocks } = this.room.relay;
+    const { blocks } = this.relay;
     if (end - start > SMALL_BYTES || !this.room.mayKeep()) return;
     const block = blocks.takeSmall();
     if (block === NO_BLOCK) return;
@@ -287,7 +278,7 @@ export class DatagramSession implements DatagramOwner {
 
   private drop(): void {
     if (this.keptBlock === NO_BLOCK) return;
-    this.room.relay.blocks.release(this.keptBlock);
+    this.relay.blocks.release(this.keptBlock);
     this.room.kept--;
     this.keptBlock = NO_BLOCK;
   }

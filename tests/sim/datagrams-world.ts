@@ -24,6 +24,8 @@ export interface DatagramOptions {
   endpoints?: number;
   /** Of the endpoints that serve. Default 10.0.1.1. */
   host?: string;
+  /** Clients that an endpoint takes; 0, the default: all. */
+  endpointMax?: number;
   /** Endpoints where nobody is bound, before those that serve. */
   refusing?: number;
   udp?: Partial<UdpListenerPlan>;
@@ -197,6 +199,13 @@ export class DatagramWorld {
     return Object.fromEntries(rejectionNames.map((name, i) => [name, counts[i]!]).filter(([, count]) => count !== 0));
   }
 
+  /** Faults so far, by number. */
+  faults(): Record<number, number> {
+    const counts: Record<number, number> = {};
+    for (const { faultId, count } of this.tally.counts().faults) counts[faultId] = (counts[faultId] ?? 0) + count;
+    return counts;
+  }
+
   /** Waits until every client is forgotten, and looks for leaks. */
   finish(): void {
     this.until('all clients to be forgotten', () => this.relay.sessions === 0);
@@ -209,6 +218,7 @@ export class DatagramWorld {
       assert.equal(this.table.inFlight(slot), 0, 'every begin has its end');
       assert.equal(this.tally.slot(slot).wiresBusy, 0, 'no socket is open');
     }
+    for (const { id } of this.plan.pools) assert.equal(this.tally.pool(id).retriesNow, 0, 'no retry is under way');
     for (const { count } of this.tally.counts().inFlight) assert.equal(count, 0, 'no session is under way');
     for (const client of this.clients) client.socket.close();
     for (const endpoint of this.endpoints) endpoint.stop();
@@ -220,8 +230,9 @@ export class DatagramWorld {
   private planOf(addresses: readonly Ip[], options: DatagramOptions): Plan {
     const { control } = this;
     const poolOf = (name: string, its: readonly Ip[]): PoolPlan => ({
-      ...carriedPool(control, name, its, 0),
+      ...carriedPool(control, name, its, options.endpointMax ?? 0),
       protocol: 'udp',
+      connections: { idleMax: 0, idleMs: 0, wiresMax: 0, warm: 0, requestsMax: 0, queueMax: 0, queueMs: 0 },
       ...options.pool,
     });
     const udp = { idleMs: 5000, responses: 0, sessionsMax: 10_000, sessionsPerIpMax: 0, whenFull: 'oldest' as const };

@@ -8,7 +8,7 @@ import { ClientAddress } from '../../src/base/client-address.ts';
 import { readName } from '../../src/base/datagram-name.ts';
 import { fault } from '../../src/base/faults.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { health } from '../../src/state/doors.ts';
+import { health, retryReason } from '../../src/state/doors.ts';
 import { plainPool } from '../../src/state/plain-pool.ts';
 import { DatagramWorld, type UdpEndpoint } from './datagrams-world.ts';
 
@@ -127,6 +127,76 @@ test('when both endpoints refuse, that is the end: nothing goes round', () => {
   world.finish();
   assert.deepEqual([world.ended[0]!.attempts, world.ended[0]!.fault], [2, fault.connectionRefused]);
   assert.deepEqual(world.clients[0]!.answers, []);
+});
+
+test('where nobody else can be asked the refusal is what is told', () => {
+  const world = new DatagramWorld({ seed: 2, refusing: 1, endpoints: 0 });
+  world.client().ask('x');
+  world.until('the end', () => world.ended.length === 1);
+  world.finish();
+  assert.deepEqual([world.ended[0]!.attempts, world.ended[0]!.fault], [1, fault.connectionRefused]);
+});
+
+test('clients count as requests of the retry budget, and second tries take from it until it is used up', () => {
+  const world = new DatagramWorld({ seed: 23, refusing: 2, endpoints: 0 });
+  // A fifth of the clients of ten seconds, and not less than 30.
+  for (let i = 0; i < 300; i++) world.client(`10.1.0.${i % 250}`).ask('x');
+  world.until('all to end', () => world.ended.length === 300);
+  const { retries, budgetExhausted } = world.tally.pool(world.pool.id);
+  const second = world.ended.filter(({ attempts }) => attempts === 2).length;
+  assert.equal(second, 60);
+  assert.equal(retries[retryReason.connect], second);
+  assert.equal(budgetExhausted, 300 - second);
+  world.finish();
+});
+
+test('the circuit breaker bounds second tries that are under way, and one that is answered is none any more', () => {
+  const world = new DatagramWorld({
+    seed: 24,
+    refusing: 1,
+    endpoints: 1,
+    pool: {
+      balance: { ...plainPool.balance, algorithm: 'first' },
+      breaker: { requestsMax: 0, pendingMax: 0, retriesMax: 1, isShadow: false },
+    },
+  });
+  world.onQuestion = () => {};
+  const clients = Array.from({ length: 40 }, (_, i) => world.client(`10.1.0.${i}`).ask('x'));
+  world.engine.runFor(50);
+  // Who comes after the first refusal goes to the other at once.
+  const refused = world.ended.length;
+  assert.ok(refused > 0 && refused < 40);
+  assert.ok(world.ended.every(({ fault: id, attempts }) => id === fault.connectionRefused && attempts === 1));
+  const counts = () => world.tally.pool(world.pool.id);
+  assert.deepEqual([counts().retriesNow, counts().breakerOpen, counts().budgetExhausted], [1, refused, 0]);
+  const [endpoint] = world.endpoints;
+  for (const { name } of endpoint!.questions) endpoint!.answer(name, 'answer');
+  world.until('the answers', () => clients.filter(({ answers }) => answers.length === 1).length === 40 - refused);
+  assert.equal(world.listener.connections, 40 - refused, 'the sessions go on');
+  assert.equal(counts().retriesNow, 0);
+  world.finish();
+});
+
+test('what the circuit breaker refuses goes to no fallback; where all endpoints are full it does', () => {
+  const breaker = { requestsMax: 1, pendingMax: 0, retriesMax: 0, isShadow: false };
+  const refused = new DatagramWorld({ seed: 25, endpoints: 2, hasFallback: true, pool: { breaker } });
+  for (let i = 0; i < 3; i++) refused.client(`10.1.0.${i}`).ask('x');
+  refused.engine.runFor(50);
+  assert.deepEqual(refused.rejected(), { no_endpoint: 2 });
+  assert.deepEqual(refused.faults(), { [fault.queueFull]: 2 });
+  assert.equal(refused.endpoints[1]!.questions.length, 0);
+  refused.finish();
+
+  const full = new DatagramWorld({ seed: 25, endpoints: 2, hasFallback: true, endpointMax: 1 });
+  for (let i = 0; i < 3; i++) full.client(`10.1.0.${i}`).ask('x');
+  full.engine.runFor(50);
+  assert.deepEqual(
+    full.endpoints.map(({ questions }) => questions.length),
+    [1, 1],
+  );
+  assert.deepEqual(full.rejected(), { no_endpoint: 1 });
+  assert.deepEqual(full.faults(), { [fault.queueFull]: 1 });
+  full.finish();
 });
 
 test('a refusal after an answer ends the session; the next datagram begins another, elsewhere', () => {
