@@ -2,11 +2,22 @@
  * Build: a config that was found correct, as a plan. Every default is filled in here and nowhere else.
  */
 import type { Address } from '../../base/wire.ts';
-import type { AccessLogPlan, HeadersPlan, ListenerPlan, Plan, PoolPlan, RoutePlan, TargetPlan } from '../../state/plan.ts';
+import type {
+  AccessLogPlan,
+  CertificatePlan,
+  HeadersPlan,
+  ListenerPlan,
+  Plan,
+  PoolPlan,
+  RoutePlan,
+  TargetPlan,
+} from '../../state/plan.ts';
 import { readListen } from './address.ts';
 import { buildPool } from './build-pool.ts';
 import { buildRoute, defaultRoute } from './build-route.ts';
 import { buildStreams, buildUdp, streamsOf } from './build-stream.ts';
+import { buildTls } from './build-tls.ts';
+import type { ReadCertificate } from './certificates.ts';
 import { type Kinds, type PoolKind, streamKind } from './kinds.ts';
 import { sortRoutes } from './precedence.ts';
 import type { WrittenStream } from './precedence-stream.ts';
@@ -33,7 +44,8 @@ export interface BuildOptions {
   /** Key of sticky cookies that have no secret of their own. */
   secret: Uint8Array;
   /** Certificates (PEM) that the checks of a pool trust, by the name of the pool. */
-  certificates: ReadonlyMap<string, string>;
+  authorities: ReadonlyMap<string, string>;
+  certificates: ReadonlyMap<string, ReadCertificate>;
   kinds: Kinds;
   /** "weir.yaml:83" of what stands at a path. */
   sourceOf: (path: readonly string[]) => string;
@@ -62,7 +74,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
       source: options.sourceOf(['pools', name]),
       names,
       secret: options.secret,
-      ca: options.certificates.get(name) ?? null,
+      ca: options.authorities.get(name) ?? null,
       kind: options.kinds.pools.get(name)!,
     }),
   );
@@ -75,7 +87,7 @@ export function buildPlan(config: Config, options: BuildOptions): Built {
     epoch: 0,
     node: config.name ?? options.node,
     zone: config.zone ?? null,
-    certificates: [],
+    certificates: builder.certificates,
     listeners,
     pools,
     routes,
@@ -109,6 +121,8 @@ export class Builder {
   readonly pools: PoolPlan[];
   readonly listenerNames: readonly string[];
   readonly kinds: Kinds;
+  /** Those that listeners name, each once. */
+  readonly certificates: CertificatePlan[] = [];
   readonly origins = new Map<RoutePlan, number>();
 
   constructor(config: Config, options: BuildOptions, pools: PoolPlan[]) {
@@ -122,7 +136,7 @@ export class Builder {
   listener(name: string, listener: ListenerConfig): ListenerPlan {
     const limits = listener.limits ?? {};
     const timeouts = { ...this.config.defaults?.timeouts, ...listener.timeouts };
-    const protocol = listener.protocol ?? 'http';
+    const protocol = this.kinds.listeners.get(name)!;
     return {
       id: -1,
       name,
@@ -130,7 +144,7 @@ export class Builder {
       protocol,
       streams: [],
       sniffMs: ms(listener.sniffTimeout, 5000),
-      tls: null,
+      tls: buildTls(listener.tls, protocol, this),
       proxyProtocol:
         listener.proxyProtocol === undefined
           ? null
@@ -205,6 +219,12 @@ export class Builder {
     const around = { source, names: [], secret: this.options.secret, ca: null, kind };
     this.pools.push(buildPool(name, { endpoints: listOf(to) }, around));
     return { pools: [{ pool: this.pools.length - 1, weight: 1 }] };
+  }
+
+  /** Index of a certificate in the plan. */
+  certificateIndex(name: string): number {
+    const known = this.certificates.findIndex((certificate) => certificate.name === name);
+    return known >= 0 ? known : this.certificates.push(this.options.certificates.get(name)!.plan) - 1;
   }
 
   poolIndex(name: string): number {

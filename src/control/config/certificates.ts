@@ -1,74 +1,179 @@
-/** Certificates: files that a config names and whose text goes into the plan, because workers and checks open no files. */
-import { X509Certificate } from 'node:crypto';
-import { dirname, resolve } from 'node:path';
-import { type ConfigFault, faultAt } from './fault.ts';
-import { errorWord } from './fill.ts';
-import { childOf, type MapNode, type ScalarNode } from './node.ts';
-
-/** Bytes of one file. The bundle of a system has a quarter of it. */
-const FILE_BYTES_MAX = 1024 * 1024;
-const BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
-
 /**
- * The certificates (PEM) of each pool's `health.active.tls.ca`, by the name of the pool. The value is a path, relative to the file it is written
- * in, or the PEM itself. What stands between certificates, a private key perhaps, is left out.
+ * Certificates: what `certificates:` defines, read and checked, so that no worker gets one that it could not use. Whether a certificate has expired is no
+ * error but a warning (lints-tls.ts): the connections of those who do not mind go on.
  */
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { type CertificatePlan, CHAIN_BYTES_MAX } from '../../state/plan.ts';
+import { keyProblem, namesOf, orderChain } from './certificate-chain.ts';
+import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
+import { childOf, type MapNode } from './node.ts';
+import { certificatesOf, type Pem, type PemFiles, pemNode, readPem, type TellPem } from './pem.ts';
+
+export interface CertificateFiles extends PemFiles {
+  /** Permission bits of a file by its absolute path; null: not known. */
+  fileMode: (path: string) => number | null;
+}
+
+/** A certificate that can be used, and what is to be warned of. */
+export interface ReadCertificate {
+  plan: CertificatePlan;
+  /** `rsa`, `ec` or `ed25519`. */
+  keyKind: string;
+  /** In the order of the chain, the certificate itself first. */
+  chain: readonly X509Certificate[];
+  notices: readonly CertificateNotice[];
+}
+
+export interface CertificateNotice {
+  key: 'certificate' | 'key';
+  code: FaultCode;
+  message: string;
+  help: string | null;
+}
+
+const KEY = /-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----[\s\S]+?-----END \1-----/;
+
+/** Those that are right, by name; the faults of the others are added. */
 export function readCertificates(
   root: MapNode,
-  readFile: (path: string) => string,
-  seen: string[],
+  files: CertificateFiles,
   faults: ConfigFault[],
-): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  const read = new Map<string, string | null>();
-  const pools = childOf(root, 'pools');
-  if (pools?.kind !== 'map') return found;
-  for (const { key, value } of pools.entries) {
-    const node = childOf(childOf(childOf(childOf(value, 'health'), 'active'), 'tls'), 'ca');
-    if (node?.kind !== 'scalar' || typeof node.value !== 'string' || node.value === '') continue;
-    const isText = node.value.includes('-----BEGIN');
-    const full = isText ? node.value : resolve(dirname(resolve(node.source.file)), node.value);
-    if (!read.has(full)) {
-      if (!isText && !seen.includes(full)) seen.push(full);
-      const why = (code: 'no-such-file' | 'bad-value', message: string) =>
-        faults.push(faultAt(node, code, message, { path: ['pools', key, 'health', 'active', 'tls', 'ca'] }));
-      read.set(full, readOne(isText ? null : full, node, readFile, why));
-    }
-    const text = read.get(full);
-    if (text) found.set(key, text);
+): ReadonlyMap<string, ReadCertificate> {
+  const found = new Map<string, ReadCertificate>();
+  const written = childOf(root, 'certificates');
+  if (written?.kind !== 'map') return found;
+  for (const { key, value } of written.entries) {
+    const read = readCertificate(key, childOf(value, 'files'), files, faults);
+    if (read !== null) found.set(key, read);
   }
   return found;
 }
 
-function readOne(
-  path: string | null,
-  node: ScalarNode,
-  readFile: (path: string) => string,
-  why: (code: 'no-such-file' | 'bad-value', message: string) => void,
-): string | null {
-  // What came from the environment is not quoted.
-  const name = node.raw ?? (path === null ? 'this text' : String(node.value));
-  let text = String(node.value);
-  if (path !== null) {
-    try {
-      text = readFile(path);
-    } catch (error) {
-      why('no-such-file', `${name} cannot be read: ${errorWord(error)}`);
-      return null;
-    }
-  }
-  const blocks = text.length > FILE_BYTES_MAX ? [] : (text.match(BLOCK) ?? []);
-  if (blocks.length === 0) {
-    why('bad-value', `${name} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)`);
+function readCertificate(
+  name: string,
+  node: ReturnType<typeof childOf>,
+  files: CertificateFiles,
+  faults: ConfigFault[],
+): ReadCertificate | null {
+  const [certificateNode, keyNode] = [pemNode(childOf(node, 'certificate')), pemNode(childOf(node, 'key'))];
+  const tellAt =
+    (which: 'certificate' | 'key'): TellPem =>
+    (code, message, help) =>
+      faults.push(
+        faultAt((which === 'key' ? keyNode : certificateNode)!, code, message, {
+          help,
+          path: ['certificates', name, 'files', which],
+        }),
+      );
+  const certificatePem = certificateNode && readPem(certificateNode, files, tellAt('certificate'));
+  const keyPem = keyNode && readPem(keyNode, files, tellAt('key'));
+  const all = certificatePem && certificatesOf(certificatePem, tellAt('certificate'));
+  const key = keyPem && readKey(keyPem, tellAt('key'));
+  if (!certificatePem || !keyPem || !all || !key) return null;
+  const chain = orderChain(all, key);
+  if (chain === null) {
+    const what = all.length === 1 ? `the certificate in ${certificatePem.name}` : `any certificate in ${certificatePem.name}`;
+    tellAt('key')('bad-value', `${keyPem.name} is not the key of ${what}`, `it is for ${subjectText(all[0]!)}`);
     return null;
   }
-  for (let i = 0; i < blocks.length; i++) {
-    try {
-      new X509Certificate(blocks[i]);
-    } catch {
-      why('bad-value', `certificate ${i + 1} in ${name} is damaged`);
-      return null;
-    }
+  const { certificates } = chain;
+  const first = certificates[0]!;
+  const problem = chainProblem(certificates, key);
+  if (problem !== null) {
+    tellAt('certificate')('bad-value', `${certificatePem.name}: ${problem}`);
+    return null;
   }
-  return `${blocks.join('\n')}\n`;
+  const { names, isFromSubject } = namesOf(first);
+  const notices: CertificateNotice[] = [];
+  const notice = (which: CertificateNotice['key'], code: FaultCode, message: string, help: string | null): void =>
+    void notices.push({ key: which, code, message: `certificate ${name}: ${message}`, help });
+  if (!chain.isSorted)
+    notice(
+      'certificate',
+      'chain-order',
+      `${certificatePem.name} is not in order, and is put right`,
+      "the certificate first, then each one's issuer",
+    );
+  if (chain.strangers.length > 0)
+    notice(
+      'certificate',
+      'chain-order',
+      `number ${chain.strangers.join(', ')} in ${certificatePem.name} issued none of the others, and is left out`,
+      'perhaps one between is missing',
+    );
+  if (isFromSubject)
+    notice(
+      'certificate',
+      'certificate-names',
+      names.length === 0
+        ? 'it is for no name'
+        : `it has no subject alternative name, and browsers do not look at its subject, ${names[0]}`,
+      'ask for one with subjectAltName',
+    );
+  const mode = keyPem.path === null ? null : files.fileMode(keyPem.path);
+  if (mode !== null && (mode & 0o004) !== 0)
+    notice(
+      'key',
+      'key-readable',
+      `everybody on this machine can read ${keyPem.name}`,
+      `chmod 640 ${keyPem.name}, and the group of weir`,
+    );
+  return {
+    plan: {
+      name,
+      names,
+      chain: certificates.join(''),
+      key: key.export({ type: 'pkcs8', format: 'pem' }) as string,
+      notBeforeMs: first.validFromDate.getTime(),
+      notAfterMs: first.validToDate.getTime(),
+    },
+    keyKind: key.asymmetricKeyType!,
+    chain: certificates,
+    notices,
+  };
+}
+
+function readKey({ text, name }: Pem, tell: TellPem): KeyObject | null {
+  const found = KEY.exec(text);
+  if (found === null) {
+    tell('bad-value', `${name} holds no private key in PEM (-----BEGIN PRIVATE KEY-----)`);
+    return null;
+  }
+  if (found[1] === 'ENCRYPTED PRIVATE KEY' || /^Proc-Type: *4, *ENCRYPTED/m.test(found[0])) {
+    tell(
+      'bad-value',
+      `${name} is encrypted, and nobody is there to type its passphrase`,
+      'openssl pkey -in FILE -out PLAIN takes the passphrase off',
+    );
+    return null;
+  }
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(found[0]);
+  } catch {
+    tell('bad-value', `the key in ${name} is damaged`);
+    return null;
+  }
+  const problem = keyProblem(key);
+  if (problem === null) return key;
+  tell('bad-value', `${name}: ${problem}`);
+  return null;
+}
+
+/** Why a chain that belongs to the key cannot be used, or null. */
+function chainProblem(chain: readonly X509Certificate[], key: KeyObject): string | null {
+  const bytes = chain.reduce((sum, { raw }) => sum + raw.length, 0);
+  if (bytes > CHAIN_BYTES_MAX) return `its chain has ${bytes} bytes, and ${CHAIN_BYTES_MAX} are the most`;
+  try {
+    // OpenSSL has rules of its own (signatures with SHA-1, keys of issuers that are too short), and workers would hear of them too late.
+    createSecureContext({ cert: chain.join(''), key: key.export({ type: 'pkcs8', format: 'pem' }) });
+    return null;
+  } catch (error) {
+    return `OpenSSL does not take it: ${(error as { reason?: string }).reason ?? (error as Error).message}`;
+  }
+}
+
+function subjectText(certificate: X509Certificate): string {
+  return namesOf(certificate).names.slice(0, 3).join(', ') || (certificate.subject ?? '').replaceAll('\n', ', ') || 'nobody';
 }

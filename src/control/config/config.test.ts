@@ -85,7 +85,7 @@ bad.yaml:15:5 error routes.1: a route needs exactly one of to, redirect or respo
 
 // Each row: what is written, what is said, what is proposed.
 const rows: [title: string, text: string, code: string, message: RegExp, help: RegExp | null][] = [
-  ['a key of a later version', `${HEAD}${POOL}certificates: {}`, 'not-yet', /certificates is not available yet/, null],
+  ['a key of a later version', `${HEAD}${POOL}discovery: {}`, 'not-yet', /discovery is not available yet/, null],
   [
     'a key that is no placeholder',
     `${HEAD}pools: { web: { endpoints: ["127.0.0.1:1"], balance: { algorithm: maglev, hashOn: user } } }`,
@@ -105,7 +105,7 @@ const rows: [title: string, text: string, code: string, message: RegExp, help: R
     `version: 1\nlisteners: { web: { listen: ":1", to: web, protocol: http3 } }\n${POOL}`,
     'not-yet',
     /'http3' is not available yet/,
-    /http, tcp, udp, auto/,
+    /http, https, tcp, udp, auto/,
   ],
   ['systemd sockets', `version: 1\nlisteners: { web: { listen: "systemd:web", to: web } }\n${POOL}`, 'not-yet', /systemd/, null],
   [

@@ -11,15 +11,17 @@
  * 2. In the plan, references to pools and listeners are indexes; ids and slots are -1 until assignIds().
  * 3. A plan is made only of a config without errors; warnings do not stop it.
  */
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Plan } from '../../state/plan.ts';
+import { readAuthorities } from './authorities.ts';
 import { type Built, buildPlan, type ProcessSettings } from './build.ts';
 import { runCases, type TestCase } from './cases.ts';
 import { readCertificates } from './certificates.ts';
 import { checkContradictions } from './contradictions.ts';
 import { checkStreams } from './contradictions-stream.ts';
+import { checkTls } from './contradictions-tls.ts';
 import { type ConfigFault, faultOfFile, sortFaults, topOf } from './fault.ts';
 import { errorWord } from './fill.ts';
 import { type Files, Gatherer } from './gather.ts';
@@ -47,6 +49,8 @@ export interface ConfigOptions {
   env: Readonly<Record<string, string | undefined>>;
   /** Text of a file by its absolute path; throws as readFileSync does. Default: reads it, as UTF-8. */
   readFile?: (path: string) => string;
+  /** Permission bits of a file by its absolute path; null: not known. Default: asks the file system. */
+  fileMode?: (path: string) => number | null;
   /** Files that match a pattern relative to a folder, sorted. */
   glob?: (pattern: string, folder: string) => string[];
   /** Wins over `process.workers`. */
@@ -57,6 +61,8 @@ export interface ConfigOptions {
    * Key of sticky cookies that have no secret of their own, of 32 bytes. Default: a fixed one, for plans that carry no traffic.
    */
   secret?: Uint8Array;
+  /** Ms since 1970, by which certificates are judged. Default: now. */
+  now?: number;
   /** What `workers: auto` means. Default: the cores this process may use. */
   cores?: number;
 }
@@ -171,7 +177,10 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
   checkContradictions(root, faults);
   const kinds = kindsOf(root, faults);
   checkStreams(root, kinds, faults);
-  const certificates = readCertificates(root, gatherer.files.readFile, gatherer.seen, faults);
+  checkTls(root, gatherer.isIncomplete, faults);
+  const files = { ...gatherer.files, seen: gatherer.seen };
+  const authorities = readAuthorities(root, files, faults);
+  const certificates = readCertificates(root, files, faults);
   if (faults.length > 0) return;
   const config = configSchema.parse(walked.value) as Config;
   const placeOf = (path: readonly string[]): Place => {
@@ -186,6 +195,7 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
     cores: options.cores ?? availableParallelism(),
     workers: options.workers,
     secret: options.secret ?? PLACEHOLDER_SECRET,
+    authorities,
     certificates,
     kinds,
     sourceOf: (path) => placeText(placeOf(path)),
@@ -206,13 +216,16 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
     tests: cases.length,
   };
   result.runTests = () => sortFaults(runCases(plan, cases));
-  result.warnings = sortFaults(lint({ config, plan, origins: built.origins, streams: built.streams, placeOf }));
+  result.warnings = sortFaults(
+    lint({ config, plan, origins: built.origins, streams: built.streams, certificates, now: options.now ?? Date.now(), placeOf }),
+  );
 }
 
 function filesOf(options: ConfigOptions): Files {
   return {
     env: options.env,
     readFile: options.readFile ?? read,
+    fileMode: options.fileMode ?? ((path) => statSync(path, { throwIfNoEntry: false })?.mode ?? null),
     glob: options.glob ?? ((pattern, folder) => globSync(pattern, { cwd: folder }).sort()),
   };
 }

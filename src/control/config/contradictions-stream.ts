@@ -3,7 +3,7 @@
  */
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import type { Kinds, ListenerKind, PoolKind } from './kinds.ts';
-import { carried, isListenerKind, streamKind } from './kinds.ts';
+import { carried, listenerKindOf, streamKind } from './kinds.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
 import { orText } from './shape.ts';
 import type { Place } from './source.ts';
@@ -69,10 +69,9 @@ class StreamChecks {
 
   check(): void {
     for (const { key, value } of entriesOf(childOf(this.root, 'listeners'))) {
-      const written = childOf(value, 'protocol');
       // What the schema refuses is not judged here again.
-      if (written === undefined || isListenerKind(textOf(written)))
-        this.listener(value, this.kinds.listeners.get(key)!, ['listeners', key]);
+      const kind = listenerKindOf(childOf(value, 'protocol'));
+      if (kind !== undefined) this.listener(value, kind, ['listeners', key]);
     }
     itemsOf(childOf(this.root, 'routes')).forEach((route, i) => {
       const { isStream, listeners } = this.kinds.routes[i];
@@ -123,10 +122,10 @@ class StreamChecks {
     const where = path.join('.');
     const misfit = (entry: Entry, kinds: readonly ListenerKind[], at: readonly string[], help: string | null = null): void => {
       if (kinds.includes(kind)) return;
-      const isDefault = entryOf(node, 'protocol') === undefined;
+      const protocol = textOf(childOf(node, 'protocol'));
       this.contradict(
         entry.keyPlace,
-        `${where}: ${entry.key} does not go with protocol: ${kind}${isDefault ? ', which is the default' : ''}`,
+        `${where}: ${entry.key} does not go with protocol: ${protocol ?? `${kind}, which is the default`}`,
         [...at, entry.key],
         help ?? `${entry.key} belongs to protocol: ${orText(kinds)}`,
       );

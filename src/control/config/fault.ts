@@ -21,6 +21,7 @@ export const codes = Object.freeze({
   'no-such-pool': 'error',
   'no-such-filter': 'error',
   'no-such-listener': 'error',
+  'no-such-certificate': 'error',
   'no-such-route': 'error',
   'no-such-file': 'error',
   'include-loop': 'error',
@@ -41,6 +42,14 @@ export const codes = Object.freeze({
   'burst-small': 'warning',
   'pool-unused': 'warning',
   'filter-unused': 'warning',
+  'certificate-unused': 'warning',
+  'certificate-expired': 'warning',
+  'certificate-expires': 'warning',
+  'certificate-names': 'warning',
+  'certificate-clash': 'warning',
+  'chain-order': 'warning',
+  'host-uncovered': 'warning',
+  'key-readable': 'warning',
   'retry-longer-than-request': 'warning',
   'keep-alive-long': 'warning',
   'trusts-everyone': 'warning',
@@ -93,7 +102,7 @@ export function faultAt(place: Place, code: FaultCode, message: string, detail: 
     endCol: to.col,
     help: detail.help ?? null,
     pointer: pointerOf(detail.path ?? []),
-    excerpt: detail.path?.at(-1) === 'secret' ? null : hideSecrets(source.lineText(from.line)),
+    excerpt: detail.path?.at(-1) === 'secret' || isInKey(source, from.line) ? null : hideSecrets(source.lineText(from.line)),
     also: second
       ? { message: second.message, file: second.place.source.file, ...second.place.source.position(second.place.start) }
       : null,
@@ -105,10 +114,24 @@ export function faultAt(place: Place, code: FaultCode, message: string, detail: 
  * anywhere, so the rest of the line goes with it. Placeholders stay, but for the defaults in them.
  */
 function hideSecrets(line: string): string {
-  return line.replace(
-    /(\bsecret["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|.+)/,
-    (_, key: string, value: string) =>
-      key + value.replace(/\$\{(?:file:)?[^{}:]*\}|\S/g, (part) => (part.length > 1 ? part : '*')),
+  return line
+    .replace(KEY_BEGINS, (found) => '*'.repeat(found.length))
+    .replace(
+      /(\bsecret["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|.+)/,
+      (_, key: string, value: string) =>
+        key + value.replace(/\$\{(?:file:)?[^{}:]*\}|\S/g, (part) => (part.length > 1 ? part : '*')),
+    );
+}
+
+/** A private key in PEM, as far as it stands on one line. */
+const KEY_BEGINS = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*-----END [A-Z0-9 ]*PRIVATE KEY-----|.*)/;
+
+/** Does a line end within a private key in PEM that began on an earlier line? */
+function isInKey(source: Source, line: number): boolean {
+  const before = source.text.slice(0, source.lineStarts[line - 1]);
+  const begins = before.lastIndexOf('-----BEGIN ');
+  return (
+    begins > before.lastIndexOf('-----END ') && /^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/.test(before.slice(begins, begins + 64))
   );
 }
 

@@ -12,6 +12,8 @@ import { readToml } from './toml.ts';
 import { readYaml } from './yaml.ts';
 
 export interface Files extends Surroundings {
+  /** Permission bits of a file; null: not known. */
+  fileMode: (path: string) => number | null;
   /** Files that match a pattern, relative to a folder, in order of their names. */
   glob: (pattern: string, folder: string) => string[];
 }
@@ -21,7 +23,7 @@ const INCLUDE_DEPTH_MAX = 8;
 /** Files of one config. */
 const FILES_MAX = 1000;
 
-const nameMaps = new Set(['listeners', 'pools', 'filters']);
+const nameMaps = new Set(['listeners', 'certificates', 'pools', 'filters']);
 const lists = new Set(['routes', 'tests']);
 
 export class Gatherer {

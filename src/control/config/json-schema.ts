@@ -17,6 +17,7 @@ export function jsonSchema(draft: SchemaDraft): Record<string, unknown> {
     },
   }) as Record<string, unknown>;
   const properties = made.properties as Record<string, Record<string, unknown>>;
-  for (const key of ['listeners', 'pools', 'filters']) properties[key].propertyNames = { type: 'string', pattern: NAME.source };
+  for (const key of ['listeners', 'certificates', 'pools', 'filters'])
+    properties[key].propertyNames = { type: 'string', pattern: NAME.source };
   return { ...made, title: 'weir' };
 }

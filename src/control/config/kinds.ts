@@ -18,8 +18,11 @@ export type ListenerKind = PoolKind | 'auto';
 
 const poolKinds: readonly string[] = ['http', 'tcp', 'udp'];
 
-export function isListenerKind(text: string | undefined): text is ListenerKind {
-  return text !== undefined && (text === 'auto' || poolKinds.includes(text));
+/** What a written `protocol` carries: requests are the same within TLS. undefined: the schema refuses it. */
+export function listenerKindOf(protocol: Node | undefined): ListenerKind | undefined {
+  const text = protocol === undefined ? 'http' : (textOf(protocol) ?? '');
+  if (text === 'https') return 'http';
+  return text === 'auto' || poolKinds.includes(text) ? (text as ListenerKind) : undefined;
 }
 
 export interface Kinds {
@@ -56,11 +59,10 @@ export function kindsOf(root: MapNode, faults: ConfigFault[]): Kinds {
   const listeners = new Map<string, ListenerKind>();
   const uses: Use[] = [];
   for (const [name, node] of entries(childOf(root, 'listeners'))) {
-    const written = childOf(node, 'protocol');
-    const kind = written === undefined ? 'http' : textOf(written);
+    const kind = listenerKindOf(childOf(node, 'protocol'));
     // What the schema refuses could be any, and nothing follows from it.
-    listeners.set(name, isListenerKind(kind) ? kind : 'auto');
-    if (!isListenerKind(kind)) continue;
+    listeners.set(name, kind ?? 'auto');
+    if (kind === undefined) continue;
     const path = ['listeners', name, 'to'];
     usesOf(childOf(node, 'to'), path, kind === 'http' ? 'http' : streamKind(kind), `listener ${name}`, uses);
   }

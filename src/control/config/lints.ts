@@ -1,8 +1,10 @@
 /** Lints: what is allowed and probably not meant. Warnings, never errors. */
 import type { FilterPlan, Plan, RoutePlan } from '../../state/plan.ts';
+import type { ReadCertificate } from './certificates.ts';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
 import { lintPools } from './lints-pool.ts';
 import { lintStreams } from './lints-stream.ts';
+import { lintTls } from './lints-tls.ts';
 import { comparePrecedence, covers, mayTie, ROUTES_COMPARED_MAX } from './precedence.ts';
 import type { WrittenStream } from './precedence-stream.ts';
 import type { Config } from './schema.ts';
@@ -17,6 +19,9 @@ export interface LintInput {
   origins: ReadonlyMap<RoutePlan, number>;
   /** What was written of the streams of each listener, by its index. */
   streams: readonly (readonly WrittenStream[])[];
+  certificates: ReadonlyMap<string, ReadCertificate>;
+  /** Ms since 1970. */
+  now: number;
   /** Place of what was written at a path, or of the nearest thing above it. */
   placeOf: (path: readonly string[]) => Place;
 }
@@ -31,6 +36,7 @@ export function lint(input: LintInput): ConfigFault[] {
   lintTimes(input, warn);
   lintRoutes(input, warn);
   lintStreams(input, warn);
+  lintTls(input, warn);
   return faults;
 }
 

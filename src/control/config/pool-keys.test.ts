@@ -1,5 +1,6 @@
 /** What pools, routes and filters say in a config, and what the plan has of it. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { rootCertificates } from 'node:tls';
 import { type ConfigResult, formatFaults, formatFaultsGithub, formatFaultsJson, parseConfig } from './config.ts';
@@ -111,6 +112,7 @@ test('a check is faster while in doubt and slower without traffic, within its in
 
 test('the certificates a check trusts are read with the config, relative to it, and nothing else of their file', () => {
   const [first, second] = rootCertificates;
+  const pem = (text: string): string => new X509Certificate(text).toString();
   const read: string[] = [];
   const readFile = (path: string) => {
     read.push(path);
@@ -131,11 +133,11 @@ test('the certificates a check trusts are read with the config, relative to it, 
     host: null,
     headers: [],
     expect: { status: [[200, 399]], body: null },
-    tls: { serverName: null, verify: true, ca: `${first}\n${second}\n` },
+    tls: { serverName: null, verify: true, ca: pem(first) + pem(second) },
   });
   assert.deepEqual(good.files, ['/conf/ca.pem'], '--watch looks at it, too');
   const inline = withCa(JSON.stringify(first)).plan!.pools[0].health.active;
-  assert.equal(inline?.type === 'http' && inline.tls?.ca, `${first}\n`);
+  assert.equal(inline?.type === 'http' && inline.tls?.ca, pem(first));
   for (const [ca, code, message] of [
     ['gone.pem', 'no-such-file', /gone\.pem cannot be read: no such file/],
     ['none.pem', 'bad-value', /none\.pem holds no certificate/],

@@ -4,6 +4,7 @@
  */
 import { checkFieldName } from '../../filter/filter.ts';
 import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
+import { certificateNames } from './contradictions-tls.ts';
 import { type ConfigFault, type FaultCode, type FaultDetail, faultAt } from './fault.ts';
 import { NAME } from './leaves.ts';
 import { childOf, type Entry, entryOf, itemsOf, type MapNode, type Node, textOf } from './node.ts';
@@ -19,7 +20,7 @@ export function checkReferences(root: MapNode, isIncomplete: boolean, faults: Co
 /** How checkFieldName ends when a text is no name at all; otherwise it is one that no edit may touch. */
 const NOT_A_NAME = 'is not a header name';
 
-type NameKind = 'pool' | 'filter' | 'listener' | 'route';
+type NameKind = 'pool' | 'filter' | 'listener' | 'certificate' | 'route';
 
 class References {
   readonly root: MapNode;
@@ -35,6 +36,7 @@ class References {
       pool: namesIn(root, 'pools'),
       filter: namesIn(root, 'filters'),
       listener: namesIn(root, 'listeners'),
+      certificate: namesIn(root, 'certificates'),
       route: [],
     };
   }
@@ -77,6 +79,8 @@ class References {
     for (const [name, listener] of entries(childOf(this.root, 'listeners'))) {
       const path = ['listeners', name];
       this.to(childOf(listener, 'to'), [...path, 'to']);
+      for (const node of certificateNames(childOf(listener, 'tls')))
+        this.name(node, 'certificate', [...path, 'tls', 'certificates']);
       for (const node of itemsOf(childOf(listener, 'listen'))) {
         const text = textOf(node) ?? '';
         if (text.startsWith('systemd:'))

@@ -2,6 +2,7 @@
 import { listen, ranges, size, span, to } from './leaves.ts';
 import { readFieldName } from './patterns.ts';
 import { acceptProxyProtocol, sniffTimeout, streamTimeoutFields, streamTimeoutWords, udp } from './schema-stream.ts';
+import { tls } from './schema-tls.ts';
 import { choice, count, oneOrMany, shape, text, yes } from './shape.ts';
 import { BYTE_RATE_EXPECTED, readByteRate } from './units.ts';
 
@@ -51,10 +52,10 @@ export const listener = shape(
     listen: oneOrMany('Addresses to listen on.', listen),
     to: to.describe('Where requests go that no route matches; with tcp, auto and udp: connections, or clients.').optional(),
     protocol: choice(
-      'http: requests. tcp: connections, passed on as they are. udp: datagrams. auto: HTTP as http; TLS and all else as tcp. Default http.',
-      ['http', 'tcp', 'udp', 'auto'],
+      'http: requests. https: the same in TLS, which needs tls. tcp: connections, passed on as they are. udp: datagrams. auto: HTTP as http; TLS and all else as tcp. Default http.',
+      ['http', 'https', 'tcp', 'udp', 'auto'],
       {
-        notYet: ['https', 'h2c', 'http3', 'h2', 'grpc', 'quic'],
+        notYet: ['h2c', 'http3', 'h2', 'grpc', 'quic'],
         foreign: {
           HTTP: 'http',
           'http/1.1': 'http',
@@ -64,6 +65,7 @@ export const listener = shape(
           stream: 'tcp',
           tcp_proxy: 'tcp',
           udp_proxy: 'udp',
+          HTTPS: 'https',
           tls: 'tcp',
           ssl: 'tcp',
           passthrough: 'tcp',
@@ -73,6 +75,7 @@ export const listener = shape(
         },
       },
     ).optional(),
+    tls: tls.optional(),
     proxyProtocol: acceptProxyProtocol.optional(),
     sniffTimeout: sniffTimeout.optional(),
     udp: udp.optional(),
@@ -97,9 +100,14 @@ export const listener = shape(
     ).optional(),
   },
   {
-    notYet: ['tls', 'http3', 'h2', 'http2', 'use', 'altSvc', 'steer', 'xdp', 'transparent'],
+    notYet: ['http3', 'h2', 'http2', 'use', 'altSvc', 'steer', 'xdp', 'transparent'],
     foreign: {
       mode: 'protocol',
+      ssl: 'tls',
+      https: 'tls',
+      certificates: 'tls: { certificates: … }',
+      ssl_certificate: 'tls: { certificates: … }',
+      crt: 'tls: { certificates: … }',
       proxy_protocol: 'proxyProtocol',
       proxyprotocol: 'proxyProtocol',
       'accept-proxy': 'proxyProtocol: { accept: required, from: … }',

@@ -113,7 +113,7 @@ export function readServerName(value: string): Read<{ value: string; wildcard: b
 }
 
 /** 1 to 255 bytes (RFC 7301 §3.1); the names that are registered are printable. */
-function readAlpn(value: string): Read<string> {
+export function readAlpn(value: string): Read<string> {
   return /^[\x21-\x7e]{1,255}$/.test(value) ? good(value) : bad(ALPN_EXPECTED);
 }
 

@@ -13,6 +13,7 @@ import { pool } from './schema-pool.ts';
 import { retry, route, routeTimeoutFields } from './schema-route.ts';
 import { streamTimeoutFields } from './schema-stream.ts';
 import { test } from './schema-test.ts';
+import { certificate } from './schema-tls.ts';
 import { choice, count, either, named, oneOrMany, shape, text, words, yes } from './shape.ts';
 import { bad, good, type Read, readDuration } from './units.ts';
 
@@ -73,6 +74,7 @@ export const configSchema = shape(
       { notYet: ['health', 'balance', 'connections', 'limits', 'tls'] },
     ).optional(),
     listeners: named('Where clients connect.', listener),
+    certificates: named('For listeners with tls.', certificate).optional(),
     pools: named('Groups of endpoints.', pool).optional(),
     filters: named('What routes can use.', filter).optional(),
     routes: z.array(route).describe('Which requests go where. The most specific wins, not the first.').optional(),
@@ -140,22 +142,7 @@ export const configSchema = shape(
     ).optional(),
   },
   {
-    notYet: [
-      'certificates',
-      'discovery',
-      'state',
-      'geoip',
-      'metrics',
-      'tracing',
-      'ha',
-      'edge',
-      'cluster',
-      'gslb',
-      'tls',
-      'secrets',
-      'simulate',
-      'xdp',
-    ],
+    notYet: ['discovery', 'state', 'geoip', 'metrics', 'tracing', 'ha', 'edge', 'cluster', 'gslb', 'secrets', 'simulate', 'xdp'],
     foreign: {
       upstreams: 'pools',
       backends: 'pools',
@@ -165,6 +152,9 @@ export const configSchema = shape(
       middlewares: 'filters',
       locality: 'zone',
       rateLimits: 'filters',
+      tls: 'certificates',
+      certs: 'certificates',
+      ssl: 'certificates',
     },
   },
 );

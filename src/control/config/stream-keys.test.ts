@@ -29,9 +29,9 @@ const order = (text: string) => inOf(text).streams.map(({ name }) => name);
 
 test('a listener of connections gets every default', () => {
   const plan = planOf(tcp(''));
-  const { protocol, streams, sniffMs, proxyProtocol, udp: datagrams } = plan.listeners[0];
+  const { protocol, streams, sniffMs, tls, proxyProtocol, udp: datagrams } = plan.listeners[0];
   assert.deepEqual(
-    { protocol, streams, sniffMs, proxyProtocol, datagrams },
+    { protocol, streams, sniffMs, tls, proxyProtocol, datagrams },
     {
       protocol: 'tcp',
       streams: [

@@ -1,0 +1,22 @@
+/** TLS of a listener, from config to plan. */
+import type { TlsListenerPlan } from '../../state/plan.ts';
+import type { Builder } from './build.ts';
+import type { ListenerKind } from './kinds.ts';
+import type { ListenerConfig } from './schema.ts';
+import { readVersion } from './schema-tls.ts';
+import { listOf, ms, must } from './values.ts';
+
+export function buildTls(written: ListenerConfig['tls'], kind: ListenerKind, builder: Builder): TlsListenerPlan | null {
+  if (written === undefined) return null;
+  const isMap = typeof written === 'object' && !Array.isArray(written);
+  const settings = isMap ? written : {};
+  const named = isMap ? settings.certificates : written === true ? undefined : written;
+  const names = named === undefined ? Object.keys(builder.config.certificates ?? {}) : listOf(named);
+  return {
+    certificates: names.map((name) => builder.certificateIndex(name)),
+    minVersion: settings.minVersion === undefined ? '1.2' : must(readVersion(settings.minVersion)),
+    alpn: settings.alpn === undefined ? (kind === 'tcp' ? [] : ['http/1.1']) : listOf(settings.alpn),
+    strictSni: settings.strictSni ?? false,
+    handshakeMs: ms(settings.handshakeTimeout, 10_000),
+  };
+}
