@@ -10,8 +10,8 @@ export class WatchedBlocks extends Blocks {
   failIn = 0;
   private readonly holders: Int32Array;
 
-  constructor(largeCount: number, smallCount: number) {
-    super(new Uint8Array(arenaBytes(largeCount, smallCount)), largeCount, smallCount);
+  constructor(largeCount: number, smallCount: number, bytes: Uint8Array = new Uint8Array(arenaBytes(largeCount, smallCount))) {
+    super(bytes, largeCount, smallCount);
     this.holders = new Int32Array(largeCount + smallCount);
   }
 

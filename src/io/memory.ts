@@ -58,6 +58,8 @@ export interface MemoryOptions {
   smallCount?: number;
   /** The longest way of a byte, ms. Default 2; 0 makes everything arrive at once. */
   delayMsMax?: number;
+  /** Memory for the blocks, arenaBytes long, where it matters which: TLS wants it below 4 GiB. */
+  arena?: Uint8Array;
   /** Bytes a direction holds between send and receive. Default 16 KiB. */
   kernelBytesMax?: number;
   /** How received bytes are cut: as they come, at random, or one by one. Default random. */
@@ -170,7 +172,7 @@ export class MemoryEngine implements Engine, Clock {
 
   constructor(options: MemoryOptions) {
     this.prng = new Prng(options.seed);
-    this.blocks = new WatchedBlocks(options.largeCount ?? 128, options.smallCount ?? 128);
+    this.blocks = new WatchedBlocks(options.largeCount ?? 128, options.smallCount ?? 128, options.arena);
     this.delayMsMax = options.delayMsMax ?? 2;
     this.kernelBytesMax = options.kernelBytesMax ?? 16 * 1024;
     this.splitting = options.splitting ?? 'random';

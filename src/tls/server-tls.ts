@@ -5,6 +5,7 @@
  */
 import { CertificateNames } from '../base/certificate-names.ts';
 import type { Wire, WireOwner } from '../base/wire.ts';
+import { SSL_new, SSL_set_accept_state } from '../sys/openssl.ts';
 import type { Certificate, ContextSettings, ServerContext } from './server-context.ts';
 import { NO_PROTOCOL, REFUSED_PROTOCOL, type TlsLoop } from './tls-loop.ts';
 import { TlsWire } from './tls-wire.ts';
@@ -60,7 +61,9 @@ export class ServerTls {
     const ticketKey = hello.hasTicket ? tickets.find(hello.ticketName) : 0;
     const alpn = this.agree(hello.alpn);
     const protocol = alpn === null ? REFUSED_PROTOCOL : alpn === '' ? NO_PROTOCOL : this.loop.protocolOf(alpn);
-    return new TlsWire(this.loop, inner, owner, { context, protocol, alpn: alpn ?? '', serverName, ticketKey });
+    const ssl = SSL_new(context.pointer);
+    if (ssl !== 0n) SSL_set_accept_state(ssl);
+    return new TlsWire(this.loop, inner, owner, ssl, { context, protocol, alpn: alpn ?? '', serverName, ticketKey });
   }
 
   /** Who uses it is gone. Connections keep their context until they end. */

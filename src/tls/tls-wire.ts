@@ -1,5 +1,5 @@
 /**
- * tls-wire: a Wire that is plain on this side and TLS on the other, around the wire of a socket. The server's side.
+ * tls-wire: a Wire that is plain on this side and TLS on the other, around the wire of a socket.
  *
  *     handshake --Finished--> open --close(flush|linger)--> closing --inner wire closed--> closed
  *         |                     |                              ^
@@ -26,10 +26,8 @@ import {
   SSL_free,
   SSL_get_current_cipher,
   SSL_get_error,
-  SSL_new,
   SSL_read,
   SSL_session_reused,
-  SSL_set_accept_state,
   SSL_set_bio,
   SSL_shutdown,
   SSL_version,
@@ -81,19 +79,18 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
   private keptStart = 0;
   private keptEnd = 0;
 
-  /** Takes over `inner`. Throws nothing: without memory the handshake fails. */
-  constructor(loop: TlsLoop, inner: Wire, owner: WireOwner, greeting: Greeting) {
+  /** Takes over `inner`, and `ssl`, which knows its side; with 0n, for which there was no memory, the handshake fails. */
+  constructor(loop: TlsLoop, inner: Wire, owner: WireOwner, ssl: bigint, greeting: Greeting) {
     this.loop = loop;
     this.inner = inner;
     this.owner = owner;
     this.greeting = greeting;
-    this.ssl = SSL_new(greeting.context.pointer);
-    if (this.ssl !== 0n) {
+    this.ssl = ssl;
+    if (ssl !== 0n) {
       const { read, write } = loop.bios;
       BIO_up_ref(read);
       BIO_up_ref(write);
-      SSL_set_bio(this.ssl, read, write);
-      SSL_set_accept_state(this.ssl);
+      SSL_set_bio(ssl, read, write);
     }
     inner.owner = this;
   }
@@ -179,7 +176,11 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
 
   // The wire of the socket (WireOwner).
 
-  onOpen(): void {}
+  /** A wire that was dialled: the client speaks first. */
+  onOpen(): void {
+    this.loop.bios.feed(this.loop.base, 0);
+    this.shake();
+  }
 
   onBytes(_inner: Wire, block: number, start: number, end: number): void {
     if (this.phase >= phase.closing || this.hasEnded) return;
