@@ -131,7 +131,7 @@ export class DatagramReceiver {
     const { blocks, scratch } = this;
     const whole = blocks.takeLarge();
     if (whole === NO_BLOCK) {
-      this.drops.dropped++;
+      this.drops.dropped += segment === 0 ? 1 : Math.ceil(length / segment);
       return;
     }
     const start = blocks.start(whole);

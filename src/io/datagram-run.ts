@@ -41,8 +41,10 @@ export function isAboutRuns(errno: number): boolean {
 
 export class DatagramRun {
   count: number;
-  /** The last send() was refused as a run. */
+  /** The last send was refused as a run. */
   isRefused: boolean;
+  /** Datagrams that the last send did not pass on. */
+  lost: number;
   private readonly blocks: Blocks;
   private readonly arenaAddress: number;
   private readonly scratch: Mapping;
@@ -63,6 +65,7 @@ export class DatagramRun {
     this.bytes = 0;
     this.isWhole = false;
     this.isRefused = false;
+    this.lost = 0;
     const { words } = this;
     words[msghdr_msg_iov >> 2] = this.scratch.address + IOVECS_AT;
     words[msghdr_msg_control >> 2] = this.scratch.address + CONTROL_AT;
@@ -92,38 +95,53 @@ export class DatagramRun {
     this.words[iovec + (iovec_iov_len >> 2)] = length;
   }
 
-  /** Sends all, and is empty. The result of the last call: bytes, or -errno. */
+  /** Sends all, and is empty. 0, or -errno of the last datagram that was not taken. */
   send(fd: number): number {
     const { count, words } = this;
     let result = 0;
+    this.lost = 0;
     this.isRefused = false;
-    if (count > 1) {
-      words[msghdr_msg_iovlen >> 2] = count;
-      words[msghdr_msg_controllen >> 2] = writeSegment(words, CONTROL_AT >> 2, this.segment);
-      result = sendmsg(fd, this.scratch.address, FLAGS);
-      this.isRefused = result < 0 && isAboutRuns(-result);
-    }
+    if (count > 1) result = this.sendRun(fd, count, this.segment, count);
     if (count === 1 || this.isRefused) {
+      result = 0;
       for (let i = 0; i < count; i++) {
         const iovec = (IOVECS_AT + i * iovec_BYTES) >> 2;
-        result = send(fd, words[iovec]!, words[iovec + (iovec_iov_len >> 2)]!, FLAGS);
+        result = this.sendOne(fd, words[iovec]!, words[iovec + (iovec_iov_len >> 2)]!, result);
       }
     }
     this.clear();
     return result;
   }
 
-  /** Sends bytes that are a run already. */
+  /** Sends bytes that are a run already. Result as of send(). */
   sendWhole(fd: number, start: number, end: number, segment: number): number {
     const { words, arenaAddress } = this;
-    words[msghdr_msg_iovlen >> 2] = 1;
-    words[msghdr_msg_controllen >> 2] = writeSegment(words, CONTROL_AT >> 2, segment);
+    this.lost = 0;
     words[IOVECS_AT >> 2] = arenaAddress + start;
     words[(IOVECS_AT + iovec_iov_len) >> 2] = end - start;
-    let result = sendmsg(fd, this.scratch.address, FLAGS);
-    this.isRefused = result < 0 && isAboutRuns(-result);
+    let result = this.sendRun(fd, 1, segment, Math.ceil((end - start) / segment));
     if (!this.isRefused) return result;
-    for (let at = start; at < end; at += segment) result = send(fd, arenaAddress + at, Math.min(segment, end - at), FLAGS);
+    result = 0;
+    for (let at = start; at < end; at += segment)
+      result = this.sendOne(fd, arenaAddress + at, Math.min(segment, end - at), result);
+    return result;
+  }
+
+  private sendRun(fd: number, pieces: number, segment: number, datagrams: number): number {
+    const { words } = this;
+    words[msghdr_msg_iovlen >> 2] = pieces;
+    words[msghdr_msg_controllen >> 2] = writeSegment(words, CONTROL_AT >> 2, segment);
+    const result = sendmsg(fd, this.scratch.address, FLAGS);
+    this.isRefused = result < 0 && isAboutRuns(-result);
+    if (result >= 0) return 0;
+    if (!this.isRefused) this.lost = datagrams;
+    return result;
+  }
+
+  private sendOne(fd: number, address: number, length: number, before: number): number {
+    const result = send(fd, address, length, FLAGS);
+    if (result >= 0) return before;
+    this.lost++;
     return result;
   }
 

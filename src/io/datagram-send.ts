@@ -116,8 +116,7 @@ export class DatagramSender {
       const sent = sendmmsg(fd, scratch.address + done * mmsghdr_BYTES, count - done, FLAGS);
       if (sent > 0) done += sent;
       else if (sent === -EAGAIN) {
-        this.drops.dropped += count - done;
-        break;
+        for (; done < count; done++) this.drops.dropped += this.countOf(done);
       } else {
         this.refused(done, -sent);
         done++;
@@ -203,12 +202,23 @@ export class DatagramSender {
     words[((this.count - 1) * mmsghdr_BYTES + msghdr_msg_iovlen) >> 2]! += 1;
   }
 
+  /** Datagrams of a message. */
+  private countOf(i: number): number {
+    const { words } = this;
+    const segment = this.segments[i]!;
+    if (segment === 0) return 1;
+    const header = (i * mmsghdr_BYTES) >> 2;
+    const iovec = (words[header + (msghdr_msg_iov >> 2)]! - this.scratch.address) >> 2;
+    const pieces = words[header + (msghdr_msg_iovlen >> 2)]!;
+    return pieces > 1 ? pieces : Math.ceil(words[iovec + (iovec_iov_len >> 2)]! / segment);
+  }
+
   /** One message was not taken. */
   private refused(i: number, errno: number): void {
     const { words, drops, fd } = this;
     const segment = this.segments[i]!;
     if (segment === 0 || !isAboutRuns(errno)) {
-      drops.dropped++;
+      drops.dropped += this.countOf(i);
       return;
     }
     this.restraint = RESTRAINT;

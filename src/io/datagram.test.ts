@@ -412,6 +412,40 @@ for (const takesRuns of [true, false]) {
 }
 
 sentence(
+  'what the kernel does not take is counted, every datagram of a run',
+  async (scene) => {
+    const server = new Server(scene);
+    const client = new Client(scene, server.address).say('x');
+    await scene.until(() => server.got.length === 1, 'a name');
+    // Broadcast without SO_BROADCAST: EACCES.
+    const name = server.got[0]!.name.slice();
+    new Uint8Array(name.buffer).set([127, 255, 255, 255], 4);
+    const say = (bytes: Uint8Array, segment = 0) =>
+      put(scene.engine, bytes, (block, start, end) => server.socket.sendTo(block, start, end, segment, name, 0));
+    const { stats } = scene.engine;
+    for (let i = 0; i < 3; i++) say(Buffer.alloc(100));
+    await scene.until(() => stats.dropped > 0, 'datagrams that were gathered');
+    assert.equal(stats.dropped, 3);
+    say(Buffer.alloc(450), 100);
+    await scene.until(() => stats.dropped > 3, 'a run');
+    assert.equal(stats.dropped, 8);
+    say(Buffer.alloc(0));
+    await scene.until(() => stats.dropped > 8, 'an empty one');
+    assert.equal(stats.dropped, 9);
+    // More than IPv4 carries: EMSGSIZE.
+    client.say(Buffer.alloc(65_508));
+    await scene.until(() => stats.dropped > 9, 'one that is too long');
+    assert.equal(stats.dropped, 10);
+    client.say(Buffer.alloc(65_508 + 10), 65_508);
+    await scene.until(() => stats.dropped > 10, 'one in a run');
+    assert.equal(stats.dropped, 11);
+    assert.deepEqual(client.faults, []);
+    await scene.until(() => server.got.length === 2, 'the rest of the run');
+  },
+  'kernel',
+);
+
+sentence(
   'IPv6 works as IPv4 does',
   async (scene) => {
     const server = new Server(scene, '::1');

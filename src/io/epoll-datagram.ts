@@ -111,7 +111,7 @@ export class EpollDatagrams implements TimerOwner {
     if (this.run.isRefused) socket.splitsRuns = true;
     if (result >= 0) return;
     if (isRefusal(-result)) socket.failLater(-result);
-    else this.engine.stats.dropped++;
+    else this.engine.stats.dropped += this.run.lost;
   }
 
   release(socket: EpollDatagram): void {

@@ -159,7 +159,7 @@ export class ConnectedRoom implements ConnectedParts, TimerOwner {
     if (this.run.isRefused) socket.splitsRuns = true;
     if (result >= 0) return;
     if (isRefusal(-result)) socket.failLater(-result);
-    else this.engine.stats.dropped++;
+    else this.engine.stats.dropped += this.run.lost;
   }
 
   release(socket: UringConnected): void {
