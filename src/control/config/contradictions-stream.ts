@@ -247,13 +247,8 @@ class StreamChecks {
     const where = path.join('.');
     const sends = entryOf(node, 'proxyProtocol');
     const source = entryOf(node, 'source');
-    if (sends !== undefined && kind !== 'tcp')
-      this.contradict(
-        sends.keyPlace,
-        `${where}: proxyProtocol does not go with ${carried[kind]}`,
-        [...path, 'proxyProtocol'],
-        kind === 'http' ? 'requests of many clients share a connection; X-Forwarded-For names the client' : null,
-      );
+    if (sends !== undefined && kind === 'udp')
+      this.contradict(sends.keyPlace, `${where}: proxyProtocol does not go with ${carried.udp}`, [...path, 'proxyProtocol']);
     const addresses = itemsOf(childOf(source?.value, 'addresses'));
     const isTransparent = scalarOf(childOf(source?.value, 'transparent')) === true;
     if (isTransparent && kind === 'http')
@@ -261,7 +256,7 @@ class StreamChecks {
         source!.keyPlace,
         `${where}.source: transparent does not go with ${carried.http}`,
         [...path, 'source', 'transparent'],
-        'requests of many clients share a connection; X-Forwarded-For names the client',
+        'requests of many clients share a connection; X-Forwarded-For names the client, and so does proxyProtocol',
       );
     if (source?.value.kind === 'map' && addresses.length > 0 && isTransparent)
       this.contradict(source.keyPlace, `${where}.source: the address is the client's (transparent), or one of addresses`, [

@@ -33,7 +33,7 @@ export function lintPools(input: LintInput, warn: Warn): void {
         `pool ${pool.name} has neither active checks nor passive health: a dead endpoint keeps getting ${carried[pool.protocol]}`,
         `add health: ${checkFor(pool)}, or leave passive on`,
       );
-    if (pool.protocol === 'http' && pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
+    if (pool.protocol === 'http' && pool.proxyProtocol === 0 && pool.connections.idleMs > KEEP_ALIVE_MS_USUAL)
       warn(
         [...path, 'connections', 'keepAliveFor'],
         'keep-alive-long',
@@ -44,6 +44,7 @@ export function lintPools(input: LintInput, warn: Warn): void {
     lintZone(pool, config.zone, warn);
     lintHealth(pool, written, warn);
     if (pool.protocol !== 'http') lintCarried(pool, written, warn);
+    else if (pool.proxyProtocol !== 0) lintNamed(pool, written, warn);
   });
   lintSticky(input, warn);
 }
@@ -120,11 +121,26 @@ function checkFor({ protocol, endpoints }: PoolPlan): string {
   return checksByPort[Number(/:([0-9]+)$/.exec(endpoints[0].address)?.[1])] ?? 'tcp';
 }
 
+/** Keys of connections that serve one request after the other. */
+const keptKeys = ['keepAlive', 'keepAliveFor', 'warm', 'requests'] as const;
+
+/** Where a connection names a client no other request goes over it. */
+function lintNamed({ name }: PoolPlan, { connections }: PoolConfig, warn: Warn): void {
+  for (const key of keptKeys)
+    if (connections?.[key] !== undefined)
+      warn(
+        ['pools', name, 'connections', key],
+        'no-effect',
+        `pool ${name}: ${key} has no effect with proxyProtocol: each request gets a connection of its own`,
+        'to keep connections, leave proxyProtocol out: X-Forwarded-For names the client as well',
+      );
+}
+
 /** Keys that need requests, in pools that get none. */
 function lintCarried({ name, protocol }: PoolPlan, written: PoolConfig, warn: Warn): void {
   const idle = (path: readonly string[], help: string | null = null) =>
     warn(['pools', name, ...path], 'no-effect', `pool ${name}: ${path.at(-1)} has no effect on ${carried[protocol]}`, help);
-  for (const key of ['keepAlive', 'keepAliveFor', 'warm', 'requests'] as const)
+  for (const key of keptKeys)
     if (written.connections?.[key] !== undefined) idle(['connections', key], 'each gets a connection of its own');
   if (written.connections?.perEndpoint !== undefined) idle(['connections', 'perEndpoint'], 'an endpoint has maxConnections');
   if (protocol === 'udp') {

@@ -118,7 +118,7 @@ export function readAlpn(value: string): Read<string> {
 }
 
 export const sendProxyProtocol = choice(
-  'tcp: PROXY protocol at the front of each connection to an endpoint, and of its checks: who the client is. Default none.',
+  'PROXY protocol at the front of each connection to an endpoint, and of its checks: who the client is. Each request gets a connection of its own then. Default none.',
   ['v1', 'v2'],
   { foreign: { true: 'v2', on: 'v2', 'send-proxy': 'v1', 'send-proxy-v2': 'v2', '1': 'v1', '2': 'v2' } },
 );

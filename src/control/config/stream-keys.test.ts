@@ -16,6 +16,7 @@ const udp = (keys: string) => listener(`protocol: udp, to: a${keys === '' ? '' :
 const routes = (...written: string[]) => tcp('', `routes:\n${written.map((route) => `  - ${route}\n`).join('')}`);
 const pool = (keys: string) =>
   `version: 1\nlisteners: { in: { listen: ":1", protocol: tcp, to: a } }\npools: { a: { endpoints: ["10.0.0.1:1", "10.0.0.2:1"], ${keys} } }\n`;
+const asked = (keys: string) => pool(keys).replace(', protocol: tcp', '');
 const datagrams = (keys: string) => pool(keys).replace('tcp', 'udp');
 
 function planOf(text: string): NonNullable<ConfigResult['plan']> {
@@ -213,6 +214,8 @@ test('what a pool sends, and from where, arrives in the plan and in its checks',
   const other = planOf(pool('proxyProtocol: v1, source: { transparent: true }, health: { active: { path: /, port: 8008 } }'));
   assert.equal(other.pools[0].proxyProtocol, 1);
   assert.equal(other.pools[0].health.active!.proxyProtocol, 0, 'another port is another program');
+  const [requests] = planOf(asked('proxyProtocol: v1, health: /alive')).pools;
+  assert.deepEqual([requests.protocol, requests.proxyProtocol, requests.health.active!.proxyProtocol], ['http', 1, 1]);
   assert.deepEqual(other.pools[0].sourceAddress, { addresses: [], isTransparent: true });
   const http = listener('to: a').replace('a: {', 'a: { source: { addresses: 10.0.0.5 },');
   assert.deepEqual(planOf(http).pools[0].sourceAddress!.addresses, ['10.0.0.5'], 'requests have one, too');
@@ -399,15 +402,10 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
   [pool('source: { addresses: eth0 }'), 'bad-value', /an IP address of this machine/],
   [pool('proxyProtocol: v3'), 'bad-value', /'v3'/, /v[12]/],
   [
-    listener('to: a').replace('a: {', 'a: { proxyProtocol: v2,'),
-    'contradiction',
-    /proxyProtocol does not go with requests/,
-    /X-Forwarded-For/,
-  ],
-  [
     listener('to: a').replace('a: {', 'a: { source: { transparent: true },'),
     'contradiction',
     /transparent does not go with requests/,
+    /proxyProtocol/,
   ],
   [udp('').replace('a: {', 'a: { proxyProtocol: v2,'), 'contradiction', /proxyProtocol does not go with datagrams/],
   // Words of HAProxy, nginx and Envoy.
@@ -514,6 +512,12 @@ const lints: [text: string, expected: RegExp | null][] = [
   [pool('connections: { keepAlive: 5 }'), /^no-effect .*keepAlive has no effect on connections/],
   [pool('connections: { perEndpoint: 5 }'), /^no-effect .*perEndpoint/],
   [pool('connections: { keepAliveFor: 2m }'), /^no-effect .*keepAliveFor/],
+  [asked('proxyProtocol: v2, connections: { perEndpoint: 9 }'), null],
+  ...['keepAlive: 5', 'keepAliveFor: 2m', 'warm: 1', 'requests: 9'].map((key): [string, RegExp] => [
+    asked(`proxyProtocol: v1, connections: { ${key} }`),
+    new RegExp(`^no-effect pool a: ${key.split(':')[0]} has no effect with proxyProtocol.*X-Forwarded-For`),
+  ]),
+  [asked('connections: { keepAlive: 5 }'), null],
   [pool('queue: { max: 5 }'), null],
   [datagrams('queue: { max: 5 }'), /^no-effect .*queue has no effect on datagrams they never wait/],
   [datagrams('queue: { timeout: 1s }'), /^no-effect .*queue has no effect on datagrams/],
