@@ -81,6 +81,8 @@ export interface EndpointStream {
   resume(): void;
   /** Gives the exchange up, whatever its state; no event follows. */
   cancel(): void;
+  /** The same of a tunnel that is cut: by a reset, so that the endpoint can tell it from an end. */
+  breakOff(): void;
   /** After a 101 was received: raw bytes from here. */
   startTunnel(): void;
   /** Tunnel: the client ended its direction. */

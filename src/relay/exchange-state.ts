@@ -7,6 +7,7 @@ import type { ClientStream, EndpointStream } from '../base/stream.ts';
 import { RequestFacts } from '../filter/filter.ts';
 import type { ListenerPlan } from '../state/plan.ts';
 import { LogRecord } from './access-log.ts';
+import type { Carried } from './carried.ts';
 import { fillRecord } from './exchange-record.ts';
 import type { Placement } from './placement.ts';
 import type { PoolRuntime, RouteRuntime, Runtime } from './runtime.ts';
@@ -56,6 +57,8 @@ export abstract class ExchangeState {
   // The answer.
   status = 0;
   isTunnel = false;
+  carriedBefore: Carried | null = null;
+  carriedAfter: Carried | null = null;
   faultId = 0;
   detail = '';
   bytesIn = 0;

@@ -21,6 +21,7 @@ import { fault, faults } from '../base/faults.ts';
 import { framing, type Head, method } from '../base/head.ts';
 import type { ClientStream, EndpointStream, RequestSink, ResponseSink } from '../base/stream.ts';
 import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
+import type { Carried } from './carried.ts';
 import { Deadline } from './deadline.ts';
 import { Download } from './download.ts';
 import { ExchangeState, type ListenerFacts } from './exchange-state.ts';
@@ -31,7 +32,7 @@ import type { Relay } from './relay.ts';
 import type { RouteRuntime } from './runtime.ts';
 import { tryKind } from './trail.ts';
 import { Tries } from './tries.ts';
-import { closeDownward, closeUpward, isGoodSwitch, mayUpgrade, startTunnel } from './upgrade.ts';
+import { closeDownward, closeUpward, cutTunnel, isGoodSwitch, leaveTunnel, mayUpgrade, startTunnel } from './upgrade.ts';
 import { Upload } from './upload.ts';
 
 export type { ListenerFacts } from './exchange-state.ts';
@@ -39,7 +40,7 @@ export type { ListenerFacts } from './exchange-state.ts';
 /** Room kept behind a request head for what filters append to it and to the response. */
 const APPEND_BYTES = 1536;
 
-export class Exchange extends ExchangeState implements RequestSink, ResponseSink {
+export class Exchange extends ExchangeState implements RequestSink, ResponseSink, Carried {
   readonly relay: Relay;
   readonly placement: Placement;
   readonly upload: Upload;
@@ -396,6 +397,10 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
 
   // Ends.
 
+  onDrainOver(): void {
+    cutTunnel(this);
+  }
+
   onRequestTimeout(): void {
     this.cancelEndpoint(fault.responseTimeout);
     if (this.download.isBegun) this.abort(fault.readTimeout, 'request timeout');
@@ -424,7 +429,7 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     const { relay, slot } = this;
     if (slot === NONE) return;
     this.slot = NONE;
-    if (this.isTunnel) relay.table.tunnel(slot, -1);
+    if (this.isTunnel) leaveTunnel(this, slot);
     this.trail.end(slot, faultId, this.upstreamStatus, relay.engine.now);
     relay.endTry(slot, this.pool!.plan.id, faultId, this.upstreamStatus, responseMs);
   }

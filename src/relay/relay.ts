@@ -14,6 +14,7 @@ import type { ClientStream } from '../base/stream.ts';
 import type { StreamClient } from '../base/stream-client.ts';
 import { closeHow, type Engine } from '../base/wire.ts';
 import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
+import { CarriedList } from './carried.ts';
 import type { DatagramSession } from './datagram-session.ts';
 import { Datagrams } from './datagrams.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
@@ -69,6 +70,7 @@ export class Relay {
   sessions = 0;
   sessionsMax = 65_536;
   readonly recorder: Recorder;
+  readonly carried = new CarriedList();
   private readonly parts: RelayParts;
   private readonly kept: Exchange[] = [];
   private readonly keptHedges: Hedge[] = [];
@@ -86,6 +88,11 @@ export class Relay {
     this.table = parts.table;
     this.random = parts.random;
     this.recorder = new Recorder(parts.idPrefix, parts.engine.now);
+  }
+
+  /** The top of each turn. */
+  onTurn(): void {
+    this.carried.look(this.table);
   }
 
   onRequest(client: ClientStream, listener: ListenerFacts, head: Head): void {

@@ -20,6 +20,7 @@ import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wi
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
+import type { Carried } from './carried.ts';
 import type { ListenerFacts } from './exchange.ts';
 import { sendLineAhead } from './line-ahead.ts';
 import type { LogRecord } from './log-record.ts';
@@ -34,7 +35,7 @@ const GOOD = 200;
 /** Where an urgent one stands among those who wait (RFC 9218): connections have no urgency of their own. */
 const URGENCY = 3;
 
-export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, StreamSink {
+export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, StreamSink, Carried {
   readonly client: StreamClient;
   readonly listener: ListenerFacts;
   readonly route: StreamRoute;
@@ -59,6 +60,8 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
   // Totals of the two wires, kept beyond their end.
   bytesIn = 0;
   bytesOut = 0;
+  carriedBefore: Carried | null = null;
+  carriedAfter: Carried | null = null;
 
   protected readonly listenerId: number;
   protected readonly urgency = URGENCY;
@@ -111,6 +114,12 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     this.fail(fault.draining);
   }
 
+  /** Who is not connected yet goes elsewhere. */
+  onDrainOver(): void {
+    if (this.isFarOpen) this.fail(fault.draining);
+    else this.giveUpDial(fault.draining);
+  }
+
   // Choosing and dialling.
 
   protected get plans(): Runtime {
@@ -147,6 +156,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     this.attemptMs = relay.engine.now;
     this.dialFault = 0;
     relay.table.begin(slot);
+    relay.carried.add(this);
     this.trail.begin(slot, this.attemptMs, relay.table.inFlight(slot), relay.table.poolInFlight(slot));
     if (endpoint === undefined) {
       this.dialFailed(fault.destinationUnavailable);
@@ -155,6 +165,12 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     this.far = endpoint.dial(this, this.client.address);
     this.source = endpoint.lastSource;
     this.arm();
+  }
+
+  /** Goes on in dialEnded, when the wire is closed. */
+  private giveUpDial(faultId: number): void {
+    this.dialFault = faultId;
+    this.far!.close(closeHow.reset);
   }
 
   private dialEnded(errno: number): void {
@@ -168,9 +184,11 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
 
   private dialFailed(faultId: number): void {
     const { relay, slot } = this;
-    this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
+    const isCut = faultId === fault.draining;
+    if (!isCut) this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
     this.settle(faultId, 0);
-    if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) {
+    if (isCut) this.place(slot);
+    else if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) {
       relay.table.retry(this.pool!.plan.id, retryReason.connect);
       this.place(slot);
     } else this.fail(faultId);
@@ -286,10 +304,8 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
       return;
     }
     const { totalMs } = this.route.plan.timeouts;
-    if (this.far !== null && !this.isFarOpen) {
-      this.dialFault = fault.connectionTimeout;
-      this.far.close(closeHow.reset);
-    } else this.fail(totalMs > 0 && now >= this.client.startedMs + totalMs ? fault.streamTotal : fault.streamIdle);
+    if (this.far !== null && !this.isFarOpen) this.giveUpDial(fault.connectionTimeout);
+    else this.fail(totalMs > 0 && now >= this.client.startedMs + totalMs ? fault.streamTotal : fault.streamIdle);
   }
 
   private dueMs(): number {
@@ -340,6 +356,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     const responseMs = this.firstByteMs > 0 ? this.firstByteMs - this.connectedMs : -1;
     const { slot } = this;
     this.slot = NONE;
+    this.relay.carried.remove(this);
     this.trail.end(faultId, this.relay.engine.now);
     this.relay.endTry(slot, this.pool!.plan.id, faultId, status, responseMs);
   }

@@ -22,12 +22,31 @@ export function isGoodSwitch(request: Head, response: Head): boolean {
 
 /** The 101 was sent: both directions are bytes from here. */
 export function startTunnel(exchange: Exchange): void {
+  const { relay, slot } = exchange;
   exchange.isTunnel = true;
-  exchange.relay.table.tunnel(exchange.slot, 1);
+  exchange.placement.retried();
+  relay.table.tunnel(slot, 1);
+  relay.carried.add(exchange);
   exchange.upload.isEnded = false;
   exchange.stream!.startTunnel();
   exchange.client!.startTunnel();
   exchange.deadline.arm();
+  if (exchange.slot === slot && relay.table.isCut(slot)) cutTunnel(exchange);
+}
+
+/** It has no place at the endpoint any more. */
+export function leaveTunnel(exchange: Exchange, slot: number): void {
+  exchange.relay.table.tunnel(slot, -1);
+  exchange.relay.carried.remove(exchange);
+}
+
+/** The drain of its endpoint is over its deadline: both sides are reset. */
+export function cutTunnel(exchange: Exchange): void {
+  const { stream } = exchange;
+  exchange.stream = null;
+  stream?.breakOff();
+  exchange.settle(0, exchange.responseMs);
+  exchange.abort(fault.draining, 'the drain of the endpoint is over its deadline');
 }
 
 /** The client ended its direction. */

@@ -94,18 +94,19 @@ export class ControlDoor extends Reader implements ControlWriter {
     this.change(slot, to, this.admin(slot), this.flags(slot), this.weightPercent(slot));
   }
   setAdmin(slot: number, to: number): void {
-    // What it keeps is said of one drain.
-    this.change(slot, this.health(slot), to, this.flags(slot) & ~word.keeps, this.weightPercent(slot));
+    // What it keeps, and that it is cut, is said of one drain.
+    this.change(slot, this.health(slot), to, this.flags(slot) & ~(word.keeps | word.cut), this.weightPercent(slot));
   }
   setEjected(slot: number, isEjected: boolean): void {
-    const flags = this.flags(slot);
-    const to = isEjected ? flags | word.ejected : flags & ~word.ejected;
-    this.change(slot, this.health(slot), this.admin(slot), to, this.weightPercent(slot));
+    this.mark(slot, word.ejected, isEjected);
   }
   setKeeps(slot: number, keeps: boolean): void {
-    const flags = this.flags(slot);
-    const to = keeps ? flags | word.keeps : flags & ~word.keeps;
-    this.change(slot, this.health(slot), this.admin(slot), to, this.weightPercent(slot));
+    this.mark(slot, word.keeps, keeps);
+  }
+  setCut(slot: number, isCut: boolean): void {
+    const isNew = isCut && !this.isCut(slot);
+    this.mark(slot, word.cut, isCut);
+    if (isNew) Atomics.add(this.i32, header.cuts, 1);
   }
   setWeightPercent(slot: number, percent: number): void {
     assert(percent >= 0 && percent <= word.percentMask, 'a weight in percent is 0..32767');
@@ -253,6 +254,12 @@ export class ControlDoor extends Reader implements ControlWriter {
 
   private flags(slot: number): number {
     return this.i32[this.layout.words / 4 + slot]! & word.flagsMask;
+  }
+
+  private mark(slot: number, flag: number, isSet: boolean): void {
+    const flags = this.flags(slot);
+    const to = isSet ? flags | flag : flags & ~flag;
+    this.change(slot, this.health(slot), this.admin(slot), to, this.weightPercent(slot));
   }
 
   private change(slot: number, toHealth: number, toAdmin: number, flags: number, percent: number): void {

@@ -123,6 +123,10 @@ export interface TableReader {
   isEjected(slot: number): boolean;
   /** May it be given work that is bound to it by a cookie: ready, or draining and keeping what is its own. */
   keepsBound(slot: number): boolean;
+  /** Its drain is over its deadline: connections, upgraded requests and sessions on it are to end now. */
+  isCut(slot: number): boolean;
+  /** Changes whenever {@link isCut} became true of any slot. */
+  cuts(): number;
   /** Shared-clock ms since which the endpoint is fit (up, ready, not ejected): where its slow start began. 0: it never was. */
   readySince(slot: number): number;
   /** The shared clock (base/shared-clock.ts), in ms; of a worker, as of the start of its turn. */
@@ -256,6 +260,8 @@ export interface ControlWriter extends TableReader {
   setEjected(slot: number, isEjected: boolean): void;
   /** While it drains: does it keep requests that are bound to it by a cookie. */
   setKeeps(slot: number, keeps: boolean): void;
+  /** While it drains: is its deadline over. */
+  setCut(slot: number, isCut: boolean): void;
   setWeightPercent(slot: number, percent: number): void;
   /** Makes the plan with this epoch the one in force. */
   setEpoch(epoch: number): void;

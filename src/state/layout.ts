@@ -18,7 +18,7 @@
 
 /** "weir" in ASCII, little-endian: also a check of the byte order. */
 export const MAGIC = 0x72696577;
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 /** The largest page of the machines in question is 64 KiB (arm64), yet 4 KiB keeps small tables small there too. */
 const PAGE_BYTES = 4096;
 
@@ -76,6 +76,8 @@ export const header = Object.freeze({
   version: 17,
   /** Stripes 0..n-1 have to be summed. */
   stripesHigh: 18,
+  /** Bumped when a slot was marked as cut. */
+  cuts: 19,
   /** One word a stripe: stripe state. */
   stripes: 32,
 });
@@ -90,6 +92,8 @@ export const word = Object.freeze({
   ejected: 1 << 8,
   /** Drains, and still takes requests that are bound to it by a cookie. */
   keeps: 1 << 9,
+  /** Drains, and its deadline is over: what has no end of its own is ended. */
+  cut: 1 << 10,
   flagsMask: 0xff00,
   percentShift: 16,
   percentMask: 0x7fff,

@@ -2,7 +2,7 @@
  * The reader's door: sums of the stripes in use.
  *
  * Memory order. Every column has one writer, every value is one aligned 32- or 64-bit word, and no value explains another, so plain loads and
- * stores do: a reader sees each word either before or after a change. Two places need more. `epoch` and `version` are stored
+ * stores do: a reader sees each word either before or after a change. Two places need more. `epoch`, `version` and `cuts` are stored
  * after what they announce, so they are Atomics (a release and an acquire: on x86-64 the load is an ordinary load). And a slot's health, admin and
  * weight share one word, so that a pick never sees half of a change.
  */
@@ -114,6 +114,12 @@ export class Reader implements TableReader {
     if ((w & word.healthMask) === health.down || (w & word.ejected) !== 0) return false;
     const itsAdmin = (w >> word.adminShift) & word.adminMask;
     return itsAdmin === admin.ready || (itsAdmin === admin.drain && (w & word.keeps) !== 0);
+  }
+  isCut(slot: number): boolean {
+    return (this.i32[this.wordsAt + slot]! & word.cut) !== 0;
+  }
+  cuts(): number {
+    return Atomics.load(this.i32, header.cuts);
   }
   readySince(slot: number): number {
     return this.f64[this.readySinceAt + slot]!;

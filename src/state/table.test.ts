@@ -24,7 +24,7 @@ test('memory that is no table, or a table of another layout, is refused with the
   assert.equal(layoutProblem(buffer), null);
   assert.match(layoutProblem(buffer.slice(0, buffer.byteLength - 4096))!, /bytes/);
   new Int32Array(buffer)[header.layoutVersion] = LAYOUT_VERSION + 1;
-  assert.match(layoutProblem(buffer)!, /layout 5, this program knows layout 4/);
+  assert.match(layoutProblem(buffer)!, /layout 6, this program knows layout 5/);
 });
 
 test('memory is made a table once, and only when it is large enough', () => {
@@ -424,4 +424,25 @@ test('the largest ids there can be are told apart', () => {
     { listener: -1, route: -1, pool: -1, method: 0, status: 0, protocol: 0, count: 1 },
   ]);
   assert.throws(() => initTable(new ArrayBuffer(tableBytes(sizes)), { ...sizes, routesMax: 4095 }), /fit the keys/);
+});
+
+test('a slot is cut until its admin state changes, and workers can tell from one number that another one was', () => {
+  const { buffer, control } = newTable();
+  const reader = new Reader(buffer);
+  const slot = control.claimSlot('web', '10.0.0.1:80');
+  const other = control.claimSlot('web', '10.0.0.2:80');
+  control.setAdmin(slot, admin.drain);
+  const before = reader.cuts();
+  control.setKeeps(slot, true);
+  assert.equal(reader.cuts(), before, 'nothing else is told this way');
+  control.setCut(slot, true);
+  assert.deepEqual([reader.isCut(slot), reader.isCut(other), reader.cuts()], [true, false, before + 1]);
+  control.setCut(slot, true);
+  assert.equal(reader.cuts(), before + 1, 'once');
+  control.setHealth(slot, health.down);
+  assert.equal(reader.isCut(slot), true);
+  control.setAdmin(slot, admin.ready);
+  control.setCut(other, true);
+  control.setCut(other, false);
+  assert.deepEqual([reader.isCut(slot), reader.isCut(other), reader.cuts()], [false, false, before + 2]);
 });

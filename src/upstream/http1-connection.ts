@@ -149,6 +149,11 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     if (this.state === wireState.busy) this.shut(this.isTunnel ? closeHow.flush : closeHow.reset);
   }
 
+  breakOff(): void {
+    this.sink = null;
+    this.shut(closeHow.reset);
+  }
+
   startTunnel(): void {
     this.isTunnel = true;
     this.writer.drop();

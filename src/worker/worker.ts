@@ -276,6 +276,7 @@ class Worker implements TimerOwner {
   private onTurn(): void {
     const { table, engine, next } = this;
     table.heartbeat(engine.now);
+    this.relay.onTurn();
     if (next !== null && table.epoch() >= next.plan.epoch && next.plan.epoch > this.epoch) this.force(next.plan, next.runtime);
   }
 

@@ -80,7 +80,10 @@ export class StreamWorld {
     this.control = new ControlDoor(buffer, () => engine.now);
     this.tally = new Tally(buffer);
     this.table = new WorkerDoor(buffer, this.control.claimStripe());
-    engine.onTurn = () => this.table.heartbeat(engine.now);
+    engine.onTurn = () => {
+      this.table.heartbeat(engine.now);
+      this.relay.onTurn();
+    };
     const addresses: Address[] = [];
     const add = (host: string, count: number): Address[] => {
       const made = Array.from({ length: count }, (_, i): Address => ({ kind: 'ip', host, port: 1 + i }));

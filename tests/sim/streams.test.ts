@@ -11,7 +11,7 @@ import { Prng } from '../../src/base/prng.ts';
 import { closeHow } from '../../src/base/wire.ts';
 import type { Peer } from '../../src/io/memory.ts';
 import { ProxyLineReader, writeProxyLine } from '../../src/protocol/proxy-line/proxy-line.ts';
-import { health, rejection } from '../../src/state/doors.ts';
+import { admin, health, rejection } from '../../src/state/doors.ts';
 import { connectResultNames } from '../../src/state/tally.ts';
 import { StreamWorld, streamRoute } from './stream-world.ts';
 
@@ -296,6 +296,49 @@ test('whom the circuit breaker lets not wait is refused, not sent to the fallbac
   );
   const { fallback, breakerOpen } = world.tally.pool(world.plan.pools[0]!.id);
   assert.deepEqual([fallback, breakerOpen], [0, 1]);
+});
+
+test('when the drain of an endpoint is over its deadline its connections are reset on both sides, and no others', () => {
+  const world = new StreamWorld({ seed: 34, endpoints: 2 });
+  world.onServed = echo;
+  const clients = Array.from({ length: 8 }, () => world.dial().send('x'));
+  world.until('all to be served', () => clients.every((client) => client.text() === 'x'));
+  const { slot, address } = world.plan.pools[0]!.endpoints[0]!;
+  const its = world.served.get(address)!;
+  assert.ok(its.length > 0 && its.length < 8);
+  world.control.setAdmin(slot, admin.drain);
+  world.engine.runFor(1000);
+  assert.equal(world.ended.length, 0, 'a drain alone ends nothing');
+  world.control.setCut(slot, true);
+  world.until('its connections to end', () => world.ended.length === its.length);
+  assert.ok(world.ended.every((each) => each.fault === fault.draining && each.endpoint === address));
+  world.until('both sides to be told', () => its.every((peer) => peer.closedErrno === constants.errno.ECONNRESET));
+  const closed = () => clients.filter((client) => client.closedCount > 0);
+  world.until('its clients to be told', () => closed().length >= its.length);
+  const cut = closed();
+  assert.ok(cut.every((client) => client.closedErrno === constants.errno.ECONNRESET));
+  const other = world.dial().send('later');
+  world.until('one that comes later to be served elsewhere', () => other.text() === 'later');
+  for (const client of [...clients, other]) if (client.closedCount === 0) client.end();
+  world.finish();
+  assert.equal(its.length, cut.length);
+  assert.ok(world.ended.slice(its.length).every((each) => each.fault === 0));
+});
+
+test('who is not connected yet when the endpoint is cut goes to another one, and that is no retry', () => {
+  const world = new StreamWorld({ seed: 35, endpoints: 1, deaf: 1, pool: { balance: first } });
+  world.onServed = echo;
+  const client = world.dial().send('x');
+  const { slot } = world.plan.pools[0]!.endpoints[0]!;
+  world.until('the first to be dialled', () => world.table.inFlight(slot) === 1);
+  world.control.setAdmin(slot, admin.drain);
+  world.control.setCut(slot, true);
+  world.until('an answer', () => client.text() === 'x');
+  assert.ok(world.engine.now < 900, 'before the connect was over its time');
+  client.end();
+  world.finish();
+  assert.equal(world.ended[0]!.fault, 0);
+  assert.equal(world.tally.pool(world.plan.pools[0]!.id).retries[0], 0);
 });
 
 test('a client that leaves while its endpoint is dialled, or while it waits, leaves nothing behind', () => {

@@ -3,7 +3,10 @@
  * time against endpoints that do what the test says.
  */
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { test } from 'node:test';
+import { fault } from '../../src/base/faults.ts';
+import { admin } from '../../src/state/doors.ts';
 import { BUSY, OK, Scripted } from './scripted.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -248,6 +251,31 @@ test('a tunnel is counted while it lasts, and lets go of its endpoint whoever en
     again.send(OK);
     s.until(() => next.text().endsWith('ok'));
   }
+});
+
+test('when the drain of an endpoint is over its deadline tunnels are reset on both sides, requests go on, and who becomes a tunnel later is cut too', () => {
+  const s = new Tries({ endpoints: 1 });
+  const { ECONNRESET } = constants.errno;
+  const open = s.w.peer().send(UPGRADE);
+  const openEnd = s.asked(1);
+  openEnd.send(SWITCH);
+  s.until(() => open.text().includes('101 '));
+  const plain = s.w.peer().send(GET);
+  const plainEnd = s.asked(2);
+  const late = s.w.peer().send(UPGRADE);
+  const lateEnd = s.asked(3);
+  s.w.control.setAdmin(s.slots[0]!, admin.drain);
+  s.w.control.setCut(s.slots[0]!, true);
+  s.until(() => open.closedCount === 1 && openEnd.closedCount === 1);
+  assert.deepEqual([open.closedErrno, openEnd.closedErrno], [ECONNRESET, ECONNRESET]);
+  assert.deepEqual([plain.closedCount, late.closedCount], [0, 0]);
+  plainEnd.send(OK);
+  s.until(() => plain.text().endsWith('ok'));
+  lateEnd.send(SWITCH);
+  s.until(() => late.closedCount === 1 && lateEnd.closedCount === 1);
+  assert.deepEqual([late.closedErrno, lateEnd.closedErrno], [ECONNRESET, ECONNRESET]);
+  assert.equal(s.w.tally.remaining(s.slots[0]!).tunnels, 0);
+  assert.equal(s.w.tally.counts().faults.find(({ faultId }) => faultId === fault.draining)?.count, 2);
 });
 
 test('the cookie names the endpoint that answered, after a retry and after a hedge too', () => {

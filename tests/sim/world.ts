@@ -550,7 +550,10 @@ export class World implements TimerOwner {
     // Who waits for a wire is counted there too, with a limit of its own for each endpoint.
     if (options.wiresMax === undefined) this.table.waitingMax = options.queueMax ?? QUEUE_MAX;
     if (options.requestsMax !== undefined && options.fallback === undefined) this.table.requestsMax = options.requestsMax;
-    engine.onTurn = () => this.table.heartbeat(engine.now);
+    engine.onTurn = () => {
+      this.table.heartbeat(engine.now);
+      this.relay.onTurn();
+    };
     const addresses: Address[] = [];
     for (let i = 0; i < (options.endpoints ?? 3); i++) addresses.push({ kind: 'ip', host: '10.0.1.1', port: 8001 + i });
     const working = addresses.length;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { fault } from '../../base/faults.ts';
 import { admin } from '../../state/doors.ts';
 import type { Plan, StickyPlan } from '../../state/plan.ts';
-import { DRAIN_MS, Drains, SETTLE_MS } from './drains.ts';
+import { CUT_MS, DRAIN_MS, Drains, SETTLE_MS } from './drains.ts';
 import { StateFixture } from './fixture.ts';
 import type { Order } from './orders.ts';
 
@@ -47,6 +48,7 @@ test('a drain tells what is left, until when, why and by whom', () => {
     state: 'draining',
     keepsBound: true,
     remaining: { requests: 2, tunnels: 1, idleConnections: 4 },
+    cut: 0,
     isSafeToStop: false,
     etaSeconds: null,
     reason: 'deploy',
@@ -95,6 +97,72 @@ test('at the deadline it is overdue with what is left, and can be done later', (
   state.worker.end(slot, 0, 200, 1);
   after(1);
   assert.deepEqual([state.drains.find(id)!.state, said()], ['done', ['drain_overdue', 'drain_done']]);
+});
+
+test('at the deadline what has no end of its own is cut, once, and the drain is done when it is gone', () => {
+  for (const protocol of ['http', 'tcp', 'udp'] as const) {
+    const fixture = new StateFixture({ web: 2 });
+    const { worker, tally } = fixture;
+    const pass = (ms: number): void => {
+      fixture.now += ms;
+      fixture.drains.look();
+    };
+    fixture.its = { ...fixture.its!, pools: [{ ...fixture.web, protocol }] };
+    fixture.drains.apply(fixture.its);
+    for (let i = 0; i < 3; i++) worker.begin(slot);
+    if (protocol === 'http') for (let i = 0; i < 3; i++) worker.tunnel(slot, 1);
+    const { id } = fixture.drains.begin(order, { timeoutMs: 5000 });
+    const before = tally.cuts();
+    pass(4999);
+    assert.deepEqual([tally.isCut(slot), tally.cuts()], [false, before], protocol);
+    pass(1);
+    const row = fixture.drains.find(id)!;
+    assert.deepEqual([tally.isCut(slot), tally.cuts(), row.state, row.cut], [true, before + 1, 'draining', 3], protocol);
+    pass(1);
+    for (let i = 0; i < 3; i++) {
+      if (protocol === 'http') worker.tunnel(slot, -1);
+      worker.end(slot, fault.draining, 0, -1);
+    }
+    pass(SETTLE_MS);
+    const done = fixture.drains.find(id)!;
+    assert.deepEqual([done.state, done.cut, done.isSafeToStop, tally.cuts()], ['done', 3, true, before + 1], protocol);
+    assert.deepEqual(
+      fixture.said.filter((event) => event.startsWith('drain_')),
+      ['drain_cut', 'drain_done'],
+    );
+    fixture.orders.setState(order, 'ready');
+    assert.equal(tally.isCut(slot), false, 'the next drain begins anew');
+  }
+});
+
+test('requests that were not upgraded are not cut: with them it is overdue, and with what workers did not cut', () => {
+  const { worker, tally } = state;
+  worker.begin(slot);
+  worker.begin(slot);
+  worker.tunnel(slot, 1);
+  const { id } = state.drains.begin(order, { timeoutMs: 5000 });
+  after(5000);
+  assert.deepEqual([state.drains.find(id)!.state, state.drains.find(id)!.cut], ['draining', 1]);
+  worker.tunnel(slot, -1);
+  worker.end(slot, fault.draining, 101, -1);
+  after(1);
+  assert.deepEqual([state.drains.find(id)!.state, said()], ['overdue', ['drain_cut', 'drain_overdue']]);
+  const longer = state.drains.begin(order, { timeoutMs: 1000 });
+  assert.deepEqual([longer.state, longer.cut, tally.isCut(slot)], ['draining', 0, false], 'more time is more time');
+  worker.tunnel(slot, 1);
+  after(1000);
+  after(CUT_MS);
+  const stuck = state.drains.find(id)!;
+  assert.deepEqual([stuck.state, stuck.cut, stuck.remaining.tunnels], ['overdue', 1, 1]);
+});
+
+test('a drain that the control process before this one has cut is over its deadline', () => {
+  state.control.setAdmin(slot, admin.drain);
+  state.control.setCut(slot, true);
+  state.worker.begin(slot);
+  state.drains.look();
+  assert.equal(state.drains.list()[0]!.state, 'overdue');
+  assert.equal(state.tally.isCut(slot), true);
 });
 
 test('requests bound to it reach it until the deadline, so that it is not safe before', () => {

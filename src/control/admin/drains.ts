@@ -3,21 +3,22 @@
  *
  *   draining --- nothing left, and nothing more can come ---> done
  *      |  \                                                    ^
- *      |   `-- deadline, something left --> overdue -----------'
+ *      |   `-- deadline, requests left ---> overdue -----------'
  *      `------ the endpoint is given work again ---> cancelled
  *
  * The order itself stands in the state table (orders.ts), where it outlives reloads and this process. A drain that is found there without
  * an object gets one, with a deadline from now.
  *
  * Rules
- * 1. Until the deadline the endpoint keeps requests that are bound to it by a cookie (`keepBound`); at the deadline they go elsewhere.
+ * 1. Until the deadline the endpoint keeps requests that are bound to it by a cookie (`keepBound`); at the deadline they go elsewhere, and what has no
+ *    end of its own (connections, upgraded requests, sessions) is cut by the workers (`setCut`). Requests under way are left to end.
  * 2. Safe to stop is said only when no request can come any more: no bound ones, and no worker may still be between a pick and its count.
  * 3. An object never decides what the table says: when somebody else made the endpoint ready, the drain is cancelled.
  */
 import { randomBytes } from 'node:crypto';
-import { leftText } from '../../base/counts.ts';
+import { countOf, leftText } from '../../base/counts.ts';
 import { admin } from '../../state/doors.ts';
-import type { Plan } from '../../state/plan.ts';
+import type { Plan, PoolPlan } from '../../state/plan.ts';
 import type { ControlDoor, Tally } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
 import type { Order, Orders } from './orders.ts';
@@ -28,6 +29,8 @@ export const DRAIN_MS = 5 * 60_000;
 export const DRAIN_MS_MAX = 24 * 3_600_000;
 /** A worker that picked just before the order has counted its request by then: its turns are far shorter. */
 export const SETTLE_MS = 100;
+/** Workers have cut what they are told to by then: they look at the top of each turn. */
+export const CUT_MS = 500;
 /** How often live counts are looked at while something drains. */
 const LOOK_MS = 1000;
 /** Pace is judged over so long. */
@@ -49,6 +52,8 @@ export interface DrainRow {
   /** Requests bound by a cookie still reach it. */
   keepsBound: boolean;
   remaining: { requests: number; tunnels: number; idleConnections: number };
+  /** Connections, tunnels and sessions that were left at the deadline, and were cut. */
+  cut: number;
   isSafeToStop: boolean;
   /** Until nothing is left, at the pace of the last ten seconds; null: no telling. */
   etaSeconds: number | null;
@@ -59,8 +64,8 @@ export interface DrainRow {
 }
 
 export interface DrainParts {
-  door: Pick<ControlDoor, 'admin' | 'setKeeps'>;
-  tally: Pick<Tally, 'remaining' | 'isKeeping'>;
+  door: Pick<ControlDoor, 'admin' | 'setKeeps' | 'setCut'>;
+  tally: Pick<Tally, 'remaining' | 'isKeeping' | 'isCut'>;
   orders: Pick<Orders, 'setState' | 'stateNote'>;
   events: Pick<EventLog, 'info' | 'warn'>;
   /** ms since 1970. */
@@ -80,6 +85,10 @@ interface Drain {
   keepsBound: boolean;
   /** Its pool binds clients by a cookie. */
   isSticky: boolean;
+  /** What its pool is for. */
+  kind: PoolPlan['protocol'];
+  /** What was cut at the deadline; -1: that was not told yet. */
+  cut: number;
   /** It may have been picked until then. */
   pickedUntil: number;
   reason: string | null;
@@ -116,7 +125,9 @@ export class Drains {
       for (const { slot, address } of pool.endpoints) {
         this.names.set(slot, nameOf(pool.name, address));
         const drain = this.live.get(slot);
-        if (drain !== undefined) drain.isSticky = pool.sticky !== null;
+        if (drain === undefined) continue;
+        drain.isSticky = pool.sticky !== null;
+        drain.kind = pool.protocol;
       }
     }
     this.look();
@@ -140,7 +151,10 @@ export class Drains {
       });
     if (order.reason !== null) drain.reason = order.reason;
     if (wasLive === undefined || wish.timeoutMs !== undefined) drain.deadline = now() + (wish.timeoutMs ?? DRAIN_MS);
-    if (drain.state === 'overdue' && now() < drain.deadline) drain.state = 'draining';
+    if (now() < drain.deadline) {
+      if (drain.state === 'overdue') drain.state = 'draining';
+      drain.cut = -1;
+    }
     this.setKeeps(drain, drain.state === 'draining' && (wish.keepBound ?? drain.keepsBound));
     this.look();
     return this.rowOf(drain);
@@ -202,6 +216,8 @@ export class Drains {
     }
     // An endpoint that left the plan has nothing more to be asked for.
     if (drain.state === 'done') return name === undefined ? this.end(drain) : undefined;
+    const isOver = now >= drain.deadline;
+    if (tally.isCut(slot) !== isOver) door.setCut(slot, isOver);
     const fields = { pool, endpoint, drain: id, reason: drain.reason };
     if (left === 0) {
       if (!isSafe(drain, left, now)) return;
@@ -209,7 +225,14 @@ export class Drains {
       // It stays done, even if its pool becomes sticky.
       this.setKeeps(drain, false);
       events.info('drain_done', `endpoint ${pool}/${endpoint} has drained: nothing is left on it, it is safe to stop`, fields);
-    } else if (drain.state === 'draining' && now >= drain.deadline) {
+    } else if (drain.state === 'draining' && isOver) {
+      const cuts = drain.kind === 'http' ? tunnels : left;
+      if (drain.cut < 0) {
+        drain.cut = cuts;
+        const text = `endpoint ${pool}/${endpoint} has not drained in time: ${countOf(cuts, cutWord[drain.kind])} on it ${cuts === 1 ? 'is' : 'are'} cut`;
+        if (cuts > 0) events.warn('drain_cut', text, { ...fields, cut: cuts });
+      }
+      if (cuts > 0 && now < drain.deadline + CUT_MS) return;
       drain.state = 'overdue';
       const text = `endpoint ${pool}/${endpoint} has not drained in time: stopping it cuts ${leftText({ requests, tunnels })}`;
       events.warn('drain_overdue', text, { ...fields, requests, tunnels });
@@ -246,7 +269,9 @@ export class Drains {
 
   private add(pool: string, endpoint: string, slot: number, start: Pick<Drain, 'since' | 'keepsBound' | 'reason' | 'by'>): Drain {
     const now = this.parts.now();
-    const isSticky = this.plan?.pools.find(({ name }) => name === pool)?.sticky != null;
+    const plan = this.plan?.pools.find(({ name }) => name === pool);
+    // One that a control process before this one has cut is over its deadline.
+    const isCut = this.parts.tally.isCut(slot);
     const drain: Drain = {
       ...start,
       // Not a count: who waits for one must not meet another after a restart.
@@ -254,9 +279,11 @@ export class Drains {
       pool,
       endpoint,
       slot,
-      deadline: now + DRAIN_MS,
+      deadline: isCut ? now : now + DRAIN_MS,
       state: 'draining',
-      isSticky,
+      isSticky: plan !== undefined && plan.sticky !== null,
+      kind: plan?.protocol ?? 'http',
+      cut: -1,
       pickedUntil: now,
       pace: [],
       last: null,
@@ -280,6 +307,7 @@ export class Drains {
       state,
       keepsBound,
       remaining: { requests, tunnels, idleConnections: wiresIdle },
+      cut: Math.max(0, drain.cut),
       isSafeToStop,
       etaSeconds: isSafeToStop ? 0 : etaOf(drain, requests + tunnels, now),
       reason,
@@ -293,7 +321,7 @@ export class Drains {
     for (const { state, deadline, pickedUntil } of this.live.values()) {
       if (state === 'done') continue;
       at = Math.min(at, now + LOOK_MS);
-      for (const due of [pickedUntil + SETTLE_MS, deadline]) if (due > now) at = Math.min(at, due);
+      for (const due of [pickedUntil + SETTLE_MS, deadline, deadline + CUT_MS]) if (due > now) at = Math.min(at, due);
     }
     // A clock that was set back must not leave it waiting.
     if (at >= this.looksAt && this.looksAt <= now + LOOK_MS) return;
@@ -305,6 +333,9 @@ export class Drains {
     });
   }
 }
+
+/** What is cut in a pool of each kind. */
+const cutWord: Readonly<Record<PoolPlan['protocol'], string>> = { http: 'tunnel', tcp: 'connection', udp: 'session' };
 
 function nameOf(pool: string, endpoint: string): string {
   return `${pool}/${endpoint}`;
