@@ -25,7 +25,7 @@ export interface ExplainOptions extends ClientOptions {
   header?: string[];
   client?: string;
   listener?: string;
-  /** Of a connection (tcp://HOST:PORT). */
+  /** Of a client hello (tcp://HOST:PORT, https://HOST/). */
   sni?: string;
   alpn?: string[];
   random?: string;

@@ -22,8 +22,9 @@ import type { ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
 import { type FilterStep, filterStep } from './filter-step.ts';
 import { type Limits, limitsOf } from './limits.ts';
 import { enter, type Placing, type PoolStep, placeIn } from './place.ts';
-import { type ChosenListener, chooseListener, type ExplainRequest, isStream } from './request.ts';
-import { explainStream, type StreamExplanation } from './stream.ts';
+import { type ChosenListener, chooseListener, type ExplainRequest, isHttps, isStream } from './request.ts';
+import { explainStream, isCarried, type StreamExplanation } from './stream.ts';
+import { type ClientHello, helloFor, missingStep, openedStep, type TlsStep } from './tls.ts';
 import { actionText, matchText } from './words.ts';
 
 export { offlineParts } from './offline.ts';
@@ -61,6 +62,8 @@ export interface Explanation {
   /** `from`: who said the client's address: the peer's own, a field, or a field that could not be read (then it is the peer's). */
   client: { address: string; from: 'peer' | 'field' | 'malformed field'; field: string | null };
   listener: { name: string; addresses: string[]; protocol: string; why: string };
+  /** null: neither the client nor the listener has to do with it. */
+  tls: TlsStep | null;
   /** In the order of precedence. */
   routes: RouteStep[];
   filters: FilterStep[];
@@ -108,11 +111,16 @@ export function explain(
   const chosen = chooseListener(plan, request);
   if (typeof chosen === 'string') return chosen;
   if (isStream(request.url)) return explainStream(plan, table, request, chosen, parts);
-  return explainRequestAt(chosen, plan, table, request, parts);
+  const hello = isHttps(request.url) ? helloFor(request.url, request.sni, request.alpn) : null;
+  // TLS that is carried unopened is a connection: nobody here sees a request in it.
+  if (hello !== null && chosen.listener.protocol === 'auto' && isCarried(chosen.listener, hello, request.client))
+    return explainStream(plan, table, { ...request, sni: hello.serverName, alpn: [...hello.alpn] }, chosen, parts);
+  return explainRequestAt(chosen, hello, plan, table, request, parts);
 }
 
 function explainRequestAt(
   { index, listener, why }: ChosenListener,
+  hello: ClientHello | null,
   plan: Plan,
   table: TableReader,
   request: ExplainRequest,
@@ -129,6 +137,7 @@ function explainRequestAt(
     epoch: plan.epoch,
     client: clientOf(listener, head, peer, client, facts),
     listener: { name: listener.name, addresses: listener.addresses.map(addressText), protocol: listener.protocol, why },
+    tls: hello === null ? null : openedStep(plan, listener, hello),
     routes: [],
     filters: [],
     rewrite: null,
@@ -139,6 +148,11 @@ function explainRequestAt(
     limits: null,
     note: parts.note ?? null,
   };
+  const answer = unencrypted(explanation, listener, hello);
+  if (answer !== null || explanation.tls?.verdict === 'refused') {
+    explanation.answer = answer;
+    return explanation;
+  }
   if (head.method === method.CONNECT || head.method === method.TRACE) {
     explanation.answer = ownAnswer('methodNotAllowed', 'CONNECT and TRACE are not served');
     return explanation;
@@ -169,6 +183,14 @@ function explainRequestAt(
   if (route.action.kind === 'forward') forward(inquiry, route, route.action);
   else respond(inquiry, route, route.action);
   return explanation;
+}
+
+/** What is answered to who speaks TLS where none is opened, and to who does not where nothing else is taken. */
+function unencrypted(explanation: Explanation, { tls, protocol }: ListenerPlan, hello: ClientHello | null): OwnAnswer | null {
+  if (hello !== null && tls === null) return ownAnswer('badRequest', 'the listener opens no TLS: what comes is no request');
+  if (hello !== null || tls === null || protocol !== 'http') return null;
+  explanation.tls = missingStep();
+  return { status: 400, reason: 'preface', detail: 'this port speaks TLS: ask with https://', location: null };
 }
 
 type Action = RoutePlan['action'];
@@ -226,7 +248,7 @@ function factsOf(request: ExplainRequest, listener: ListenerPlan, peer: ClientAd
   const facts = new RequestFacts();
   facts.method = Math.max(method.OTHER, methodNames.indexOf(request.method));
   facts.peer = facts.client = peer.text;
-  facts.scheme = /^https:/i.test(request.url) ? 'https' : 'http';
+  facts.scheme = isHttps(request.url) ? 'https' : 'http';
   facts.listener = listener.name;
   facts.id = 'explained';
   const first = listener.addresses[0];

@@ -17,9 +17,9 @@ export interface ExplainRequest {
   client: string;
   /** null: chosen by the port of the URL. */
   listener: string | null;
-  /** Of a connection: the name its client hello asks for; null: none, or no TLS. */
+  /** The name that the client hello asks for; null: none, or no TLS; of https: the host. */
   sni: string | null;
-  /** Of a connection: protocols it offers. */
+  /** Protocols that the client hello offers; of https none: what browsers do. */
   alpn: string[];
   /** Unsigned 32-bit number that every draw gets; null: drawn. */
   random: number | null;
@@ -49,7 +49,7 @@ export function explainRequest(body: unknown): ExplainRequest | string {
   if (typeof url !== 'string' || !/^(https?:\/\/[^/?#\s]+[^\s\p{Cc}]*|(tcp|udp):\/\/[^/?#\s]+\/?)$/iu.test(url))
     return 'url is to be written in full, for example https://shop.example/ or tcp://10.0.0.1:5432';
   if (portOf(url) === null) return `the host of ${url} cannot be read`;
-  const wrong = streamFault(isStream(url), sni, alpn);
+  const wrong = helloFault(url, sni, alpn);
   if (wrong !== null) return wrong;
   if (!Array.isArray(headers) || headers.length > HEADERS_MAX) return `headers is a list of at most ${HEADERS_MAX} pairs`;
   for (const pair of headers as unknown[]) {
@@ -80,12 +80,18 @@ export function isStream(url: string): boolean {
   return /^(tcp|udp):/i.test(url);
 }
 
-function streamFault(isOfStream: boolean, sni: unknown, alpn: unknown): string | null {
+/** Is TLS spoken before a request? */
+export function isHttps(url: string): boolean {
+  return /^https:/i.test(url);
+}
+
+function helloFault(url: string, sni: unknown, alpn: unknown): string | null {
   if (sni !== null && (typeof sni !== 'string' || !/^[\w.-]{1,253}$/.test(sni))) return 'sni is a name, for example shop.example';
   const isList = Array.isArray(alpn) && alpn.length <= PROTOCOLS_MAX;
   if (!isList || !alpn.every((name) => typeof name === 'string' && /^[\x21-\x7e]{1,255}$/.test(name)))
     return 'alpn is a list of protocols, for example ["h2"]';
-  if (!isOfStream && (sni !== null || alpn.length > 0)) return 'sni and alpn belong to connections: tcp://HOST:PORT';
+  if (!isStream(url) && !isHttps(url) && (sni !== null || alpn.length > 0))
+    return 'sni and alpn belong to TLS: https://HOST/ or tcp://HOST:PORT';
   return null;
 }
 

@@ -148,8 +148,8 @@ const wrong: [body: Record<string, unknown>, why: RegExp][] = [
   [{ url: 'tcp://a:1', sni: 7 }, /sni is a name/],
   [{ url: 'tcp://a:1', alpn: 'h2' }, /alpn is a list/],
   [{ url: 'tcp://a:1', alpn: [''] }, /alpn is a list/],
-  [{ url: 'https://a/', sni: 'a' }, /belong to connections/],
-  [{ url: 'https://a/', alpn: ['h2'] }, /belong to connections/],
+  [{ url: 'http://a/', sni: 'a' }, /belong to TLS/],
+  [{ url: 'http://a/', alpn: ['h2'] }, /belong to TLS/],
 ];
 for (const [body, why] of wrong)
   test(`${JSON.stringify(body)} is no connection`, () => {

@@ -11,10 +11,13 @@ import type { ListenerPlan, Plan, PoolPlan, StreamRoutePlan } from '../../state/
 import type { ExplainParts, RouteStep } from './explain.ts';
 import { enterStream, type Placing, type PoolStep, placeIn } from './place.ts';
 import type { ChosenListener, ExplainRequest } from './request.ts';
+import { type ClientHello, carriedStep, isByName, missingStep, openedStep, type TlsStep } from './tls.ts';
 import { durationText, streamMatchText, targetText } from './words.ts';
 
 /** Where a connection stands in a queue: it has no urgency of its own (relay/tunnel). */
 const URGENCY = 3;
+/** No TLS, or what was in it. */
+const NO_HELLO: ClientHello = { serverName: null, alpn: [] };
 
 export interface StreamExplanation {
   connection: { url: string; client: string; sni: string | null; alpn: string[] };
@@ -22,6 +25,8 @@ export interface StreamExplanation {
   listener: { name: string; addresses: string[]; protocol: string; why: string };
   /** How the client is known, when not by its own connection. */
   preface: string | null;
+  /** null: TLS, if it is any, is passed on by a listener that knows none. */
+  tls: TlsStep | null;
   /** In the order of precedence. */
   routes: RouteStep[];
   /** Why it goes nowhere: a word of base/faults, and a sentence. null: an endpoint gets it. */
@@ -57,6 +62,7 @@ export function explainStream(
       why: whyListener,
     },
     preface: prefaceText(listener),
+    tls: null,
     routes: [],
     refused: null,
     sends: null,
@@ -65,9 +71,13 @@ export function explainStream(
     limits: null,
     note: note ?? null,
   };
+  const hello: ClientHello | null = sni === null && alpn.length === 0 ? null : { serverName: sni, alpn };
+  const asks = throughTls(explanation, plan, listener, hello, client);
+  if (asks === null) return explanation;
   const streams = new StreamTable(listener);
-  const taken = streams.match(sni ?? '', alpn, client);
-  explanation.routes = streams.routes.map((route) => stepOf(route, taken, streams.missed(route, sni ?? '', alpn, client), plan));
+  const name = asks.serverName ?? '';
+  const taken = streams.match(name, asks.alpn, client);
+  explanation.routes = streams.routes.map((route) => stepOf(route, taken, streams.missed(route, name, asks.alpn, client), plan));
   if (taken === null) {
     explanation.refused = { reason: faults[fault.destinationNotFound]!.reason, detail: 'no route of the listener matches' };
     return explanation;
@@ -77,6 +87,44 @@ export function explainStream(
   place(explanation, taken.plan, plan, placing);
   explanation.limits = limitsOf(taken.plan, listener);
   return explanation;
+}
+
+/** Whom TLS of this hello is carried to unopened; null: it is opened. */
+function carrierOf(listener: ListenerPlan, { serverName, alpn }: ClientHello, client: ClientAddress): StreamRoutePlan | null {
+  const route = new StreamTable(listener).match(serverName ?? '', alpn, client);
+  return route !== null && isByName(route.plan) ? route.plan : null;
+}
+
+/** Does an `auto` listener carry TLS of this hello as it is, so that nobody here sees a request in it? */
+export function isCarried(listener: ListenerPlan, hello: ClientHello, clientText: string): boolean {
+  const client = new ClientAddress();
+  return listener.tls === null || (client.set(clientText) && carrierOf(listener, hello, client) !== null);
+}
+
+/** What becomes of TLS, and what routes are then asked for; null: none is asked. */
+function throughTls(
+  explanation: StreamExplanation,
+  plan: Plan,
+  listener: ListenerPlan,
+  hello: ClientHello | null,
+  client: ClientAddress,
+): ClientHello | null {
+  const isAuto = listener.protocol === 'auto';
+  if (listener.tls === null || (hello === null && isAuto)) return hello ?? NO_HELLO;
+  if (hello === null) {
+    explanation.tls = missingStep();
+    explanation.refused = { reason: 'preface', detail: explanation.tls.why };
+    return null;
+  }
+  const carrier = carrierOf(listener, hello, client);
+  if (carrier !== null) {
+    explanation.tls = carriedStep(hello, carrier);
+    return hello;
+  }
+  const { verdict, why } = (explanation.tls = openedStep(plan, listener, hello)!);
+  if (verdict === 'refused') explanation.refused = { reason: 'tls', detail: why };
+  // In what an auto listener opens there are requests.
+  return verdict === 'refused' || isAuto ? null : NO_HELLO;
 }
 
 function place(explanation: StreamExplanation, route: StreamRoutePlan, plan: Plan, placing: Omit<Placing, 'head'>): void {

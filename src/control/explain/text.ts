@@ -3,6 +3,7 @@ import type { Explanation, RouteStep } from './explain.ts';
 import { printableLines, sectionsOf } from './lines.ts';
 import { poolSections } from './pool-text.ts';
 import type { StreamExplanation } from './stream.ts';
+import { tlsLines } from './tls.ts';
 
 /** Routes that missed, shown in text; --json has all. */
 const LINES_MAX = 20;
@@ -12,13 +13,15 @@ export function explanationText(explanation: Explanation | StreamExplanation): s
 }
 
 function streamText(explanation: StreamExplanation): string {
-  const { connection, listener, preface, routes, refused, sends, passed, pool, limits, note } = explanation;
+  const { connection, listener, preface, tls, routes, refused, sends, passed, pool, limits, note } = explanation;
   const { url, client, sni, alpn } = connection;
   const isTls = sni !== null || alpn.length > 0;
   const hello = isTls ? `, TLS${sni === null ? '' : ` for ${sni}`}${alpn.length === 0 ? '' : `, offers ${alpn.join(', ')}`}` : '';
   const { lines, section } = sectionsOf(`${url} from ${client}${hello}`);
   section('listener', [`${listener.name}  ${listener.addresses.join(' ')}  ${listener.protocol}  (${listener.why})`]);
   if (preface !== null) section('client', [preface]);
+  if (tls !== null) section('tls', tlsLines(tls));
+  if (tls?.verdict === 'opened' && listener.protocol === 'auto') section('inside', ['requests: ask https://HOST/PATH']);
   section('route', routeLines(routes));
   for (const step of passed) for (const [name, texts] of poolSections(step, true)) section(name, texts);
   if (pool !== null) for (const [name, texts] of poolSections(pool, false)) section(name, texts);
@@ -30,12 +33,13 @@ function streamText(explanation: StreamExplanation): string {
 }
 
 function requestText(explanation: Explanation): string {
-  const { request, listener, client, filters, rewrite, answer, pool, limits } = explanation;
+  const { request, listener, client, tls, filters, rewrite, answer, pool, limits } = explanation;
   const { lines, section } = sectionsOf(`${request.method} ${request.url} from ${request.peer}`);
   section('listener', [`${listener.name}  ${listener.addresses.join(' ')}  ${listener.protocol}  (${listener.why})`]);
   if (client.from === 'field') section('client', [`${client.address}, as ${client.field} says; the peer is trusted`]);
   if (client.from === 'malformed field')
     section('client', [`${client.address}: ${client.field} of the trusted peer cannot be read`]);
+  if (tls !== null) section('tls', tlsLines(tls));
   section('route', routeLines(explanation.routes));
   section(
     'filters',
