@@ -9,8 +9,8 @@ const curves: Readonly<Record<string, string>> = { prime256v1: 'P-256', secp384r
 export interface Chain {
   /** The one that belongs to the key, then each one's issuer, as far as there is one. */
   certificates: readonly X509Certificate[];
-  /** They stood in another order. */
-  isSorted: boolean;
+  /** They stood in this order. */
+  wasInOrder: boolean;
   /** Places, from 1, of those that lead from the first one to nowhere. */
   strangers: readonly number[];
 }
@@ -33,7 +33,7 @@ export function orderChain(all: readonly X509Certificate[], key: KeyObject): Cha
   const isStranger = (certificate: X509Certificate): boolean => !chain.some(({ raw }) => raw.equals(certificate.raw));
   return {
     certificates: chain,
-    isSorted: chain.some((certificate, at) => at > 0 && placeOf(certificate) < placeOf(chain[at - 1]!)),
+    wasInOrder: chain.every((certificate, at) => at === 0 || placeOf(certificate) > placeOf(chain[at - 1]!)),
     strangers: left.filter(isStranger).map(placeOf),
   };
 }

@@ -74,7 +74,7 @@ function readCertificate(
   const chain = orderChain(all, key);
   if (chain === null) {
     const what = all.length === 1 ? `the certificate in ${certificatePem.name}` : `any certificate in ${certificatePem.name}`;
-    tellAt('key')('bad-value', `${keyPem.name} is not the key of ${what}`, `it is for ${subjectText(all[0]!)}`);
+    tellAt('key')('bad-value', `${keyPem.name} is not the key of ${what}`, `the certificate is for ${subjectText(all[0]!)}`);
     return null;
   }
   const { certificates } = chain;
@@ -88,7 +88,7 @@ function readCertificate(
   const notices: CertificateNotice[] = [];
   const notice = (which: CertificateNotice['key'], code: FaultCode, message: string, help: string | null): void =>
     void notices.push({ key: which, code, message: `certificate ${name}: ${message}`, help });
-  if (!chain.isSorted)
+  if (!chain.wasInOrder)
     notice(
       'certificate',
       'chain-order',
@@ -166,7 +166,7 @@ function chainProblem(chain: readonly X509Certificate[], key: KeyObject): string
   const bytes = chain.reduce((sum, { raw }) => sum + raw.length, 0);
   if (bytes > CHAIN_BYTES_MAX) return `its chain has ${bytes} bytes, and ${CHAIN_BYTES_MAX} are the most`;
   try {
-    // OpenSSL has rules of its own (signatures with SHA-1, keys of issuers that are too short), and workers would hear of them too late.
+    // OpenSSL has rules of its own (a key of an issuer that is too short), and workers would hear of them too late.
     createSecureContext({ cert: chain.join(''), key: key.export({ type: 'pkcs8', format: 'pem' }) });
     return null;
   } catch (error) {

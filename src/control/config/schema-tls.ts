@@ -21,6 +21,7 @@ const settings = shape(
     minVersion: text('Oldest version of TLS: "1.2" or "1.3". Default "1.2".', VERSION_EXPECTED, readVersion, {
       pattern: '^1\\.[23]$',
       examples: ['1.2', '1.3'],
+      help: versionHelp,
     }).optional(),
     alpn: oneOrMany(
       'Protocols agreed on by ALPN, best first. Default http/1.1 for requests, none with protocol tcp.',
@@ -101,10 +102,18 @@ export const certificate = shape(
   },
 );
 
+const OLDEST = '"1.2" is the oldest';
+
+/** Of a number, which YAML makes of a version without quotes. */
+function versionHelp(value: unknown): string | undefined {
+  if (value === 1.2 || value === 1.3) return `did you mean "${value}"?`;
+  return value === 1 || value === 1.1 ? OLDEST : undefined;
+}
+
 export function readVersion(value: string): Read<'1.2' | '1.3'> {
   const version = /^(?:TLS ?v?|VersionTLS)?1[._]?([0-3])$/i.exec(value)?.[1];
   if (value === '1.2' || value === '1.3') return good(value);
   if (version === '0' || version === '1')
-    return bad(`TLS 1.${version} is broken, and no client needs it any more (RFC 8996): "1.2" is the oldest`);
+    return bad(`TLS 1.${version} is broken, and no client needs it any more (RFC 8996)`, OLDEST);
   return bad(VERSION_EXPECTED, version === undefined ? undefined : `did you mean "1.${version}"?`);
 }

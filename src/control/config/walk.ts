@@ -85,7 +85,8 @@ class Walker {
       } else if (!key.startsWith('x-')) {
         const guess = this.unknownKey(entry, known, note, path);
         if (guess === 'not-yet') hasNotYet = true;
-        else if (guess !== null) meant.add(guess);
+        // "files: { certificate: … }" means files.
+        else if (guess !== null) meant.add(guess.split(':', 1)[0]!);
       }
     }
     for (const key of known) {
