@@ -21,6 +21,7 @@ import type { DatagramOwner, DatagramSocket } from '../base/wire.ts';
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { health, protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
+import type { Carried } from './carried.ts';
 import type { Datagrams } from './datagrams.ts';
 import { type LogRecord, textWithPort } from './log-record.ts';
 import { PlaceInPool } from './place-in-pool.ts';
@@ -34,7 +35,7 @@ const STRANDED_MS = 1000;
 /** Endpoints that one datagram is given to, when the first refuses it. */
 const ATTEMPTS_MAX = 2;
 
-export class DatagramSession extends PlaceInPool implements DatagramOwner {
+export class DatagramSession extends PlaceInPool implements DatagramOwner, Carried {
   /** Number in the index, for ever. */
   readonly id: number;
   readonly client = new ClientAddress();
@@ -65,6 +66,8 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner {
   /** By the time of the last datagram. */
   older: DatagramSession | null = null;
   newer: DatagramSession | null = null;
+  carriedBefore: Carried | null = null;
+  carriedAfter: Carried | null = null;
 
   /** The bound socket the client sent to, and the endpoint's. */
   near: DatagramSocket | null = null;
@@ -159,6 +162,10 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner {
     else this.far!.send(this.keptBlock, this.keptStart, this.keptEnd, 0);
   }
 
+  onDrainOver(): void {
+    this.room.end(this, fault.draining);
+  }
+
   /** Gives everything back. Its record is complete then. */
   finish(faultId: number): void {
     this.faultId = faultId;
@@ -227,6 +234,7 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner {
     this.attempts++;
     this.attemptMs = relay.engine.now;
     relay.table.begin(slot);
+    relay.carried.add(this);
     this.trail.begin(slot, this.attemptMs, relay.table.inFlight(slot), relay.table.poolInFlight(slot));
     this.far = runtime.datagramEndpoints[slot]!.connect(this, this.client);
   }
@@ -258,6 +266,7 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner {
     this.trail.end(faultId, this.relay.engine.now);
     this.far = null;
     far!.close();
+    this.relay.carried.remove(this);
     this.runtime!.datagramEndpoints[slot]?.closed();
     const isAnswered = this.firstMs > 0;
     this.relay.endTry(slot, this.pool!.plan.id, faultId, isAnswered ? GOOD : 0, isAnswered ? this.firstMs - this.attemptMs : -1);

@@ -120,7 +120,10 @@ export class DatagramWorld {
     this.tally = new Tally(buffer);
     this.table = new WorkerDoor(buffer, this.control.claimStripe());
     const { table } = this;
-    engine.onTurn = () => table.heartbeat(engine.now);
+    engine.onTurn = () => {
+      table.heartbeat(engine.now);
+      this.relay.onTurn();
+    };
     const addresses = (host: string, count: number) =>
       Array.from({ length: count }, (_, i): Ip => ({ kind: 'ip', host, port: 1 + i }));
     const serving = addresses(options.host ?? '10.0.1.1', options.endpoints ?? 3);

@@ -8,7 +8,7 @@ import { ClientAddress } from '../../src/base/client-address.ts';
 import { readName } from '../../src/base/datagram-name.ts';
 import { fault } from '../../src/base/faults.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { health, retryReason } from '../../src/state/doors.ts';
+import { admin, health, retryReason } from '../../src/state/doors.ts';
 import { plainPool } from '../../src/state/plain-pool.ts';
 import { DatagramWorld, type UdpEndpoint } from './datagrams-world.ts';
 
@@ -343,6 +343,29 @@ test('in a drain those who are here are served, newcomers are not, and cut() end
   assert.equal(world.listener.cut(), 1);
   world.finish();
   assert.equal(world.ended[0]!.fault, fault.draining);
+});
+
+test('when the drain of an endpoint is over its deadline its clients are forgotten, and ask another one with their next datagram', () => {
+  const world = new DatagramWorld({ seed: 36, endpoints: 2 });
+  const clients = Array.from({ length: 12 }, () => world.client().ask('a'));
+  world.until('all answers', () => clients.every((client) => client.answers.length === 1));
+  const [first, second] = world.endpoints;
+  const { slot } = world.plan.pools[0]!.endpoints[0]!;
+  const its = first!.questions.length;
+  assert.ok(its > 0 && its < 12);
+  world.control.setAdmin(slot, admin.drain);
+  world.engine.runFor(1000);
+  assert.equal(world.listener.connections, 12);
+  world.control.setCut(slot, true);
+  world.until('its clients to be forgotten', () => world.listener.connections === 12 - its);
+  assert.deepEqual(
+    world.ended.map((each) => each.fault),
+    new Array(its).fill(fault.draining),
+  );
+  for (const client of clients) client.ask('b');
+  world.until('all answers', () => clients.every((client) => client.answers.length === 2));
+  assert.deepEqual([first!.questions.length, second!.questions.length], [its, 24 - its]);
+  world.finish();
 });
 
 test('with a successor on its sockets nothing is received, and answers still leave', () => {
