@@ -386,8 +386,8 @@ test('no message and no excerpt shows a key that stands in the config', () => {
   const block = (text: string, by: string) => text.trimEnd().split('\n').join(`\n${by}`);
   const flow = `${head}certificates: { shop: { files: { certificate: ${JSON.stringify(wrong)}, key: ${JSON.stringify(made.shop.keyPem)}, oops: 1 } } }\n${POOLS}`;
   const blocks = `${head}certificates:\n  shop:\n    files:\n      certificate: |\n        ${block(wrong, '        ')}\n      key: |\n        ${block(made.shop.keyPem, '        ')}\n${POOLS}`;
-  // A line of the key out of place, so that the fault is in the middle of it.
-  const damaged = blocks.replace(`        ${body}`, `  ${body}: [`);
+  // A slip in the middle of the key, so that the fault is there.
+  const damaged = `${head}certificates:\n  shop:\n    files:\n      certificate: internal.crt\n      key: "${block(made.shop.keyPem, '        ').replace(body, `\\q${body}`)}"\n${POOLS}`;
   const filled = `${head}certificates: { shop: { files: { certificate: internal.crt, key: "\${PEM}" } } }\n${POOLS}`;
   for (const text of [flow, blocks, damaged, filled]) {
     const { faults } = parse(text);
