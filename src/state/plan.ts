@@ -120,6 +120,10 @@ export interface TlsListenerPlan {
 /** A certificate with its key, read and checked: the key belongs to it, the chain is in order and at most CHAIN_BYTES_MAX long. */
 export interface CertificatePlan {
   name: string;
+  /** Where it was written. */
+  source: string;
+  /** Absolute path of the file it was read from; null: it stands in the config. */
+  file: string | null;
   /** DNS names and addresses it is for, lower-case; "*.shop.example" stands for one label (RFC 6125 §6.4.3). */
   names: string[];
   /** PEM: the certificate, then those that lead from it to a root. */

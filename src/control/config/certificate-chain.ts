@@ -81,12 +81,6 @@ function nameOf(kind: string, value: string): string[] {
   return kind === 'DNS' && isHostName(name.replace(/^\*\./, '')) ? [name] : [];
 }
 
-/** Does one of these names of a certificate cover a host? With `wildcard`: some name that ends in it. */
-export function isCovered(names: readonly string[], host: string, wildcard: boolean): boolean {
-  if (wildcard) return names.some((name) => name.endsWith(`.${host}`));
-  return names.includes(host) || names.includes(`*.${host.slice(host.indexOf('.') + 1)}`);
-}
-
 const DAY_MS = 86_400_000;
 /** Time for whoever has to renew it by hand. */
 const SOON_MS = 14 * DAY_MS;

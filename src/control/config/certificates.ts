@@ -7,8 +7,9 @@ import { createSecureContext } from 'node:tls';
 import { type CertificatePlan, CHAIN_BYTES_MAX } from '../../state/plan.ts';
 import { keyProblem, namesOf, orderChain } from './certificate-chain.ts';
 import { type ConfigFault, type FaultCode, faultAt } from './fault.ts';
-import { childOf, type MapNode } from './node.ts';
+import { childOf, type MapNode, type Node } from './node.ts';
 import { certificatesOf, type Pem, type PemFiles, pemNode, readPem, type TellPem } from './pem.ts';
+import { placeText } from './source.ts';
 
 export interface CertificateFiles extends PemFiles {
   /** Permission bits of a file by its absolute path; null: not known. */
@@ -44,18 +45,14 @@ export function readCertificates(
   const written = childOf(root, 'certificates');
   if (written?.kind !== 'map') return found;
   for (const { key, value } of written.entries) {
-    const read = readCertificate(key, childOf(value, 'files'), files, faults);
+    const read = readCertificate(key, value, files, faults);
     if (read !== null) found.set(key, read);
   }
   return found;
 }
 
-function readCertificate(
-  name: string,
-  node: ReturnType<typeof childOf>,
-  files: CertificateFiles,
-  faults: ConfigFault[],
-): ReadCertificate | null {
+function readCertificate(name: string, written: Node, files: CertificateFiles, faults: ConfigFault[]): ReadCertificate | null {
+  const node = childOf(written, 'files');
   const [certificateNode, keyNode] = [pemNode(childOf(node, 'certificate')), pemNode(childOf(node, 'key'))];
   const tellAt =
     (which: 'certificate' | 'key'): TellPem =>
@@ -122,6 +119,8 @@ function readCertificate(
   return {
     plan: {
       name,
+      source: placeText(written),
+      file: certificatePem.path,
       names,
       chain: certificates.join(''),
       key: key.export({ type: 'pkcs8', format: 'pem' }) as string,

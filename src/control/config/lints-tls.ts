@@ -1,6 +1,7 @@
 /** Lints of TLS that is opened here: certificates, and the hosts they are to cover. */
-import type { ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
-import { isCovered, lifeOf, lifeText } from './certificate-chain.ts';
+import { CertificateNames } from '../../base/certificate-names.ts';
+import type { CertificatePlan, ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
+import { lifeOf, lifeText } from './certificate-chain.ts';
 import type { ReadCertificate } from './certificates.ts';
 import type { LintInput, Warn } from './lints.ts';
 
@@ -78,9 +79,9 @@ function lintHosts({ plan, origins }: LintInput, warn: Warn): void {
     if (origin === undefined || host === null) continue;
     const listeners = listenersOf(route, plan);
     if (listeners.length === 0 || listeners.some(({ tls }) => tls === null)) continue;
-    const names = listeners.flatMap(({ tls }) => tls!.certificates.flatMap((index) => plan.certificates[index]!.names));
+    const certificates = listeners.flatMap(({ tls }) => tls!.certificates.map((index) => plan.certificates[index]!));
     const shown = host.wildcard ? `*.${host.value}` : host.value;
-    if (isCovered(names, host.value, host.wildcard) || told.has(shown)) continue;
+    if (isCovered(certificates, host) || told.has(shown)) continue;
     told.add(shown);
     const where = listeners.map(({ name }) => name).join(', ');
     warn(['routes', String(origin), 'host'], 'host-uncovered', `no certificate of listener ${where} is for ${shown}`);
@@ -93,4 +94,10 @@ function listenersOf({ listeners }: RoutePlan, plan: Plan): ListenerPlan[] {
     ({ protocol, redirectToHttps }, index) =>
       (protocol === 'http' || protocol === 'auto') && !redirectToHttps && (listeners === null || listeners.includes(index)),
   );
+}
+
+/** Is one of them for a host? Of a host with a wildcard, for any name that it stands for. */
+function isCovered(certificates: readonly CertificatePlan[], { value, wildcard }: { value: string; wildcard: boolean }): boolean {
+  if (!wildcard) return new CertificateNames(certificates).find(value).length > 0;
+  return certificates.some(({ names }) => names.some((name) => name.endsWith(`.${value}`)));
 }

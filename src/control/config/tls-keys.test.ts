@@ -54,8 +54,9 @@ test('https is http that opens TLS, with every default', () => {
   const { protocol, tls } = plan!.listeners[0]!;
   assert.equal(protocol, 'http');
   assert.deepEqual(tls, { certificates: [0], minVersion: '1.2', alpn: ['http/1.1'], strictSni: false, handshakeMs: 10_000 });
-  const [{ name, names, chain, key }] = plan!.certificates;
+  const [{ name, source, file, names, chain, key }] = plan!.certificates;
   assert.deepEqual([name, names], ['shop', ['shop.example', 'www.shop.example', 'localhost', '127.0.0.1']]);
+  assert.deepEqual([source, file], [join(folder, 'weir.yaml:3'), join(folder, 'shop.crt')]);
   assert.equal(chain, made.shop.certificatePem);
   assert.ok(createPrivateKey(key).equals(createPrivateKey(made.shop.keyPem)));
   assert.ok(plan!.certificates[0]!.notAfterMs - Date.now() > 199 * DAY_MS);
@@ -121,7 +122,7 @@ test('certificate and key may stand in one file, or in the config', () => {
   const inline = `certificates: { shop: { files: { certificate: ${JSON.stringify(made.shop.certificatePem)}, key: "\${PEM}" } } }\n`;
   const { plan, faults, files } = parse(head + inline + POOLS);
   assert.deepEqual(faults, []);
-  assert.deepEqual(plan!.certificates, planOf(head + one + POOLS).certificates);
+  assert.deepEqual(plan!.certificates, [{ ...planOf(head + one + POOLS).certificates[0]!, file: null }]);
   assert.deepEqual(files, []);
 });
 
