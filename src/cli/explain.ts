@@ -4,15 +4,16 @@ import { resolve } from 'node:path';
 import { formatFaults, loadConfig } from '../control/config/config.ts';
 import {
   CLIENT_DEFAULT,
+  connectionStoryText,
   type ExplainRequest,
   type Explanation,
   explain as explainIn,
   explainRequest,
   explanationText,
   offlineParts,
-  type Stories,
   type StreamExplanation,
   storyText,
+  type Traces,
 } from '../control/explain/explain.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, withFaults } from './client.ts';
 import { exit, type Shell } from './shell.ts';
@@ -20,7 +21,7 @@ import { exit, type Shell } from './shell.ts';
 export interface ExplainOptions extends ClientOptions {
   /** METHOD URL, or URL alone for GET; none with `id`. */
   words: string[];
-  /** Of a request that was made: from the log, or from its answer's x-request-id. */
+  /** Of a request, a connection or datagrams: from the log, or from an answer's x-request-id. */
   id?: string;
   header?: string[];
   client?: string;
@@ -45,16 +46,16 @@ export function explain(options: ExplainOptions, shell: Shell): Promise<number> 
   });
 }
 
-/** What became of a request: of all that had this id, the latest first. */
+/** What became of a request, a connection or datagrams: of all that had this id, the latest first. */
 async function tell(id: string, options: ExplainOptions, shell: Shell): Promise<number> {
   const { words, config = [] } = options;
   if (words.length > 0) throw new ClientFault(exit.usage, 'expected --id ID or METHOD URL, not both');
-  if (config.length > 0)
-    throw new ClientFault(exit.usage, 'a configuration remembers no requests: --id asks the running instance');
+  if (config.length > 0) throw new ClientFault(exit.usage, 'a configuration remembers nothing: --id asks the running instance');
   const client = await running(options, shell);
-  const stories = (await client.get(`/api/v1/requests/${encodeURIComponent(id)}`)) as Stories;
-  shell.out(options.json ? JSON.stringify(stories, null, 2) + '\n' : stories.items.map(storyText).join('\n'));
-  if (stories.silent.length > 0) shell.err(`weir: worker ${stories.silent.join(', ')} did not answer\n`);
+  const traces = (await client.get(`/api/v1/explain/${encodeURIComponent(id)}`)) as Traces;
+  const texts = [...traces.requests.map(storyText), ...traces.connections.map(connectionStoryText)];
+  shell.out(options.json ? JSON.stringify(traces, null, 2) + '\n' : texts.join('\n'));
+  if (traces.silent.length > 0) shell.err(`weir: worker ${traces.silent.join(', ')} did not answer\n`);
   return exit.done;
 }
 

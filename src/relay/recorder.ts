@@ -34,6 +34,7 @@ import {
   writeText,
   writeTries,
 } from './recorder-ring.ts';
+import { StreamRecorder } from './recorder-streams.ts';
 import { TRIES_KEPT } from './trail.ts';
 
 export { RECENT_MAX, SLOW_MS } from './recorder-ring.ts';
@@ -131,6 +132,9 @@ export type Finished = Pick<
 >;
 
 export class Recorder {
+  /** What was carried as it is. */
+  readonly connections: StreamRecorder;
+  readonly datagrams: StreamRecorder;
   private readonly rings: Rings;
   private readonly idPrefix: string;
 
@@ -138,6 +142,8 @@ export class Recorder {
   constructor(idPrefix: string, nowMs: number) {
     this.idPrefix = idPrefix;
     this.rings = new Rings(RECORD_BYTES, time.ended, nowMs);
+    this.connections = new StreamRecorder('tcp', idPrefix, nowMs);
+    this.datagrams = new StreamRecorder('udp', idPrefix, nowMs);
   }
 
   /** Notes an exchange that is over, before it is cleared. */

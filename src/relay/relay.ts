@@ -13,6 +13,7 @@ import type { HeadPool } from '../base/head-pool.ts';
 import type { ClientStream } from '../base/stream.ts';
 import type { StreamClient } from '../base/stream-client.ts';
 import { closeHow, type Engine } from '../base/wire.ts';
+import type { FoundMessage } from '../state/channel.ts';
 import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
 import { CarriedList } from './carried.ts';
 import type { DatagramSession } from './datagram-session.ts';
@@ -20,6 +21,8 @@ import { Datagrams } from './datagrams.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
 import { Recorder } from './recorder.ts';
+import { foundIn, type RecorderQuestion } from './recorder-answers.ts';
+import { ownNumber } from './recorder-ring.ts';
 import type { Runtime } from './runtime.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -135,6 +138,7 @@ export class Relay {
   private refuseStream(client: StreamClient, listener: ListenerFacts): void {
     this.table.fault(fault.destinationNotFound, -1, -1);
     this.table.rejected(listener.plan.id, rejection.acl);
+    this.recorder.connections.addUnrouted(this.nextNumber(), client, listener.plan.id, this.runtime!, this.engine.now);
     client.wire.owner = { onOpen() {}, onBytes() {}, onRecvEnd() {}, onDrained() {}, onClosed: () => client.over() };
     client.wire.close(closeHow.reset);
   }
@@ -159,6 +163,7 @@ export class Relay {
       tunnel.bytesOut,
     );
     if (faultId !== 0) table.fault(faultId, route.plan.id, poolId);
+    this.recorder.connections.addConnection(tunnel);
     if (this.isLogging) this.parts.onTunnel(tunnel);
   }
 
@@ -182,6 +187,7 @@ export class Relay {
       session.bytesOut,
     );
     if (faultId !== 0) table.fault(faultId, routeId, poolId);
+    this.recorder.datagrams.addDatagrams(session);
     if (this.isLogging) this.parts.onSession(session);
   }
 
@@ -197,9 +203,12 @@ export class Relay {
 
   /** Was this id given out here? */
   isOwnId(id: string): boolean {
-    const { idPrefix } = this.parts;
-    const number = id.startsWith(idPrefix) ? Number.parseInt(id.slice(idPrefix.length), 36) : Number.NaN;
-    return number < this.requestCount && id === this.idOf(number);
+    return ownNumber(id, this.parts.idPrefix) < this.requestCount;
+  }
+
+  /** What the flight recorder answers. */
+  lookBack(question: RecorderQuestion): FoundMessage {
+    return foundIn(this, question, this.parts.wallClock());
   }
 
   /** IMF-fixdate of now, made once a second. */

@@ -63,7 +63,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
   carriedBefore: Carried | null = null;
   carriedAfter: Carried | null = null;
 
-  protected readonly listenerId: number;
+  readonly listenerId: number;
   protected readonly urgency = URGENCY;
   private readonly near: Wire;
   private far: Wire | null = null;

@@ -81,9 +81,13 @@ export type DownMessage =
   | { type: 'tickets'; keys: string[] }
   /** Reopen log files. */
   | { type: 'reopen' }
-  /** Look into the flight recorder, and answer found: for the requests with this id, or for the latest ones. `ask` is given back. */
+  /**
+   * Look into the flight recorder, and answer found: for what has this id, for the latest requests, or for the latest connections and clients of datagrams. `ask` is given
+   * back.
+   */
   | { type: 'find'; ask: number; id: string }
-  | { type: 'recent'; ask: number; limit: number; filter: RecordFilter };
+  | { type: 'recent'; ask: number; limit: number; filter: RecordFilter }
+  | { type: 'connections'; ask: number; limit: number; filter: ConnectionFilter };
 
 /** Descriptors in one datagram on fdPass; the kernel takes 253. */
 export const DESCRIPTORS_PER_DATAGRAM = 128;
@@ -103,7 +107,13 @@ export type UpMessage =
 /** `fault`: answered 5xx, not at all, or by weir because something was wrong. `slow`: the head of the answer took over a second. */
 export type RecordFilter = 'all' | 'fault' | 'slow';
 
-/** Why a request is remembered, each kind for itself: served, turned away (4xx by weir, or broken off by the client), failed or slow. */
+/** Of connections and clients of datagrams: those that are over, of these the ones with a fault, or those that are not over. */
+export type ConnectionFilter = 'ended' | 'fault' | 'open';
+
+/**
+ * Why a request is remembered, each kind for itself: served, turned away (4xx by weir, or broken off by the client), failed or slow. A connection: ended in order; broken off
+ * by the client or a timeout, or without a route; failed, or slow to be taken.
+ */
 export type RecordKind = 'served' | 'refused' | 'failed';
 export const recordKinds: readonly RecordKind[] = ['served', 'refused', 'failed'];
 
@@ -112,11 +122,17 @@ export interface FoundMessage {
   type: 'found';
   ask: number;
   records: RequestRecord[];
+  connections: ConnectionRecord[];
   /** The id that was asked for is one of this worker's: it is remembered, forgotten, or of a request under way. */
   isOwn: boolean;
-  /** Ms since 1970 from which on every request of a kind is remembered. */
-  reach: Record<RecordKind, number>;
+  reach: Reach;
 }
+
+/** What is remembered, each for itself. */
+export const recordThings = ['requests', 'connections', 'datagrams'] as const;
+export type RecordThing = (typeof recordThings)[number];
+/** Ms since 1970 from which on every thing of a kind that ended is remembered. */
+export type Reach = Record<RecordThing, Record<RecordKind, number>>;
 
 /** One request as the flight recorder has it. Ids and slots are those of the plan of `epoch`, -1 = none; times in ms from `startedAt`. */
 export interface RequestRecord {
@@ -192,4 +208,54 @@ export interface TryRecord {
   status: number;
   /** On the endpoint when it was picked, this request included. */
   inFlight: number;
+}
+
+/** One connection that was carried as it is, or the datagrams of one client, as the flight recorder has it. Ids, slots and times as in {@link RequestRecord}. */
+export interface ConnectionRecord {
+  /** `open`: it is not over, and told as it is by now. */
+  kind: RecordKind | 'open';
+  protocol: 'tcp' | 'udp';
+  id: string;
+  /** It was accepted; the first datagram. Ms since 1970. */
+  startedAt: number;
+  epoch: number;
+  listener: number;
+  /** -1: none matched. */
+  route: number;
+  pool: number;
+  /** "unix:": over a unix socket. */
+  client: string;
+  clientPort: number;
+  /** Who sent the PROXY line that named the client; '' = nobody did. */
+  peer: string;
+  peerPort: number;
+  /** Of a client hello, opened here or not, or of a PROXY line; cut after 64 characters, and 16. '' = none. */
+  serverName: string;
+  alpn: string;
+  tls: TlsFacts | null;
+  faultId: number;
+  /** What a hashing policy placed it by, unsigned 32 bits. */
+  key: number;
+  wasQueued: boolean;
+  fellBack: boolean;
+  poolInFlight: number;
+  triesCount: number;
+  /** The last one ends when the connection does. */
+  tries: TryRecord[];
+  /** It was known where it has to go. */
+  beganMs: number;
+  queuedMs: number;
+  /** The endpoint took it, said something first, and, of datagrams, either side said something last. -1 = never, or not known. */
+  connectedMs: number;
+  firstMs: number;
+  lastMs: number;
+  /** -1: it is not over. */
+  endedMs: number;
+  /** Who ended first. */
+  endedBy: 'client' | 'endpoint' | null;
+  bytesIn: number;
+  bytesOut: number;
+  /** Datagrams of the client, and to it. */
+  datagramsIn: number;
+  datagramsOut: number;
 }

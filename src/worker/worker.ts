@@ -29,7 +29,6 @@ import {
   DESCRIPTORS_PER_DATAGRAM,
   type DownMessage,
   isSocketOf,
-  type RequestRecord,
   type SocketRef,
   socketKey,
   type WorkerStart,
@@ -197,20 +196,11 @@ class Worker implements TimerOwner {
         this.tryLog(() => this.log.reopen());
         break;
       case 'find':
-        this.tellFound(message.ask, this.relay.recorder.find(message.id, this.engine.now, Date.now()), message.id);
+      case 'recent':
+      case 'connections':
+        this.channel.send(this.relay.lookBack(message));
         break;
-      case 'recent': {
-        const { ask, limit, filter } = message;
-        this.tellFound(ask, this.relay.recorder.recent(limit, filter, this.engine.now, Date.now()), null);
-        break;
-      }
     }
-  }
-
-  private tellFound(ask: number, records: RequestRecord[], id: string | null): void {
-    const { relay, engine } = this;
-    const reach = relay.recorder.reach(engine.now, Date.now());
-    this.channel.send({ type: 'found', ask, records, isOwn: id !== null && relay.isOwnId(id), reach });
   }
 
   /** Control has died: this worker goes on serving the plan in force, until a signal ends it. */

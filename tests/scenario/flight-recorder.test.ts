@@ -133,7 +133,7 @@ describe('the flight recorder', () => {
     assert.match(
       gone.err,
       new RegExp(
-        `worker 0 gave the id ${ordinary} out, but its request is still under way, or forgotten; served requests are remembered since 20`,
+        `worker 0 gave the id ${ordinary} out, but what had it is still under way, or forgotten; served requests are remembered since 20`,
       ),
     );
     assert.equal((await storyOf(failedId)).verdict, before);
@@ -160,6 +160,6 @@ describe('the flight recorder', () => {
     await ask('/plain', 200);
     const { code, err } = await order('explain', '--id', failedId);
     assert.equal(code, 6);
-    assert.match(err, new RegExp(`no running worker gave the id ${failedId} out, or remembers it; served requests`));
+    assert.match(err, new RegExp(`no running worker gave the id ${failedId} out, or remembers it; requests`));
   });
 });

@@ -68,8 +68,8 @@ export interface ControlState {
   readonly orders: Orders;
   readonly drains: Drains;
   readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'sessionsRatio' | 'ports'>;
-  /** What became of requests. */
-  readonly requests: Pick<Requests, 'find' | 'recent'>;
+  /** What became of requests and connections. */
+  readonly requests: Pick<Requests, 'find' | 'recent' | 'connections'>;
   /** The plan in force, null before the first. */
   plan(): Plan | null;
   workers(): readonly WorkerState[];

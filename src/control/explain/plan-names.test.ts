@@ -6,7 +6,7 @@ import { PlanNames } from './plan-names.ts';
 function plan(epoch: number, address: string, source: string): Plan {
   return {
     epoch,
-    listeners: [{ id: 0, name: 'web' }],
+    listeners: [{ id: 0, name: 'web', streams: [] }],
     routes: [
       { id: 4, name: 'api', source },
       // The second of the same name: its host is another, its entry is not.

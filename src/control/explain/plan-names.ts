@@ -4,6 +4,7 @@
  * A name is noted only when it is another than before: plans that are alike cost nothing.
  */
 import type { Plan } from '../../state/plan.ts';
+import { streamMatchText } from './words.ts';
 
 /** Meanings of one number that are remembered: a slot that is given away again and again forgets the first ones. */
 const MEANINGS_MAX = 8;
@@ -12,6 +13,11 @@ const MEANINGS_MAX = 8;
 export interface Named {
   readonly name: string;
   readonly source: string;
+}
+
+/** A route of connections or datagrams, and what it asks for. */
+export interface NamedStream extends Named {
+  readonly match: string;
 }
 
 interface Meaning {
@@ -42,6 +48,8 @@ export class PlanNames {
   private readonly routes = new Meanings();
   private readonly pools = new Meanings();
   private readonly slots = new Meanings();
+  /** What routes of connections ask for, as names. */
+  private readonly matches = new Meanings();
 
   /** Plans come in the order of their epochs, before any worker has them in force. */
   learn({ epoch, listeners, routes, pools }: Plan): void {
@@ -52,9 +60,26 @@ export class PlanNames {
       if (!seen.has(id)) this.routes.learn(epoch, id, name, source);
       seen.add(id);
     }
+    this.learnStreams(epoch, listeners);
     for (const { id, name, source, endpoints } of pools) {
       this.pools.learn(epoch, id, name, source);
       for (const { slot, address } of endpoints) this.slots.learn(epoch, slot, address);
+    }
+  }
+
+  /** A route with several names stands in several listeners and places: all it asks for is told. */
+  private learnStreams(epoch: number, listeners: Plan['listeners']): void {
+    const byId = new Map<number, { name: string; source: string; matches: Set<string> }>();
+    for (const { streams } of listeners) {
+      for (const { id, name, source, match } of streams) {
+        const seen = byId.get(id) ?? { name, source, matches: new Set() };
+        byId.set(id, seen);
+        seen.matches.add(streamMatchText(match));
+      }
+    }
+    for (const [id, { name, source, matches }] of byId) {
+      this.routes.learn(epoch, id, name, source);
+      this.matches.learn(epoch, id, [...matches].join(' or '));
     }
   }
 
@@ -64,6 +89,11 @@ export class PlanNames {
   /** null: none. */
   route(epoch: number, id: number): Named | null {
     return id < 0 ? null : (this.routes.at(epoch, id) ?? { name: `route ${id} of an earlier plan`, source: '' });
+  }
+  /** null: none. */
+  stream(epoch: number, id: number): NamedStream | null {
+    const route = this.route(epoch, id);
+    return route === null ? null : { ...route, match: this.matches.at(epoch, id)?.name ?? '' };
   }
   pool(epoch: number, id: number): Named | null {
     return id < 0 ? null : (this.pools.at(epoch, id) ?? { name: `pool ${id} of an earlier plan`, source: '' });

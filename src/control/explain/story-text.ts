@@ -19,22 +19,29 @@ export function storyText(story: RequestStory): string {
   if (tls !== null) section('tls', [tlsFactsText(tls)]);
   if (route !== null) section('route', [`${route.name}  ${route.source}`]);
   if (limit !== null) section('limit', [limit]);
-  if (pool !== null) {
-    const facts = [
-      pool.isFallback ? 'as a fallback' : '',
-      pool.inFlight === null ? '' : `${pool.inFlight} in flight with this one`,
-      sticky === null ? '' : `sticky: ${sticky}`,
-      key === null ? '' : `key ${key.toString(16).padStart(8, '0')}`,
-    ];
-    section('pool', [[`${pool.name}  ${pool.source}`, ...facts.filter((fact) => fact !== '')].join('  ')]);
-  }
+  if (pool !== null) section('pool', [poolText(pool, sticky, key)]);
   section(
     'timeline',
     story.timeline.map(({ at, text }) => `${shortSpan(at).padStart(7)}  ${text}`),
   );
-  const spent = { queue: seconds.queue, connection: seconds.connect, 'lost tries': seconds.lost };
-  const waits = Object.entries(spent).filter(([, span]) => span > 0);
-  if (waits.length > 0) section('waited', [waits.map(([name, span]) => `${name} ${shortSpan(span)}`).join(', ')]);
+  section('waited', spansText({ queue: seconds.queue, connection: seconds.connect, 'lost tries': seconds.lost }));
   section('bytes', [`${bytes.in} in, ${bytes.out} out (bodies)`]);
   return printableLines(lines);
+}
+
+/** "web  weir.yaml:8  3 in flight with this one". */
+export function poolText(pool: NonNullable<RequestStory['pool']>, sticky: string | null, key: number | null): string {
+  const facts = [
+    pool.isFallback ? 'as a fallback' : '',
+    pool.inFlight === null ? '' : `${pool.inFlight} in flight with this one`,
+    sticky === null ? '' : `sticky: ${sticky}`,
+    key === null ? '' : `key ${key.toString(16).padStart(8, '0')}`,
+  ];
+  return [`${pool.name}  ${pool.source}`, ...facts.filter((fact) => fact !== '')].join('  ');
+}
+
+/** One line of the times in seconds that are not 0, or no line. */
+export function spansText(seconds: Readonly<Record<string, number>>): string[] {
+  const spans = Object.entries(seconds).filter(([, span]) => span > 0);
+  return spans.length === 0 ? [] : [spans.map(([name, span]) => `${name} ${shortSpan(span)}`).join(', ')];
 }

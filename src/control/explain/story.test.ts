@@ -10,7 +10,7 @@ import { storyText } from './story-text.ts';
 
 const plan = {
   epoch: 3,
-  listeners: [{ id: 0, name: 'web' }],
+  listeners: [{ id: 0, name: 'web', streams: [] }],
   routes: [{ id: 1, name: 'api', source: 'weir.yaml:9' }],
   pools: [
     {
@@ -198,11 +198,15 @@ test('spans are told in the unit that fits', () => {
   assert.deepEqual([0, 0.00085, 0.0032, 0.0999, 1.25, 75].map(shortSpan), ['0µs', '850µs', '3.2ms', '99.9ms', '1.25s', '75s']);
 });
 
-const reach = (served: number) => ({ served, refused: 1000, failed: 2000 });
+const reach = (served: number) => {
+  const since = { served, refused: 1000, failed: 2000 };
+  return { requests: since, connections: { served: 0, refused: 0, failed: 0 }, datagrams: { ...since, served: 0 } };
+};
 const found = (records: RequestRecord[], isOwn: boolean, served: number): FoundMessage => ({
   type: 'found',
   ask: 1,
   records,
+  connections: [],
   isOwn,
   reach: reach(served),
 });
@@ -229,13 +233,13 @@ test('answers of all workers are one list, the latest first, that reaches as far
 
 test('an id that is not remembered is told with how far back memory reaches, and who was its worker', async () => {
   const tail =
-    '; served requests are remembered since 1970-01-01T00:00:05.000Z, refused ones since 1970-01-01T00:00:01.000Z, failed and slow ones since 1970-01-01T00:00:02.000Z';
+    '; served requests are remembered since 1970-01-01T00:00:05.000Z, refused ones since 1970-01-01T00:00:01.000Z, failed and slow ones since 1970-01-01T00:00:02.000Z; connections are remembered since 1970-01-01T00:00:00.000Z; served datagrams are remembered since 1970-01-01T00:00:00.000Z, refused ones since 1970-01-01T00:00:01.000Z, failed and slow ones since 1970-01-01T00:00:02.000Z';
   const ask = (isOwn: boolean, silent: number[]) =>
     new Requests(async () => ({ answers: [{ worker: 4, found: found([], isOwn, 5000) }], silent })).find('w-9');
   assert.equal(await ask(false, []), `no running worker gave the id w-9 out, or remembers it${tail}`);
   assert.equal(
     await ask(true, [1]),
-    `worker 4 gave the id w-9 out, but its request is still under way, or forgotten${tail}; worker 1 did not answer`,
+    `worker 4 gave the id w-9 out, but what had it is still under way, or forgotten${tail}; worker 1 did not answer`,
   );
   const nobody = new Requests(async () => ({ answers: [], silent: [0] }));
   assert.equal(await nobody.find('w-9'), 'no running worker gave the id w-9 out, or remembers it; worker 0 did not answer');

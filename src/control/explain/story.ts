@@ -49,8 +49,14 @@ export interface RequestStory {
     answered: number | null;
     total: number;
   };
-  timeline: { at: number; text: string }[];
+  timeline: TimelineEvent[];
   verdict: string;
+}
+
+/** `at`: seconds from the beginning. */
+export interface TimelineEvent {
+  at: number;
+  text: string;
 }
 
 interface StoryTry {
@@ -134,11 +140,12 @@ export function shortSpan(seconds: number): string {
 }
 
 /** To a microsecond. */
-function inSeconds(ms: number): number {
+export function inSeconds(ms: number): number {
   return Math.round(ms * 1000) / 1e6;
 }
 
-function secondsOf(ms: number): number | null {
+/** null: it did not happen. */
+export function secondsOf(ms: number): number | null {
   return ms < 0 ? null : inSeconds(ms);
 }
 
@@ -151,19 +158,19 @@ function outcomeOf({ kind, slot, faultId, status, endedMs }: TryRecord, next: Tr
 }
 
 /** A fault's sentence about an endpoint as a predicate: "refused the connection", "failed: a header field of the answer is too large". */
-function predicateOf({ side, text }: Fault): string {
+export function predicateOf({ side, text }: Fault): string {
   const sentence = text.replace(/\.$/, '');
   if (sentence.startsWith('The endpoint ')) return sentence.slice('The endpoint '.length);
   const lower = sentence.charAt(0).toLowerCase() + sentence.slice(1);
   return side === 'client' ? 'had not finished' : `failed: ${lower}`;
 }
 
-function timelineOf(story: RequestStory, record: RequestRecord): RequestStory['timeline'] {
+function timelineOf(story: RequestStory, record: RequestRecord): TimelineEvent[] {
   const { seconds, route, pool, tries, answer } = story;
   // Its answer stands in the timeline by itself.
   const winner = winnerOf(record);
   const found = route === null ? '' : `: route ${route.name}${pool === null ? '' : `, pool ${pool.name}`}`;
-  const events: RequestStory['timeline'] = [{ at: seconds.head, text: `head read${found}` }];
+  const events: TimelineEvent[] = [{ at: seconds.head, text: `head read${found}` }];
   tries.forEach(({ endpoint, kind, began, ended, inFlight, outcome }, i) => {
     const number = i === tries.length - 1 ? story.triesCount : i + 1;
     const how = kind === 'hedge' ? ', beside the one before' : kind === 'fresh' ? ', again over a new connection' : '';
@@ -178,12 +185,16 @@ function timelineOf(story: RequestStory, record: RequestRecord): RequestStory['t
     at: seconds.total,
     text: record.isTunnel ? 'the tunnel ended' : `${end}${reason}, ${record.bytesOut} bytes of body`,
   });
-  // The order of events at the same moment is that of the list.
-  return events.map((event, i) => ({ event, i })).sort((a, b) => a.event.at - b.event.at || a.i - b.i).map(({ event }) => event); // biome-ignore format: one thought
+  return inOrder(events);
+}
+
+/** The order of events at the same moment is that of the list. */
+export function inOrder(events: TimelineEvent[]): TimelineEvent[] {
+  return events.sort((a, b) => a.at - b.at);
 }
 
 /** Says once what follows upon itself: "a, twice". */
-function repeated(texts: readonly string[]): string[] {
+export function repeated(texts: readonly string[]): string[] {
   const counted: { text: string; count: number }[] = [];
   for (const text of texts) {
     const last = counted.at(-1);

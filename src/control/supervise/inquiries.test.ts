@@ -14,8 +14,9 @@ class FakeWorker {
   }
 }
 
-const reach = { served: 1, refused: 1, failed: 1 };
-const answer = (ask: number): FoundMessage => ({ type: 'found', ask, records: [], isOwn: false, reach });
+const since = { served: 1, refused: 1, failed: 1 };
+const reach = { requests: since, connections: since, datagrams: since };
+const answer = (ask: number): FoundMessage => ({ type: 'found', ask, records: [], connections: [], isOwn: false, reach });
 
 test('every worker is asked, and the answers come in the order of workers', async () => {
   const inquiries = new Inquiries();

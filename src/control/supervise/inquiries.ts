@@ -5,12 +5,15 @@
  * 1. An inquiry ends when every worker that was asked has answered or gone, or after ANSWER_MS_MAX: who is silent is named.
  * 2. An answer that comes later is dropped.
  */
-import type { DownMessage, FoundMessage, RecordFilter } from '../../state/channel.ts';
+import type { ConnectionFilter, DownMessage, FoundMessage, RecordFilter } from '../../state/channel.ts';
 
 /** A worker answers at the end of its turn, within milliseconds. */
 export const ANSWER_MS_MAX = 500;
 
-export type Question = { type: 'find'; id: string } | { type: 'recent'; limit: number; filter: RecordFilter };
+export type Question =
+  | { type: 'find'; id: string }
+  | { type: 'recent'; limit: number; filter: RecordFilter }
+  | { type: 'connections'; limit: number; filter: ConnectionFilter };
 
 export interface Found {
   /** By worker slot. */

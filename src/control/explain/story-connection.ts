@@ -1,0 +1,233 @@
+/**
+ * ConnectionStory: what became of one connection that was carried as it is, or of the datagrams of one client; as story.ts for requests.
+ *
+ * Rule: only what was recorded is told.
+ */
+import { type FaultName, type FaultSide, faults } from '../../base/faults.ts';
+import type { ConnectionRecord, TryRecord } from '../../state/channel.ts';
+import type { Named, NamedStream, PlanNames } from './plan-names.ts';
+import { inOrder, inSeconds, predicateOf, repeated, secondsOf, shortSpan, type TimelineEvent } from './story.ts';
+
+/** Times in seconds from the beginning (accepted, or the first datagram), null where something did not happen. */
+export interface ConnectionStory {
+  id: string;
+  /** RFC 3339. */
+  startedAt: string;
+  worker: number;
+  epoch: number;
+  /** Why it is remembered: served, refused, failed; open: it is not over. */
+  kind: ConnectionRecord['kind'];
+  protocol: ConnectionRecord['protocol'];
+  client: { address: string; port: number | null };
+  /** Who sent the PROXY line that named the client; null: nobody did. */
+  peer: { address: string; port: number | null } | null;
+  /** Of the client hello, or of a PROXY line. */
+  serverName: string | null;
+  alpn: string | null;
+  /** TLS was opened here. */
+  tls: ConnectionRecord['tls'];
+  listener: string;
+  /** null: none matched. */
+  route: NamedStream | null;
+  pool: (Named & { isFallback: boolean; inFlight: number | null }) | null;
+  key: number | null;
+  tries: ConnectionTry[];
+  triesCount: number;
+  /** What was wrong, and whose it was; null: nothing. */
+  fault: { side: FaultSide; reason: string; text: string } | null;
+  /** Who ended first. */
+  endedBy: ConnectionRecord['endedBy'];
+  bytes: { in: number; out: number };
+  /** null: it was a connection. */
+  datagrams: { in: number; out: number } | null;
+  seconds: {
+    /** Until it was known where it has to go. */
+    began: number;
+    queue: number;
+    /** Of the try that succeeded. */
+    connect: number | null;
+    /** From then, or of datagrams from the try, to the endpoint's first byte. */
+    first: number | null;
+    /** Of datagrams: from the last one to the end. */
+    idle: number | null;
+    /** null: it is not over. */
+    total: number | null;
+  };
+  timeline: TimelineEvent[];
+  verdict: string;
+}
+
+interface ConnectionTry {
+  endpoint: string;
+  began: number;
+  /** null: it goes on. */
+  ended: number | null;
+  /** On the endpoint, this one included. */
+  inFlight: number;
+  reason: string | null;
+  /** "refused the connection", "took it". */
+  outcome: string;
+}
+
+/** What a fault means for a connection, where the words for requests do not fit. */
+const texts: Readonly<Partial<Record<FaultName, string>>> = {
+  clientAborted: 'the client reset it',
+  destinationNotFound: 'no route matches it',
+  destinationUnavailable: 'no endpoint can take it',
+  queueFull: 'too many are there, or wait',
+  queueTimeout: 'it waited too long for an endpoint',
+  draining: 'the time of a drain is over',
+  overload: 'there is no room for it',
+};
+/** The same, said of the endpoint. */
+const predicates: Readonly<Partial<Record<FaultName, string>>> = {
+  connectionTerminated: 'reset it before it had said anything',
+  responseIncomplete: 'reset it',
+};
+
+export function connectionStoryOf(record: ConnectionRecord, worker: number, names: PlanNames): ConnectionStory {
+  const { epoch, protocol, tls } = record;
+  const fault = record.faultId === 0 ? null : faults[record.faultId]!;
+  const pool = names.pool(epoch, record.pool);
+  const isUdp = protocol === 'udp';
+  const lastBegan = record.tries.at(-1)?.beganMs ?? 0;
+  const story: ConnectionStory = {
+    id: record.id,
+    startedAt: new Date(record.startedAt).toISOString(),
+    worker,
+    epoch,
+    kind: record.kind,
+    protocol,
+    client: { address: record.client, port: record.clientPort || null },
+    peer: record.peer === '' ? null : { address: record.peer, port: record.peerPort || null },
+    serverName: record.serverName || null,
+    alpn: record.alpn || null,
+    tls,
+    listener: names.listener(epoch, record.listener),
+    route: names.stream(epoch, record.route),
+    pool: pool === null ? null : { ...pool, isFallback: record.fellBack, inFlight: record.poolInFlight || null },
+    key: record.key || null,
+    tries: record.tries.map((one, i) => tryOf(one, i === record.tries.length - 1, record, names)),
+    triesCount: record.triesCount,
+    fault: fault === null ? null : { side: fault.side, reason: fault.reason, text: faultText(record.faultId) },
+    endedBy: record.endedBy,
+    bytes: { in: record.bytesIn, out: record.bytesOut },
+    datagrams: isUdp ? { in: record.datagramsIn, out: record.datagramsOut } : null,
+    seconds: {
+      began: inSeconds(record.beganMs),
+      queue: inSeconds(record.queuedMs),
+      connect: record.connectedMs < 0 ? null : inSeconds(record.connectedMs - lastBegan),
+      first: record.firstMs < 0 ? null : inSeconds(record.firstMs - (isUdp ? lastBegan : record.connectedMs)),
+      idle: record.lastMs < 0 || record.endedMs < 0 ? null : inSeconds(record.endedMs - record.lastMs),
+      total: secondsOf(record.endedMs),
+    },
+    timeline: [],
+    verdict: '',
+  };
+  story.timeline = timelineOf(story, record);
+  story.verdict = verdictOf(story, record);
+  return story;
+}
+
+function tryOf(one: TryRecord, isLast: boolean, record: ConnectionRecord, names: PlanNames): ConnectionTry {
+  const wasTaken = isLast && isTaken(record);
+  const fault = one.faultId === 0 ? null : faults[one.faultId]!;
+  const isEndpoints = fault !== null && fault.side === 'endpoint';
+  const silent = record.protocol === 'udp' ? 'had not answered' : 'had not taken it';
+  const outcome =
+    wasTaken && !isEndpoints
+      ? record.protocol === 'udp'
+        ? 'answered'
+        : 'took it'
+      : fault === null
+        ? silent
+        : (predicates[fault.name] ?? (isEndpoints || fault.phase === 'connect' ? predicateOf(fault) : silent));
+  return {
+    endpoint: names.endpoint(record.epoch, one.slot),
+    began: inSeconds(one.beganMs),
+    ended: secondsOf(one.endedMs),
+    inFlight: one.inFlight,
+    reason: fault?.reason ?? null,
+    outcome,
+  };
+}
+
+/** Did an endpoint take the connection, or answer? */
+function isTaken({ protocol, connectedMs, firstMs }: ConnectionRecord): boolean {
+  return (protocol === 'udp' ? firstMs : connectedMs) >= 0;
+}
+
+function faultText(id: number): string {
+  const { name, text } = faults[id]!;
+  return texts[name] ?? text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, '');
+}
+
+function timelineOf(story: ConnectionStory, record: ConnectionRecord): TimelineEvent[] {
+  const { seconds, route, pool, tries, fault } = story;
+  const wasTaken = isTaken(record);
+  const events: TimelineEvent[] = [];
+  const found = route === null ? 'no route matches' : `route ${route.name}${pool === null ? '' : `, pool ${pool.name}`}`;
+  events.push({ at: seconds.began, text: story.protocol === 'udp' ? `first datagram: ${found}` : found });
+  tries.forEach(({ endpoint, began, ended, inFlight, outcome }, i) => {
+    const number = i === tries.length - 1 ? story.triesCount : i + 1;
+    events.push({ at: began, text: `try ${number}: ${endpoint} (${inFlight} in flight there)` });
+    // How the last one ended is how all ended.
+    if (ended !== null && !(wasTaken && i === tries.length - 1)) events.push({ at: ended, text: `${endpoint} ${outcome}` });
+  });
+  if (record.connectedMs >= 0) events.push({ at: inSeconds(record.connectedMs), text: 'connected' });
+  if (record.firstMs >= 0) {
+    const what = story.protocol === 'udp' ? 'first answer' : 'first byte of the endpoint';
+    events.push({ at: inSeconds(record.firstMs), text: what });
+  }
+  if (seconds.total !== null) {
+    const reason = fault === null ? '' : ` (${fault.reason})`;
+    events.push({ at: seconds.total, text: `over${reason}, ${carriedText(story)}` });
+  }
+  return inOrder(events);
+}
+
+/** "12 bytes in, 2048 out". */
+export function carriedText({ bytes, datagrams }: ConnectionStory): string {
+  const inBytes = `${bytes.in} bytes in, ${bytes.out} out`;
+  return datagrams === null ? inBytes : `${datagrams.in} datagrams in, ${datagrams.out} out; ${inBytes}`;
+}
+
+function verdictOf(story: ConnectionStory, record: ConnectionRecord): string {
+  const { tries, seconds, fault, protocol } = story;
+  const wasTaken = isTaken(record);
+  const before = wasTaken ? tries.slice(0, -1) : tries;
+  const failed = repeated(before.map(({ endpoint, outcome }) => `${endpoint} ${outcome}`));
+  const more = story.triesCount > tries.length ? ` (${story.triesCount} tries in all)` : '';
+  const history = `${failed.join(', then ')}${more}`;
+  const after = failed.length === 0 ? '' : `, after ${history}`;
+  const by = tries.at(-1)?.endpoint ?? '';
+  const queue = seconds.queue > 0 ? ` after ${shortSpan(seconds.queue)} in the queue` : '';
+  if (seconds.total === null) {
+    if (!wasTaken)
+      return protocol === 'udp' ? `open; ${by} was asked and has not answered yet` : `open; connecting to ${by}${after}`;
+    return protocol === 'udp' ? `open; ${by} answers${after}` : `open; carried to ${by}${queue}${after}`;
+  }
+  const took = shortSpan(seconds.total);
+  if (protocol === 'udp') return datagramVerdict(story, wasTaken, by, history, after);
+  if (!wasTaken) {
+    if (fault === null) return `over in ${took}, without an endpoint`;
+    if (fault.side === 'client') return `left by the client after ${took}${history === '' ? '' : `; ${history}`}`;
+    return `reset after ${took} because ${fault.side === 'endpoint' ? history : `${fault.text}${history === '' ? '' : `; ${history}`}`}`;
+  }
+  const carried = `carried to ${by}${queue} for ${took}${after}`;
+  if (fault === null) return story.endedBy === null ? carried : `${carried}; the ${story.endedBy} ended it`;
+  return `${carried}; reset because ${fault.side === 'endpoint' ? `${by} ${tries.at(-1)!.outcome}` : fault.text}`;
+}
+
+function datagramVerdict(story: ConnectionStory, wasTaken: boolean, by: string, history: string, after: string): string {
+  const { fault, seconds } = story;
+  const took = shortSpan(seconds.total!);
+  const idle = seconds.idle !== null && seconds.idle > 0 ? `, the last ${shortSpan(seconds.idle)} without a datagram` : '';
+  if (wasTaken) {
+    const end =
+      fault === null ? '' : `; ended because ${fault.side === 'endpoint' ? `${by} ${story.tries.at(-1)!.outcome}` : fault.text}`;
+    return `answered by ${by} within ${shortSpan(seconds.first!)}${after}; remembered for ${took}${idle}${end}`;
+  }
+  if (fault !== null && fault.side === 'endpoint') return `not answered because ${history}`;
+  return `not answered by ${by} in ${took}${fault === null ? '' : ` (${fault.text})`}${history === '' || story.triesCount < 2 ? '' : `; ${history}`}`;
+}
