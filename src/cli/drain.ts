@@ -102,7 +102,7 @@ function drainVerdict(name: string, row: DrainRow, seconds: number): string {
   const after = spanText(seconds);
   switch (row.state) {
     case 'done':
-      return `${name} drains and is safe to stop after ${after}\n`;
+      return `${name} drains and is safe to stop after ${after}${row.cut > 0 ? `, ${row.cut} cut at the deadline` : ''}\n`;
     case 'cancelled':
       return `${name} drains no more: somebody else changed it after ${after}\n`;
     default:

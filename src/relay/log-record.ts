@@ -141,7 +141,8 @@ export class LogRecord {
   }
 }
 
-/** "192.0.2.1:4711", "[2001:db8::1]:4711": a client of a connection or of datagrams. */
-export function textWithPort({ text, port }: ClientAddress): string {
+/** "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:": a client of a connection or of datagrams. */
+export function textWithPort({ family, text, port }: ClientAddress): string {
+  if (family === 0) return text;
   return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
 }

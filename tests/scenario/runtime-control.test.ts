@@ -195,8 +195,12 @@ describe('a running instance', () => {
     }
   });
 
-  test('an upgraded connection is told apart from requests, and a drain is not safe while it is open', async () => {
+  test('an upgraded connection is told apart from requests, a drain is not safe while it is open, and at the deadline it is cut', async () => {
+    let endpointEnded: Promise<string | undefined> | null = null;
     const echo = createServer().on('upgrade', ({ headers }, socket) => {
+      endpointEnded = new Promise((resolve) => {
+        socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code)).once('end', () => resolve('end'));
+      });
       const accept = createHash('sha1')
         .update(`${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
         .digest('base64');
@@ -217,17 +221,17 @@ describe('a running instance', () => {
         'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
       client.write(`GET / HTTP/1.1\r\nhost: a.example\r\n${opening}\r\n\r\n`);
       assert.match(await heard(), /^HTTP\/1\.1 101 /);
-      const { code, out } = await order('drain', `pool/${address}`, '--wait', '--timeout', '300ms', '--json');
-      const { id, state, remaining } = JSON.parse(out);
-      assert.deepEqual([code, state, remaining.requests, remaining.tunnels], [8, 'overdue', 0, 1]);
+      const { state, remaining } = JSON.parse((await done('drain', `pool/${address}`, '--json')).out);
+      assert.deepEqual([state, remaining.requests, remaining.tunnels], ['draining', 0, 1]);
       assert.equal(await weir.metric('weir_drain_remaining', { endpoint: address, kind: 'tunnels' }), 1);
       client.write('still there');
       assert.equal(await heard(), 'still there');
-      client.end();
-      await until('the drain to be done', async () => {
-        const { body } = await weir.admin(`/api/v1/drains/${id}`);
-        return JSON.parse(body).state === 'done';
-      });
+      const ended = new Promise<string | undefined>((resolve) =>
+        client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code)).once('end', () => resolve('end')),
+      );
+      const { out } = await done('drain', `pool/${address}`, '--wait', '--timeout', '300ms');
+      assert.match(out, /is safe to stop after .*, 1 cut at the deadline/);
+      assert.deepEqual([await ended, await endpointEnded], ['ECONNRESET', 'ECONNRESET']);
     } finally {
       client.destroy();
       await weir.reload(configOf(ports()));

@@ -194,7 +194,7 @@ describe('connections', () => {
     await Promise.all([old.close(), fresh.close()]);
   });
 
-  test('an endpoint that drains keeps its connections and gets no new ones', async () => {
+  test('an endpoint that drains gets no new connections, keeps those it has until the deadline, and then they are cut', async () => {
     await weir.reload(plain());
     const clients = await Promise.all(Array.from({ length: 4 }, () => served(weir.port)));
     const [first] = endpoints;
@@ -207,7 +207,7 @@ describe('connections', () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
       });
-    const answer = await order('drain', { timeout: '300ms' });
+    const answer = await order('drain', { timeout: '1500ms' });
     assert.ok(answer.ok);
     const { id } = (await answer.json()) as { id: string };
     for (let i = 0; i < 4; i++) {
@@ -216,12 +216,17 @@ describe('connections', () => {
       await fresh.peer.close();
     }
     const drain = async () => JSON.parse((await weir.admin(`/api/v1/drains/${id}`)).body);
-    await until('the deadline', async () => (await drain()).state === 'overdue');
     const { remaining } = await drain();
     assert.equal(remaining.requests + remaining.tunnels, own.length, 'what is left is told');
-    for (const { peer } of own) assert.equal(await again(peer), first!.name, 'a deadline is told, not enforced');
-    for (const { peer } of clients) await peer.close();
+    for (const { peer } of own) assert.equal(await again(peer), first!.name);
+    for (const { peer } of own) assert.equal(await peer.ended(), 'reset');
     await until('the drain to be done', async () => (await drain()).state === 'done');
+    assert.equal((await drain()).cut, own.length);
+    const cutLines = () => weir.stdout.split('\n').filter((line) => line.includes('"draining"') && line.includes(first!.address));
+    await until('each to be logged', () => cutLines().length === own.length);
+    assert.equal(weir.events('drain_cut').at(-1)!.cut, own.length);
+    for (const { peer, by } of clients) if (by !== first!.name) assert.equal(await again(peer), by, 'others go on');
+    for (const { peer } of clients) await peer.close();
     assert.ok((await order('ready', {})).ok);
   });
 
