@@ -75,7 +75,15 @@ function writeHaproxy(home: string, name: BalancerName, port: number, { ports: [
   // HAProxy writes no files: it logs to syslog or to its own output. Here its output is a file, so that all three append lines to one.
   const log = setting.log ? '  log stdout format raw local0\n' : '';
   const defaults = setting.log ? '  log global\n  option httplog\n' : '';
-  writeFileSync(file, fill('haproxy.cfg', { ...places, LOG: log, LOGDEFAULTS: defaults }));
+  writeFileSync(
+    file,
+    fill('haproxy.cfg', {
+      ...places,
+      LOG: log,
+      LOGDEFAULTS: defaults,
+      TLS: setting.tls === null ? '' : ` ssl crt ${setting.tls.both}`,
+    }),
+  );
   return file;
 }
 
@@ -89,7 +97,16 @@ function writeNginx(home: string, port: number, { ports: [a, b] }: Endpoints, se
   }
   // With a buffer, as a busy nginx is run; weir gathers its lines as well.
   const log = setting.log ? `${join(home, 'access.log')} combined buffer=64k flush=1s` : 'off';
-  writeFileSync(file, fill('nginx-proxy.conf', { ...places, LOG: log }));
+  writeFileSync(
+    file,
+    fill('nginx-proxy.conf', {
+      ...places,
+      LOG: log,
+      TLS: setting.tls === null ? '' : ' ssl',
+      CERTIFICATE:
+        setting.tls === null ? '' : `ssl_certificate ${setting.tls.certificate}; ssl_certificate_key ${setting.tls.key};`,
+    }),
+  );
   return file;
 }
 
@@ -98,7 +115,18 @@ function writeWeir(home: string, port: number, { ports }: Endpoints, setting: Se
   const protocol = setting.layer;
   const plan = {
     version: 1,
-    listeners: { web: { listen: `127.0.0.1:${port}`, protocol, to: 'pool', limits: { connectionsPerIp: 20_000 } } },
+    listeners: {
+      web: {
+        listen: `127.0.0.1:${port}`,
+        protocol,
+        to: 'pool',
+        limits: { connectionsPerIp: 20_000 },
+        ...(setting.tls === null ? {} : { tls: { certificates: ['bench'] } }),
+      },
+    },
+    ...(setting.tls === null
+      ? {}
+      : { certificates: { bench: { files: { certificate: setting.tls.certificate, key: setting.tls.key } } } }),
     pools: { pool: { protocol, endpoints: ports.map((endpoint) => `127.0.0.1:${endpoint}`) } },
     ...(setting.log ? { logs: { access: { to: join(home, 'access.log'), format: 'json' } } } : {}),
   };
@@ -134,6 +162,6 @@ export async function startBalancer(
     });
   }
   balancer.port = port;
-  await balancer.answers(port);
+  await balancer.answers(port, setting.tls !== null);
   return balancer;
 }

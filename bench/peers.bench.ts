@@ -15,6 +15,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { issueCertificate } from '../tests/support/certificate.ts';
 import { within } from '../tests/support/wait.ts';
 import { type Balancer, type BalancerName, startBalancer } from './balancers.ts';
 import { DESCRIPTORS, Endpoints, makeFolder, removeFolder, runWrk, type Setting, versionOf } from './programs.ts';
@@ -48,6 +49,8 @@ interface Row {
   layer: 'http' | 'tcp';
   /** A body so long that the bytes are what costs: HAProxy stands there a second time, made to splice. */
   isBulk: boolean;
+  /** Kind of key of the certificate; '': no TLS. */
+  tls: '' | 'P-256' | 'rsa-2048';
   says: string;
 }
 const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
@@ -60,6 +63,7 @@ const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
   engine: 'uring',
   layer: 'http',
   isBulk: false,
+  tls: '',
   ...more,
 });
 const rows: Row[] = [
@@ -70,6 +74,10 @@ const rows: Row[] = [
   row('close', 'Connection: close, 64 at a time', { close: true }),
   row('epoll', 'small answers, 64 connections, weir on epoll', { engine: 'epoll' }),
   row('log', 'small answers, 64 connections, access logs on', { log: true }),
+  row('tls64', 'TLS: small answers, keep-alive, 64 connections', { tls: 'P-256' }),
+  row('tls1m', 'TLS: 1 MiB answers, 64 connections', { tls: 'P-256', path: '/1m' }),
+  row('tlsclose', 'TLS: a handshake a request, ECDSA P-256, 64 at a time', { tls: 'P-256', close: true }),
+  row('tlsrsa', 'TLS: a handshake a request, RSA of 2048 bits, 64 at a time', { tls: 'rsa-2048', close: true }),
   row('tcp64', 'TCP: small answers over 64 kept connections', { layer: 'tcp' }),
   row('tcpclose', 'TCP: a connection a request, 64 at a time', { layer: 'tcp', close: true }),
   row('tcpbulk1', 'TCP: 16 MiB answers, one stream', { layer: 'tcp', path: '/16m', connections: 1, isBulk: true }),
@@ -90,6 +98,7 @@ const base: Setting = {
   log: false,
   engine: 'uring',
   layer: 'http',
+  tls: null,
   nodeOptions:
     flags.profile === 'cpu'
       ? `--cpu-prof --cpu-prof-dir=${out}`
@@ -99,12 +108,23 @@ const base: Setting = {
 };
 process.env['PATH'] += ':/usr/sbin:/sbin';
 
+const schemeOf = (setting: Setting): string => (setting.tls === null ? 'http' : 'https');
+
+function writeCertificate(home: string, kind: 'P-256' | 'rsa-2048'): Setting['tls'] {
+  const { cert, key } = issueCertificate({ names: ['bench'], key: kind });
+  const paths = { certificate: join(home, 'bench.crt'), key: join(home, 'bench.key'), both: join(home, 'bench.pem') };
+  writeFileSync(paths.certificate, cert);
+  writeFileSync(paths.key, key, { mode: 0o600 });
+  writeFileSync(paths.both, cert + key, { mode: 0o600 });
+  return paths;
+}
+
 /** The client's run of one balancer, with what the kernel charged meanwhile. */
 async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<Sample> {
   const cpu = balancer.cpuMs();
   const user = balancer.userMs();
   const other = balancer.otherCpuMs();
-  const run = await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
+  const run = await runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
   // A machine so busy that nothing was answered shows as what it is: dear.
   const requests = Math.max(1, run.requests);
   return {
@@ -118,14 +138,18 @@ async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<S
 }
 
 async function runRow(of: Row, folder: string): Promise<Summary[]> {
-  const setting: Setting = { ...base, log: of.log, engine: of.engine, layer: of.layer };
+  const tls = of.tls === '' ? null : writeCertificate(join(folder, of.name), of.tls);
+  const setting: Setting = { ...base, log: of.log, engine: of.engine, layer: of.layer, tls };
   const endpoints = await Endpoints.start(join(folder, of.name), setting);
   const balancers: Balancer[] = [];
   try {
     const wanted = of.isBulk && names.includes('haproxy') ? [...names, 'haproxy-splice' as const] : names;
     for (const name of wanted) balancers.push(await startBalancer(name, join(folder, of.name), endpoints, setting));
     for (const balancer of balancers)
-      await runWrk(setting, `http://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds: Number(flags.warm) });
+      await runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}${of.path}`, {
+        ...of,
+        seconds: Number(flags.warm),
+      });
     const samples = new Map<Balancer, Sample[]>(balancers.map((balancer) => [balancer, []]));
     const perf = flags.profile === 'perf' ? startPerf(balancers) : null;
     for (let round = 0; round < rounds; round++)

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ask } from '../tests/support/peer.ts';
@@ -32,6 +33,8 @@ export interface Setting {
   engine: 'uring' | 'epoll';
   /** What is balanced: requests, or connections. */
   layer: 'http' | 'tcp';
+  /** TLS is opened at the balancer; null: there is none. Paths of a certificate and its key, and of both in one file, as HAProxy wants them. */
+  tls: { certificate: string; key: string; both: string } | null;
   /** NODE_OPTIONS of weir, for profiles. */
   nodeOptions: string;
 }
@@ -53,6 +56,15 @@ export function fill(template: string, values: Record<string, string | number>):
     const value = values[name];
     if (value === undefined) throw new Error(`${template} asks for @${name}@`);
     return String(value);
+  });
+}
+
+function answersTls(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, rejectUnauthorized: false, agent: false, timeout: 1000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).on('error', () => resolve(false));
   });
 }
 
@@ -87,11 +99,12 @@ export abstract class Program {
     return this.child.pid!;
   }
 
-  async answers(port: number): Promise<void> {
+  async answers(port: number, isTls = false): Promise<void> {
     await until(
       `${this.name} to answer`,
       async () => {
         if (this.child.exitCode !== null) throw new Hopeless(`${this.name} has exited: ${this.output}`);
+        if (isTls) return answersTls(port);
         return (await ask(port, 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n', 1000)).status === 200;
       },
       20_000,
