@@ -146,14 +146,16 @@ program
     'say why a request or connection goes where it goes, or with --id what became of one: of the running instance, or with -c of a configuration alone',
   )
   .argument('[request...]', 'METHOD URL, or URL for GET; tcp://HOST:PORT, udp://HOST:PORT')
-  .option('--id <id>', 'tell instead what became of the request with this id')
+  .option('--id <id>', 'tell instead what became of the request, or the connection, with this id')
   // Not from WEIR_CONFIG: naming a file is what makes it offline.
   .addOption(new Option('-c, --config <file>', 'explain this configuration instead; may be repeated').argParser(repeated))
   .addOption(new Option('-H, --header <name:value>', 'header field of the request; may be repeated').argParser(repeated))
   .option('--client <address>', 'address of the client', '192.0.2.1')
   .option('--listener <name>', 'listener it comes in at; else by the port of the URL')
   .option('--sni <name>', 'tcp://, https://: the name the TLS client asks for')
-  .addOption(new Option('--alpn <protocol>', 'tcp://, https://: a protocol the TLS client offers; may be repeated').argParser(repeated))
+  .addOption(
+    new Option('--alpn <protocol>', 'tcp://, https://: a protocol the TLS client offers; may be repeated').argParser(repeated),
+  )
   .option('--random <number>', 'what every draw of chance yields, 0 to 4294967295')
   .addOption(adminOption())
   .option('--json', 'as JSON')
@@ -164,12 +166,16 @@ program
 program
   .command('get')
   .description('list objects of the running instance')
-  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains, requests or config')
+  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains, requests, connections or config')
   .argument('[name]', 'only this one')
   .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'wide', 'json']).default('table'))
-  .option('--fault', 'of requests, those answered 5xx, not at all, or by weir because something was wrong')
+  .option(
+    '--fault',
+    'of requests, those answered 5xx, not at all, or by weir because something was wrong; of connections, those with a fault',
+  )
   .option('--slow', 'of requests, those whose answer took over a second to begin')
-  .option('--limit <number>', 'of requests, so many at most, up to 200; 50 if not given')
+  .option('--open', 'of connections, those that are not over')
+  .option('--limit <number>', 'of requests and connections, so many at most, up to 200; 50 if not given')
   .addOption(adminOption())
   .addOption(configOption())
   .option('--json', 'the same as -o json')

@@ -2,15 +2,26 @@
 import type { DrainRow } from '../control/admin/drains.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, type EndpointRow, withFaults } from './client.ts';
 import { agoText, table } from './columns.ts';
+import { type ConnectionFilters, getConnections } from './get-connections.ts';
 import { getRequests, type RequestFilters } from './get-requests.ts';
 import { drainTable, endpointTable, type PoolRow, poolTable } from './get-tables.ts';
 import { exit, type Shell } from './shell.ts';
 
-export const kinds = ['pools', 'endpoints', 'listeners', 'routes', 'workers', 'drains', 'requests', 'config'] as const;
+export const kinds = [
+  'pools',
+  'endpoints',
+  'listeners',
+  'routes',
+  'workers',
+  'drains',
+  'requests',
+  'connections',
+  'config',
+] as const;
 export type Kind = (typeof kinds)[number];
-type ListedKind = Exclude<Kind, 'config' | 'requests'>;
+type ListedKind = Exclude<Kind, 'config' | 'requests' | 'connections'>;
 
-export interface GetOptions extends ClientOptions, RequestFilters {
+export interface GetOptions extends ClientOptions, RequestFilters, ConnectionFilters {
   kind: string;
   name?: string;
   output?: 'table' | 'wide' | 'json';
@@ -27,8 +38,7 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
   return withFaults(shell, async () => {
     const kind = kindOf(options.kind);
     if (kind === null) throw new ClientFault(exit.usage, `there is no kind ${options.kind}; known are ${kinds.join(', ')}`);
-    if (kind !== 'requests' && (options.fault || options.slow || options.limit !== undefined))
-      throw new ClientFault(exit.usage, '--fault, --slow and --limit are for requests');
+    refuseMisfits(kind, options);
     const client = await clientOf(options, shell);
     if (kind === 'config') {
       if (options.name !== undefined) throw new ClientFault(exit.usage, 'config has no names');
@@ -38,6 +48,7 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
     }
     const isJson = options.json === true || options.output === 'json';
     if (kind === 'requests') return await getRequests(client, { ...options, name: options.name, isJson }, shell);
+    if (kind === 'connections') return await getConnections(client, { ...options, name: options.name, isJson }, shell);
     const rows = await rowsOf(client, kind, options.name);
     if (isJson) {
       // One that was named comes alone, as the API has it.
@@ -46,6 +57,15 @@ export function get(options: GetOptions, shell: Shell): Promise<number> {
     } else shell.out(tableOf(kind, rows, options.output === 'wide'));
     return exit.done;
   });
+}
+
+/** Flags that say nothing of this kind. */
+function refuseMisfits(kind: Kind, { fault, slow, open, limit }: GetOptions): void {
+  const isRecorded = kind === 'requests' || kind === 'connections';
+  if (!isRecorded && (fault || limit !== undefined))
+    throw new ClientFault(exit.usage, '--fault and --limit are for requests and connections');
+  if (slow && kind !== 'requests') throw new ClientFault(exit.usage, '--slow is for requests');
+  if (open && kind !== 'connections') throw new ClientFault(exit.usage, '--open is for connections');
 }
 
 /** `name` of an endpoint or drain: POOL/ENDPOINT, or a pool for all of it; of a drain also its id. */
