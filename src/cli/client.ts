@@ -193,7 +193,7 @@ export interface EndpointRow {
   gatewayErrors?: number;
   responseSeconds?: number;
   connections?: { idle: number; busy: number };
-  checks?: { passed: number; failed: number };
+  checks?: { passed: number; failed: number; notMade?: number };
 }
 
 /** The answer to a change: the endpoint as it is now. */

@@ -120,7 +120,7 @@ export function drainTable(rows: readonly DrainRow[]): string {
 }
 
 export function endpointTable(rows: readonly EndpointRow[], isWide: boolean): string {
-  const wide = ['REQ/S', 'TUNNELS', 'IDLE', 'BUSY', 'TIMEOUTS', '502-504', 'CHECKS', 'FAILED', 'EVIDENCE'];
+  const wide = ['REQ/S', 'TUNNELS', 'IDLE', 'BUSY', 'TIMEOUTS', '502-504', 'CHECKS', 'FAILED', 'NOT MADE', 'EVIDENCE'];
   const headings = ['ENDPOINT', 'STATE', 'SINCE', 'WEIGHT', 'IN FLIGHT', 'REQUESTS', 'FAULTS', 'RESPONSE', 'WHY'];
   return table(
     [...headings, ...(isWide ? wide : [])],
@@ -147,6 +147,7 @@ export function endpointTable(rows: readonly EndpointRow[], isWide: boolean): st
               row.gatewayErrors ?? 0,
               (row.checks?.passed ?? 0) + (row.checks?.failed ?? 0),
               row.checks?.failed ?? 0,
+              row.checks?.notMade ?? 0,
               status.evidence.join('; ') || '-',
             ]
           : []),

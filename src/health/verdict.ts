@@ -12,6 +12,7 @@
  * Rules
  * 1. One pass admits an endpoint that was never up: it has no history that would speak against it.
  * 2. One failure rejects an endpoint that nobody has seen up: requests are not the way to find out.
+ * 3. A check that could not be made says nothing: it is remembered until one is made, and that is all.
  */
 import { health } from '../state/doors.ts';
 
@@ -37,6 +38,8 @@ export interface HealthStatus {
   streak: number;
   /** The last result, whatever the state; null: none yet. */
   last: { passed: boolean; reason: string; evidence: string } | null;
+  /** Why the last checks could not be made, how many of them, and when the last of them was to be; null: the last one was made. */
+  missed: { evidence: string; count: number; at: number } | null;
 }
 
 const stateNames = ['unknown', 'up', 'down'] as const;
@@ -53,6 +56,7 @@ export class Verdict {
   private checkedAt = 0;
   private checkMs = 0;
   private last: HealthStatus['last'] = null;
+  private missed: HealthStatus['missed'] = null;
 
   /** `state` is what the table says: health outlives reloads and restarts. */
   constructor(state: number, nowMs: number) {
@@ -69,6 +73,7 @@ export class Verdict {
     this.lastPassed = passed;
     this.checkedAt = nowMs;
     this.checkMs = result.ms;
+    this.missed = null;
     this.last = { passed, reason: result.reason, evidence: result.evidence };
     const needed = passed ? (this.wasUp ? rise : 1) : this.state === health.unknown ? 1 : fall;
     const to = passed ? health.up : health.down;
@@ -86,8 +91,18 @@ export class Verdict {
     return true;
   }
 
+  /** A check could not be made, for a reason that is not the endpoint's. */
+  miss(evidence: string, nowMs: number): void {
+    this.missed = { evidence, count: (this.missed?.count ?? 0) + 1, at: nowMs };
+  }
+
+  /** Does the last result speak against the state? */
+  get isInDoubt(): boolean {
+    return this.lastPassed !== (this.state === health.up);
+  }
+
   status(): HealthStatus {
-    const { since, reason, evidence, checkedAt, checkMs, streak, last } = this;
-    return { state: stateNames[this.state]!, since, reason, evidence, checkedAt, checkMs, streak, last };
+    const { since, reason, evidence, checkedAt, checkMs, streak, last, missed } = this;
+    return { state: stateNames[this.state]!, since, reason, evidence, checkedAt, checkMs, streak, last, missed };
   }
 }

@@ -216,6 +216,11 @@ export class ControlDoor extends Reader implements ControlWriter {
     f64[times + BUCKETS]! += ms;
   }
 
+  /** A health check of this endpoint could not be made here. */
+  notChecked(slot: number): void {
+    this.f64[this.layout.checks / 8 + slot * CHECK_STRIDE + checkField.notMade]! += 1;
+  }
+
   /** Endpoints in use, as pool and address by slot. */
   *claimed(): Generator<{ slot: number; pool: string; address: string }> {
     for (let slot = 0; slot < this.slots.high; slot++) {

@@ -273,6 +273,8 @@ export interface ControlWriter extends TableReader {
   isStripeUsed(stripe: number): boolean;
   /** A health check of this endpoint ended after `ms`: counted per slot, timed per pool. */
   checked(slot: number, passed: boolean, ms: number): void;
+  /** A health check of this endpoint could not be made here: counted per slot. */
+  notChecked(slot: number): void;
   /** It was ejected for this {@link ejectionCause}, or would have been. */
   countEjection(slot: number, cause: number, isShadow: boolean): void;
   /** Ends that spoke against an endpoint, over all living workers: when it has not moved, no endpoint has got worse. */

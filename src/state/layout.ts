@@ -18,7 +18,7 @@
 
 /** "weir" in ASCII, little-endian: also a check of the byte order. */
 export const MAGIC = 0x72696577;
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 /** The largest page of the machines in question is 64 KiB (arm64), yet 4 KiB keeps small tables small there too. */
 const PAGE_BYTES = 4096;
 
@@ -233,7 +233,7 @@ export const COUNT_STRIDE = 1;
 export const LIMIT_STRIDE = 4;
 
 /** What the control process counts of a slot. */
-export const CHECK_STRIDE = 18;
+export const CHECK_STRIDE = 19;
 export const checkField = Object.freeze({
   passed: 0,
   failed: 1,
@@ -242,6 +242,8 @@ export const checkField = Object.freeze({
   /** By cause, in the order of `ejectionCauseNames`: done, and only said in shadow mode. */
   ejections: 8,
   wouldEject: 13,
+  /** Checks that could not be made here. */
+  notMade: 18,
 });
 export const POOL_CHECK_STRIDE = HISTOGRAM + 1;
 

@@ -24,7 +24,7 @@ test('memory that is no table, or a table of another layout, is refused with the
   assert.equal(layoutProblem(buffer), null);
   assert.match(layoutProblem(buffer.slice(0, buffer.byteLength - 4096))!, /bytes/);
   new Int32Array(buffer)[header.layoutVersion] = LAYOUT_VERSION + 1;
-  assert.match(layoutProblem(buffer)!, /layout 6, this program knows layout 5/);
+  assert.match(layoutProblem(buffer)!, /layout 7, this program knows layout 6/);
 });
 
 test('memory is made a table once, and only when it is large enough', () => {

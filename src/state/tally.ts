@@ -63,6 +63,8 @@ export interface SlotTally {
   responseTimes: Histogram;
   checksPassed: number;
   checksFailed: number;
+  /** Checks that could not be made here. */
+  checksNotMade: number;
   /** In the order of `endpointStateNames`. */
   transitions: number[];
   /** In the order of `ejectionCauseNames`: done, and only said in shadow mode. */
@@ -190,6 +192,7 @@ export class Tally extends Reader {
       responseTimes: this.histogram(times, slotTimes.response),
       checksPassed: f64[checks + checkField.passed]!,
       checksFailed: f64[checks + checkField.failed]!,
+      checksNotMade: f64[checks + checkField.notMade]!,
       transitions: Array.from(
         f64.subarray(checks + checkField.transitions, checks + checkField.transitions + endpointStateNames.length),
       ),

@@ -169,7 +169,7 @@ export function endpointOf({ state, pace }: View, pool: PoolPlan, endpoint: Endp
     failuresInARow: row.streak,
     responseSeconds: tally.latencyMs(slot) / 1000,
     connections: { idle: row.wiresIdle, busy: row.wiresBusy },
-    checks: { passed: row.checksPassed, failed: row.checksFailed },
+    checks: { passed: row.checksPassed, failed: row.checksFailed, notMade: row.checksNotMade },
   };
 }
 

@@ -15,13 +15,13 @@ import { className } from './traffic-metrics.ts';
 const OTHER = '_other';
 /** Classes with series: the statuses endpoints answer, and none. */
 const CLASSES = [0, 1, 2, 3, 4, 5];
-/** Series of one endpoint: up, weight, in flight; classes; wires; connects; two checks; transitions; ejections, done and only said; two histograms. */
+/** Series of one endpoint: up, weight, in flight; classes; wires; connects; three checks; transitions; ejections, done and only said; two histograms. */
 export const ENDPOINT_SERIES =
   3 +
   CLASSES.length +
   2 +
   connectResultNames.length +
-  2 +
+  3 +
   endpointStateNames.length +
   (2 * ejectionCauseNames.length - 1) +
   2 * HISTOGRAM_SERIES;
@@ -152,6 +152,7 @@ class Printer {
     this.responseTimes(labels, row.responseTimes);
     this.checks({ ...labels, result: 'passed' }, row.checksPassed);
     this.checks({ ...labels, result: 'failed' }, row.checksFailed);
+    this.checks({ ...labels, result: 'not-made' }, row.checksNotMade);
     endpointStateNames.forEach((to, i) => {
       this.transitions({ ...labels, to }, row.transitions[i]!);
     });
@@ -178,6 +179,7 @@ function zeroTally(): SlotTally {
     responseTimes: emptyHistogram(),
     checksPassed: 0,
     checksFailed: 0,
+    checksNotMade: 0,
     transitions: endpointStateNames.map(() => 0),
     ejections: ejectionCauseNames.map(() => 0),
     wouldEject: ejectionCauseNames.map(() => 0),
@@ -199,4 +201,5 @@ function addTally(to: SlotTally, from: SlotTally): void {
   to.wiresBusy += from.wiresBusy;
   to.checksPassed += from.checksPassed;
   to.checksFailed += from.checksFailed;
+  to.checksNotMade += from.checksNotMade;
 }

@@ -128,6 +128,7 @@ function traffic(state: StateFixture): void {
   worker.process(0.25, 5e6, 77, 10, 20, 1, 9);
   state.control.checked(slot, true, 3);
   state.control.checked(slot, false, 3);
+  state.control.notChecked(slot);
   for (const isShadow of [false, false, true]) state.control.countEjection(slot, ejectionCause.latency, isShadow);
   state.control.setHealth(slot, health.down);
   state.control.setWeightPercent(slot, 50);
@@ -213,6 +214,7 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_endpoint_response_seconds_bucket{pool="web",endpoint="10.0.0.1:8000",le="0.025"}': 1,
     'weir_checks_total{pool="web",endpoint="10.0.0.1:8000",result="passed"}': 1,
     'weir_checks_total{pool="web",endpoint="10.0.0.1:8000",result="failed"}': 1,
+    'weir_checks_total{pool="web",endpoint="10.0.0.1:8000",result="not-made"}': 1,
     'weir_endpoint_transitions_total{pool="web",endpoint="10.0.0.1:8000",to="down"}': 1,
     'weir_endpoint_ejections_total{pool="web",endpoint="10.0.0.1:8000",cause="latency"}': 2,
     'weir_endpoint_ejections_total{pool="web",endpoint="10.0.0.1:8001",cause="latency"}': 0,

@@ -6,9 +6,20 @@
  * 2. The command sees PATH and WEIR_*, nothing else of weir's environment: it may hold secrets. HAProxy's external-check does so too.
  * 3. It leads a process group of its own. The group is killed at the deadline, and what is left of it when the command has ended.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { CheckResult } from '../../health/health.ts';
-import { type Check, type CheckTarget, failed, type Heard, hostOf, passed, printable, reasonOf, WITHOUT_MEANS } from './check.ts';
+import {
+  type Check,
+  type CheckTarget,
+  failed,
+  failedByCode,
+  type Heard,
+  hostOf,
+  isShortage,
+  NOT_MADE,
+  passed,
+  printable,
+} from './check.ts';
 
 /** Kept of what a command writes, for its first line. */
 const OUTPUT_BYTES_MAX = 4096;
@@ -44,7 +55,15 @@ export class ExecCheck implements Check {
       clearTimeout(timer);
       ended({ ...heard, ms: performance.now() - began });
     };
-    const child = spawn(program, words, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: this.environment });
+    let child: ChildProcess;
+    try {
+      child = spawn(program, words, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: this.environment });
+    } catch (error) {
+      // Some errors of the system come as an event, others (ENOMEM) are thrown.
+      const { code = '', message } = error as NodeJS.ErrnoException;
+      ended({ ...failedToStart(code === '' ? message : code, program), ms: 0 });
+      return;
+    }
     const killGroup = (): void => {
       if (child.pid === undefined) return;
       try {
@@ -69,9 +88,7 @@ export class ExecCheck implements Check {
     }
     child.on('error', (error: NodeJS.ErrnoException) => {
       const code = error.code ?? '';
-      // EAGAIN: no process may be started now (fork(2)).
-      const isShort = code === 'EAGAIN' || reasonOf(code) === WITHOUT_MEANS;
-      end(failed(isShort ? WITHOUT_MEANS : 'failed', printable(`${code === '' ? error.message : code}: ${program}`)));
+      end(failedToStart(code === '' ? error.message : code, program));
     });
     child.on('exit', killGroup);
     child.on('close', (code, signal) => {
@@ -81,4 +98,10 @@ export class ExecCheck implements Check {
       else end(failed('exec_status', line === '' ? how : printable(`${how}: ${line}`)));
     });
   }
+}
+
+function failedToStart(code: string, program: string): Heard {
+  // fork(2): a limit on processes was met.
+  if (code === 'EAGAIN') return failed(NOT_MADE, 'no process can be started (EAGAIN)');
+  return isShortage(code) ? failedByCode(code) : failed('failed', printable(`${code}: ${program}`));
 }

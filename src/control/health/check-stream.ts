@@ -17,7 +17,17 @@ import {
 } from 'node:tls';
 import type { CheckResult } from '../../health/health.ts';
 import type { CheckTlsPlan } from '../../state/plan.ts';
-import { type Check, type CheckTarget, failed, type Heard, hostOf, nodePath, printable, reasonOf, type Script } from './check.ts';
+import {
+  type Check,
+  type CheckTarget,
+  failed,
+  failedByCode,
+  type Heard,
+  hostOf,
+  nodePath,
+  printable,
+  type Script,
+} from './check.ts';
 import { checkLine } from './check-line.ts';
 
 /** One try. The first end counts; the socket is destroyed by it. */
@@ -147,5 +157,5 @@ export function failedByStream(error: NodeJS.ErrnoException): Heard {
   const evidence = printable(code === '' ? error.message : code);
   if (/^ERR_SSL_.*ALERT/.test(code)) return failed('tls_alert_received', evidence);
   if (code.startsWith('ERR_SSL') || code === 'EPROTO') return failed('tls_protocol_error', evidence);
-  return failed(reasonOf(code), evidence);
+  return code === '' ? failed('failed', evidence) : failedByCode(code);
 }

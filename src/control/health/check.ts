@@ -74,8 +74,20 @@ export function printable(said: Uint8Array | string): string {
   return (/[^\x20-\x7e]/.test(cut) ? cut.replace(/[^\x20-\x7e]+/g, ' ') : cut).trim();
 }
 
-/** Reason of a check that could not be made for want of a descriptor or memory. It says nothing of the endpoint, so it is made again. */
-export const WITHOUT_MEANS = 'without_means';
+/**
+ * Reason of a check that could not be made here: no local port, no descriptor, no memory. It says nothing of the endpoint, so it is neither passed
+ * nor failed.
+ */
+export const NOT_MADE = 'not_made';
+
+/** What is missing, by the name of the system's error. */
+const shortages: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'no local port or address is left to connect from',
+  EMFILE: 'no descriptor is left',
+  ENFILE: 'no descriptor is left on this machine',
+  ENOBUFS: 'no memory is left for sockets',
+  ENOMEM: 'no memory is left',
+};
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection_refused',
@@ -89,21 +101,18 @@ const reasons: Readonly<Record<string, string>> = {
   ENETDOWN: 'destination_ip_unroutable',
   EHOSTDOWN: 'destination_ip_unroutable',
   ETIMEDOUT: 'connection_timeout',
-  EADDRNOTAVAIL: 'connection_limit_reached',
-  EMFILE: WITHOUT_MEANS,
-  ENFILE: WITHOUT_MEANS,
-  ENOBUFS: WITHOUT_MEANS,
-  ENOMEM: WITHOUT_MEANS,
 };
 
-/** The reason for a system error by its name, "ECONNREFUSED". */
-export const reasonOf = (code: string): string => reasons[code] ?? 'failed';
+/** Does this error say that something is missing here? */
+export const isShortage = (code: string): boolean => Object.hasOwn(shortages, code);
+
+/** A system error by its name, "ECONNREFUSED", as a result. */
+export function failedByCode(code: string): Heard {
+  return isShortage(code) ? failed(NOT_MADE, `${shortages[code]} (${code})`) : failed(reasons[code] ?? 'failed', code);
+}
 
 /** An error of the kernel as a result. `errno` is positive. */
-export function failedBy(errno: number): Heard {
-  const code = errnoName(errno);
-  return failed(reasonOf(code), code);
-}
+export const failedBy = (errno: number): Heard => failedByCode(errnoName(errno));
 
 /** Where a check goes: the endpoint, or another port of its host. */
 export function checkedAddress(address: Address, port: number): Address {

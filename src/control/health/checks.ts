@@ -7,7 +7,7 @@
  */
 import type { CheckResult } from '../../health/health.ts';
 import type { ActiveHealthPlan } from '../../state/plan.ts';
-import { type Check, type CheckTarget, failed, printable, type Script, WITHOUT_MEANS } from './check.ts';
+import { type Check, type CheckTarget, failed, printable, type Script } from './check.ts';
 import { mysqlScript, postgresScript, redisScript } from './check-databases.ts';
 import { ExecCheck } from './check-exec.ts';
 import { grpcCheck } from './check-grpc.ts';
@@ -15,7 +15,6 @@ import { httpScript } from './check-http.ts';
 import { withLine } from './check-line.ts';
 import { StreamCheck, speakScript } from './check-stream.ts';
 import { Prober, type ProberParts } from './prober.ts';
-import { SHORT_MS } from './prober-sockets.ts';
 
 /** Checks over Node's sockets at a time. */
 const STREAMS_MAX = 128;
@@ -25,7 +24,7 @@ const COMMANDS_MAX = 16;
 /** Where commands are looked for when nothing is said (execvp(3), without the current folder). */
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-export interface ChecksParts extends Pick<ProberParts, 'onShort' | 'onTick'> {
+export interface ChecksParts extends Pick<ProberParts, 'onTick'> {
   /** PATH of commands. */
   path?: string | undefined;
 }
@@ -47,8 +46,8 @@ export class Checks {
 
   constructor(parts: ChecksParts = {}) {
     this.prober = new Prober(parts);
-    this.streams = new Gate(STREAMS_MAX, parts.onShort);
-    this.commands = new Gate(COMMANDS_MAX, parts.onShort);
+    this.streams = new Gate(STREAMS_MAX);
+    this.commands = new Gate(COMMANDS_MAX);
     this.path = parts.path ?? PATH_DEFAULT;
   }
 
@@ -103,17 +102,14 @@ function impossible(why: string): Check {
   return { start: (ended) => setImmediate(ended, { passed, reason, evidence, ms: 0 }) };
 }
 
-/** Lets so many checks be under way; the others wait in order. One without means is made again (Rule 1 of prober). */
+/** Lets so many checks be under way; the others wait in order. */
 export class Gate {
   private readonly max: number;
-  private readonly onShort: (code: string) => void;
   private count = 0;
-  private isShort = false;
   private readonly waiting: (() => void)[] = [];
 
-  constructor(max: number, onShort: (code: string) => void = () => {}) {
+  constructor(max: number) {
     this.max = max;
-    this.onShort = onShort;
   }
 
   guard(check: Check): Check {
@@ -129,14 +125,6 @@ export class Gate {
     this.count++;
     check.start((result) => {
       this.count--;
-      if (result.reason === WITHOUT_MEANS) {
-        if (!this.isShort) this.onShort(result.evidence);
-        this.isShort = true;
-        // In the place of this one, so that not all come back at a time.
-        setTimeout(() => this.enter(check, ended), SHORT_MS).unref();
-        return;
-      }
-      this.isShort = false;
       this.waiting.shift()?.();
       ended(result);
     });

@@ -4,10 +4,13 @@ import type { Address } from '../../base/wire.ts';
 import type { CheckResult } from '../../health/health.ts';
 import { health } from '../../state/doors.ts';
 import type { ActiveHealthPlan, Plan } from '../../state/plan.ts';
+import { NOT_MADE } from './check.ts';
 import { FIRST_MS, HealthChecks } from './health.ts';
 
 const pass: CheckResult = { passed: true, reason: 'ok', evidence: '200 OK', ms: 1 };
 const fail: CheckResult = { passed: false, reason: 'status', evidence: '503', ms: 1 };
+
+const unmade: CheckResult = { passed: false, reason: NOT_MADE, evidence: 'no local port', ms: 0 };
 
 /** A clock that stands still until it is moved. */
 class VirtualTime {
@@ -62,18 +65,21 @@ function planOf(pools: Record<string, { active: ActiveHealthPlan | null; ports: 
   return { pools: list } as unknown as Plan;
 }
 
-function bench(answers: (address: Address) => boolean | null = () => true) {
+/** `answers`: passes; null: it hangs; undefined: it cannot be made. */
+function bench(answers: (address: Address) => boolean | null | undefined = () => true) {
   const time = new VirtualTime();
   const column = new Map<number, number>();
   const requests = new Map<number, number>();
   const asked: { at: number; port: number }[] = [];
   const said: string[] = [];
+  const notChecked: number[] = [];
   let seed = 1;
   const checks = new HealthChecks({
     door: {
       health: (slot) => column.get(slot) ?? health.unknown,
       setHealth: (slot, to) => void column.set(slot, to),
       checked: () => {},
+      notChecked: (slot) => void notChecked.push(slot),
       requests: (slot) => requests.get(slot) ?? 0,
     },
     events: { info: (event) => said.push(event), warn: (event) => said.push(event) },
@@ -83,15 +89,15 @@ function bench(answers: (address: Address) => boolean | null = () => true) {
       start: (ended) => {
         asked.push({ at: time.now, port: (address as { port: number }).port });
         const passes = answers(address);
-        // null: it hangs.
-        if (passes !== null) ended(passes ? pass : fail);
+        if (passes === undefined) ended(unmade);
+        else if (passes !== null) ended(passes ? pass : fail);
       },
     }),
     clock: () => time.now,
     after: time.after,
   });
   const gaps = () => asked.slice(1).map(({ at }, i) => at - asked[i]!.at);
-  return { time, column, requests, asked, said, checks, gaps };
+  return { time, column, requests, asked, said, notChecked, checks, gaps };
 }
 
 test('every target is checked for the first time within a second, one after the other, and then about once an interval', () => {
@@ -178,7 +184,7 @@ test('a check that takes longer than the interval is followed by the next at onc
   const { time, checks } = bench();
   let started = 0;
   const slow = new HealthChecks({
-    door: { health: () => health.up, setHealth: () => {}, checked: () => {}, requests: () => 0 },
+    door: { health: () => health.up, setHealth: () => {}, checked: () => {}, notChecked: () => {}, requests: () => 0 },
     events: { info: () => {}, warn: () => {} },
     now: () => time.now,
     random: () => 0.5,
@@ -287,6 +293,63 @@ test('a reload does not take a working endpoint for one at rest', () => {
   checks.apply(planOf({ web: { active: paced, ports: [1] } }));
   untilAsked(world, 2);
   assert.ok(near(gaps().at(-1)!, 2000), 'the request before the reload was seen');
+  checks.stop();
+});
+
+test('a check that cannot be made moves no state, keeps the rhythm, and is told with why', () => {
+  let answer: boolean | undefined = true;
+  const { time, asked, said, notChecked, column, checks, gaps } = bench(() => answer);
+  checks.apply(planOf({ web: { active: paced, ports: [1] } }));
+  untilAsked({ time, asked }, 1);
+  answer = undefined;
+  untilAsked({ time, asked }, 20);
+  assert.equal(column.get(0), health.up);
+  assert.deepEqual([notChecked.length, said], [20, ['checks_not_made']]);
+  assert.deepEqual(checks.statusOf(0)!.missed, { evidence: 'no local port', count: 20, at: asked.at(-1)!.at });
+  assert.ok(
+    gaps()
+      .slice(1)
+      .every((gap) => near(gap, paced.idleMs)),
+  );
+  answer = true;
+  untilAsked({ time, asked }, 1);
+  assert.deepEqual(said, ['checks_not_made', 'checks_made_again']);
+  assert.equal(checks.statusOf(0)!.missed, null);
+  checks.stop();
+});
+
+test('failures in a row stay in a row over a check that cannot be made, which stays in doubt', () => {
+  const answers = [true, false, undefined, false, undefined, false];
+  const { time, asked, column, said, checks, gaps } = bench(() => answers[Math.min(asked.length, answers.length) - 1]);
+  checks.apply(planOf({ web: { active: paced, ports: [1] } }));
+  untilAsked({ time, asked }, 5);
+  assert.equal(column.get(0), health.up);
+  untilAsked({ time, asked }, 1);
+  assert.equal(column.get(0), health.down);
+  assert.ok(said.includes('endpoint_down'));
+  assert.ok(
+    gaps()
+      .slice(1)
+      .every((gap) => near(gap, paced.fastMs)),
+  );
+  checks.stop();
+});
+
+test('an endpoint whose first check cannot be made is not known', () => {
+  const { time, column, checks } = bench(() => undefined);
+  checks.apply(planOf({ web: { active: paced, ports: [1] } }));
+  time.advance(60_000);
+  assert.equal(column.get(0), undefined);
+  assert.equal(checks.statusOf(0)!.state, 'unknown');
+  checks.stop();
+});
+
+test('a target that leaves the plan while its checks cannot be made ends what was told', () => {
+  const { time, said, checks } = bench(() => undefined);
+  checks.apply(planOf({ web: { active: paced, ports: [1] } }));
+  time.advance(5000);
+  checks.apply(planOf({ web: { active: paced, ports: [2] } }));
+  assert.deepEqual(said, ['checks_not_made', 'checks_made_again']);
   checks.stop();
 });
 

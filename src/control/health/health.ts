@@ -12,6 +12,7 @@
  * 3. While the last result speaks against the state, checks come every `fastMs`; while an endpoint that is up gets no request, every
  *    `idleMs`; else every `intervalMs`. Of pools that share a target the one in the greatest hurry decides.
  * 4. What a plan still names keeps its verdict and its rhythm over a reload.
+ * 5. A check that could not be made here moves no state and keeps the rhythm; it is counted, told, and tried again at the next time.
  */
 import type { Address, TimerOwner } from '../../base/wire.ts';
 import { addressText } from '../../base/wire.ts';
@@ -20,9 +21,10 @@ import { health } from '../../state/doors.ts';
 import type { ActiveHealthPlan, EndpointPlan, Plan, PoolPlan } from '../../state/plan.ts';
 import type { ControlDoor } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
-import { authorityOf, type Check, type CheckTarget, checkedAddress } from './check.ts';
+import { authorityOf, type Check, type CheckTarget, checkedAddress, NOT_MADE } from './check.ts';
 import { CheckSchedule, NO_TIMER, type ScheduleParts } from './check-schedule.ts';
 import { Checks } from './checks.ts';
+import { UnmadeChecks } from './unmade-checks.ts';
 
 export { type HealthStatus, Verdict } from '../../health/health.ts';
 
@@ -30,7 +32,7 @@ export { type HealthStatus, Verdict } from '../../health/health.ts';
 export const FIRST_MS = 800;
 
 export interface HealthParts extends ScheduleParts {
-  door: Pick<ControlDoor, 'health' | 'setHealth' | 'checked' | 'requests'>;
+  door: Pick<ControlDoor, 'health' | 'setHealth' | 'checked' | 'notChecked' | 'requests'>;
   events: Pick<EventLog, 'info' | 'warn'>;
   /** ms since 1970. */
   now: () => number;
@@ -91,6 +93,7 @@ export class HealthChecks {
   private readonly prepare: NonNullable<HealthParts['prepare']>;
   private readonly schedule: CheckSchedule;
   private readonly checks: Checks;
+  private readonly unmade: UnmadeChecks;
   private targets = new Map<string, Target>();
   /** By slot. */
   private checked = new Map<number, Checked>();
@@ -100,10 +103,10 @@ export class HealthChecks {
     this.checks = new Checks({
       path: parts.path,
       onTick: () => this.schedule.turn(),
-      onShort: (code) => parts.events.warn('checks_wait', `health checks wait: no descriptor is left (${code})`, { code }),
     });
     this.prepare = parts.prepare ?? ((target) => this.checks.prepare(target));
     this.schedule = new CheckSchedule(parts);
+    this.unmade = new UnmadeChecks({ events: parts.events, clock: this.schedule.clock });
   }
 
   /** Checks what `plan` names from now on. Its slots are assigned. */
@@ -142,6 +145,7 @@ export class HealthChecks {
       this.schedule.cancel(target.ticket);
       target.isGone = true;
       target.checked = [];
+      this.unmade.remove(target);
     }
     this.targets = targets;
     this.checked = all;
@@ -199,11 +203,14 @@ export class HealthChecks {
     const { door, random } = this.parts;
     let isInDoubt = false;
     let isIdle = true;
+    const isMade = result.reason !== NOT_MADE;
+    if (isMade) this.unmade.remove(target);
     for (const checked of target.checked) {
-      this.judge(checked, result);
+      if (isMade) this.judge(checked, result);
+      else this.miss(target, checked, result.evidence);
       const isUp = checked.verdict.state === health.up;
       const requests = door.requests(checked.slot);
-      if (result.passed !== isUp) isInDoubt = true;
+      if (checked.verdict.isInDoubt) isInDoubt = true;
       if (!isUp || requests !== checked.requests) isIdle = false;
       checked.requests = requests;
     }
@@ -227,6 +234,12 @@ export class HealthChecks {
     const verdict = before?.verdict ?? new Verdict(door.health(slot), now());
     const requests = before?.requests ?? door.requests(slot);
     return { slot, pool: pool.name, endpoint: address, rise, fall, verdict, requests };
+  }
+
+  private miss(target: Target, { slot, pool, endpoint, verdict }: Checked, evidence: string): void {
+    this.parts.door.notChecked(slot);
+    verdict.miss(evidence, this.parts.now());
+    this.unmade.add(target, pool, endpoint, evidence);
   }
 
   private judge(checked: Checked, result: CheckResult): void {

@@ -6,26 +6,17 @@
  * 2. While many checks are made, a socket that was reset is kept and connected anew: making and destroying one is a fifth of what a check costs.
  */
 import type { Address } from '../../base/wire.ts';
-import { EMFILE, ENFILE, ENOBUFS, ENOMEM } from '../../sys/constants.generated.ts';
-import { close, connectTo, errnoName, setReset, streamSocket } from '../../sys/libc.ts';
+import { close, connectTo, setReset, streamSocket } from '../../sys/libc.ts';
 
-/** No descriptor or memory is left: says nothing of the endpoint. Below every -errno. */
-export const SHORT = -0x10000;
-/** After the kernel had none to give. */
-export const SHORT_MS = 100;
 /** A sockaddr of AF_UNSPEC: a stream socket that is connected to it is reset, and may be connected anew (connect(2)). */
 const NOWHERE = new Uint8Array(16);
 
 export interface SocketParts {
-  /** No descriptor is to be had: said once until one is. `code` is the name of the error. */
-  onShort?: (code: string) => void;
   /** socket(2), for tests that make it fail. */
   open?: (address: Address) => number;
 }
 
 export class ProberSockets {
-  isShort = false;
-  private readonly onShort: (code: string) => void;
   private readonly open: (address: Address) => number;
   private readonly keptMax: number;
   /** Connected to nothing, of IPv4 and of IPv6. */
@@ -33,17 +24,12 @@ export class ProberSockets {
 
   constructor(keptMax: number, parts: SocketParts) {
     this.keptMax = keptMax;
-    this.onShort = parts.onShort ?? (() => {});
     this.open = parts.open ?? streamSocket;
   }
 
-  /** A socket to connect to `address`; SHORT, or another -errno that is the address's. */
+  /** A socket to connect to `address`, or -errno. */
   take(address: Address): number {
-    const fd = this.keptFor(address)?.pop() ?? this.open(address);
-    const isShort = fd === -EMFILE || fd === -ENFILE || fd === -ENOBUFS || fd === -ENOMEM;
-    if (isShort && !this.isShort) this.onShort(errnoName(-fd));
-    this.isShort = isShort;
-    return isShort ? SHORT : fd;
+    return this.keptFor(address)?.pop() ?? this.open(address);
   }
 
   /** `keeps`: it may be used again. */

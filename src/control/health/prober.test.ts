@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { until } from '../../../tests/support/wait.ts';
 import type { Address } from '../../base/wire.ts';
 import type { CheckResult } from '../../health/health.ts';
-import { EMFILE } from '../../sys/constants.generated.ts';
+import { EMFILE, ENOBUFS } from '../../sys/constants.generated.ts';
 import { streamSocket } from '../../sys/libc.ts';
 import { failed, passed, type Script } from './check.ts';
 import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
@@ -29,6 +29,7 @@ const hangs: Script = {
   endpointCloses: false,
   begin: () => deaf,
 };
+const connects: Script = { ...hangs, opening: null };
 const deaf = { isOver: false, hear: () => null, end: () => failed('connection_terminated', 'closed') };
 
 test('an HTTP check asks for its path and judges status and body', async (t) => {
@@ -223,24 +224,36 @@ test('so many checks are under way and no more; the others wait their turn, and 
   assert.equal(prober.underWay + prober.waitingCount, 0);
 });
 
-test('no descriptor left is no failure of the endpoint: its check waits, and its time does not run', async (t) => {
+test('without a descriptor a check is not made, and its result says so', async (t) => {
   const address = await peer(t, () => {});
-  let isShort = true;
-  let tries = 0;
-  const said: string[] = [];
-  const open = (to: Address): number => {
-    tries++;
-    return isShort ? -EMFILE : streamSocket(to);
-  };
-  const prober = proberOf(t, { open, onShort: (code) => said.push(code) });
-  const script: Script = { opening: null, timeoutReason: 'x', endpointCloses: false, begin: () => deaf };
+  for (const [errno, evidence] of [
+    [EMFILE, 'no descriptor is left (EMFILE)'],
+    [ENOBUFS, 'no memory is left for sockets (ENOBUFS)'],
+  ] as const) {
+    const prober = proberOf(t, { open: () => -errno });
+    const results: CheckResult[] = [];
+    for (let i = 0; i < 3; i++) prober.start(Prober.check(address, connects, 250), (result) => results.push(result));
+    assert.equal(results.length, 0, 'never told by start()');
+    await until('3 results', () => results.length === 3);
+    for (const result of results) assert.deepEqual([result.passed, short(result)], [false, `not_made: ${evidence}`]);
+    assert.deepEqual([prober.underWay, prober.waitingCount], [0, 0]);
+  }
+});
+
+test('while a check under way has the last descriptor the others wait for it, and their time does not run', async (t) => {
+  const address = await peer(t, () => {});
+  const mute = await peer(t, () => {});
+  let left = 1;
+  const prober = proberOf(t, { open: (to: Address) => (left-- > 0 ? streamSocket(to) : -EMFILE) });
   const results: CheckResult[] = [];
-  for (let i = 0; i < 3; i++) prober.start(Prober.check(address, script, 250), (result) => results.push(result));
-  await until('the third try', () => tries >= 4);
-  assert.deepEqual([results.length, said], [0, ['EMFILE']]);
-  isShort = false;
-  await until('3 results', () => results.length === 3);
-  assert.ok(results.every(({ reason, ms }) => reason === 'ok' && ms < 250));
+  prober.start(Prober.check(mute, hangs, 200), (result) => {
+    results.push(result);
+    left = 3;
+  });
+  for (let i = 0; i < 3; i++) prober.start(Prober.check(address, connects, 100), (result) => results.push(result));
+  await until('4 results', () => results.length === 4);
+  assert.equal(results[0]!.reason, 'connection_read_timeout');
+  assert.ok(results.slice(1).every(({ reason, ms }) => reason === 'ok' && ms < 100));
 });
 
 test('whatever becomes of checks, no descriptor stays open, and no timer when nothing is under way', async (t) => {

@@ -2,17 +2,16 @@
  * prober: makes plain checks over the kernel's own calls: one descriptor and six system calls a check, no stream, no promise.
  *
  *     start -> waiting -> connecting -> speaking -> hearing -> over
- *                 ^           |            |           |         result as soon as it is decided; the descriptor is closed
- *                 |           +------------+-----------+         when the answer and the connection have ended, or by the deadline
- *                 no descriptor left
+ *                             |            |           |         result as soon as it is decided; the descriptor is closed
+ *                             +------------+-----------+         when the answer and the connection have ended, or by the deadline
  *
  * It looks at its sockets in ticks of Node's timer, while there are any. In the tick after a step the next one is simply tried: near endpoints
  * have answered by then. Who has not is given to epoll (edge-triggered).
  *
  * Rules
  * 1. Every check has one absolute deadline, from its first packet to the last byte that matters: who trickles cannot hold it.
- * 2. At most `lanesMax` checks are under way, the rest wait their turn. A descriptor that cannot be had says nothing of an endpoint: the check
- *    waits, and its time does not run.
+ * 2. At most `lanesMax` checks are under way, the rest wait their turn, and their time does not run. While no descriptor is to be had, those under
+ *    way are waited for as well; when there are none the check is not made.
  * 3. A connection that was all that was wanted ends with a reset before the handshake's last ACK has left (TCP_QUICKACK off): the
  *    endpoint's program never sees it, and nobody keeps a TIME_WAIT. So does a conversation that the endpoint's program has closed; it is given
  *    PARTING_MS for that where it was asked to. Any other ends with a close.
@@ -20,10 +19,10 @@
  */
 import type { Address } from '../../base/wire.ts';
 import type { CheckResult } from '../../health/health.ts';
-import { close, sockaddrOf } from '../../sys/libc.ts';
-import type { Script } from './check.ts';
+import { close, errnoName, sockaddrOf } from '../../sys/libc.ts';
+import { isShortage, type Script } from './check.ts';
 import { type Job, Lane, type PlainCheck, stage } from './prober-lane.ts';
-import { ProberSockets, SHORT, SHORT_MS, type SocketParts } from './prober-sockets.ts';
+import { ProberSockets, type SocketParts } from './prober-sockets.ts';
 import { advance, advanceEarly, begin, lateness } from './prober-steps.ts';
 import { ProberWatch } from './prober-watch.ts';
 
@@ -57,7 +56,8 @@ export class Prober {
   private waitingFrom = 0;
   private timer: NodeJS.Timeout | null = null;
   private isTicking = false;
-  private shortUntil = 0;
+  /** Lanes with a descriptor. */
+  private open = 0;
   private idleTicks = 0;
   private startsSince = 0;
   private starts = 0;
@@ -100,6 +100,7 @@ export class Prober {
     this.sockets.stop();
     this.watch.stop();
     this.busy.length = 0;
+    this.open = 0;
     this.free.length = 0;
     this.free.push(...this.lanes);
     if (this.timer !== null) clearTimeout(this.timer);
@@ -120,7 +121,7 @@ export class Prober {
   }
 
   private tickMs(): number {
-    if (this.waitingCount > 0) return this.busy.length === 0 && this.sockets.isShort ? SHORT_MS : TICK_MS_MAX / 2;
+    if (this.waitingCount > 0) return TICK_MS_MAX / 2;
     if (this.rate >= BUSY_RATE) return TICK_MS_BUSY;
     return Math.min(TICK_MS_MIN << Math.min(this.idleTicks, 3), TICK_MS_MAX);
   }
@@ -184,7 +185,6 @@ export class Prober {
       this.startsSince = now;
       this.starts = 0;
     }
-    if (now < this.shortUntil) return;
     while (this.waitingFrom < this.waiting.length && this.free.length > 0) {
       if (!this.enter(this.waiting[this.waitingFrom]!, now)) break;
       this.waitingFrom++;
@@ -199,13 +199,11 @@ export class Prober {
     }
   }
 
-  /** False: no descriptor is left. */
+  /** False: there is no descriptor, and one of those in use will be given back. */
   private enter(job: Job, now: number): boolean {
     const fd = this.sockets.take(job.check.address);
-    if (fd === SHORT) {
-      this.shortUntil = now + SHORT_MS;
-      return false;
-    }
+    if (fd >= 0) this.open++;
+    else if (this.open > 0 && isShortage(errnoName(-fd))) return false;
     const lane = this.free.pop()!;
     lane.place = this.busy.length;
     this.busy.push(lane);
@@ -230,6 +228,7 @@ export class Prober {
   private conclude(lane: Lane, now: number): void {
     const { fd, heard } = lane;
     if (fd >= 0) {
+      this.open--;
       // One that epoll knows would be told of under the name of this lane.
       if (lane.isReset) this.sockets.reset(fd, lane.job!.check.address, !lane.isWatched && this.rate >= BUSY_RATE);
       else close(fd);

@@ -79,6 +79,27 @@ test('down by its checks, since the check that said so', () => {
   assert.equal(evidence[1], '4 checks in a row failed');
 });
 
+test('checks that cannot be made are told beside the last one that was, and until one is made', () => {
+  checked(true);
+  const missed = (): void => verdict!.miss('no local port is left (EADDRNOTAVAIL)', wall());
+  missed();
+  pool.pass(1000);
+  assert.equal(
+    states.of(slot)!.evidence[0],
+    'the last check, 1.0 s ago, could not be made: no local port is left (EADDRNOTAVAIL)',
+  );
+  missed();
+  pool.pass(2000);
+  const { state, why, evidence } = states.of(slot)!;
+  assert.deepEqual([state, why], ['ready', 'ok: 200 OK; not checked now: no local port is left (EADDRNOTAVAIL)']);
+  assert.deepEqual(evidence, [
+    'the last 2 checks, 2.0 s ago, could not be made: no local port is left (EADDRNOTAVAIL)',
+    'last check, 3.0 s ago, passed: 200 OK, after 0.8 ms',
+  ]);
+  checked(true);
+  assert.equal(states.of(slot)!.why, 'ok: 200 OK');
+});
+
 test('down without an address', () => {
   pool.control.setHealth(slot, health.down);
   assert.equal(states.of(slot)!.why, 'the name has no address');

@@ -93,7 +93,13 @@ export class EndpointStates {
     if (by !== null) facts.push(`ordered by ${by}`);
     if (number === endpointState.slowStart) facts.push('it grows to its full share of requests');
     if (judged !== null) facts.push(...factsOf(judged, number === endpointState.ejected, now()));
-    if (active === null || active.last === null) return facts;
+    if (active === null) return facts;
+    if (active.missed !== null) {
+      const { count, at, evidence } = active.missed;
+      const which = count > 1 ? `the last ${count} checks` : 'the last check';
+      facts.push(`${which}, ${secondsText(now() - at)} ago, could not be made: ${evidence}`);
+    }
+    if (active.last === null) return facts;
     const { last, streak, checkMs } = active;
     const ago = secondsText(now() - active.checkedAt);
     const what = last.passed ? `passed: ${last.evidence}` : `failed: ${last.reason}, ${last.evidence}`;
@@ -143,8 +149,9 @@ function factsOf(judged: PassiveStatus, isEjected: boolean, nowMs: number): stri
   return facts;
 }
 
-function checkText({ reason, evidence }: HealthStatus): string {
-  return evidence === '' ? reason : `${reason}: ${evidence}`;
+function checkText({ reason, evidence, missed }: HealthStatus): string {
+  const found = evidence === '' ? reason : `${reason}: ${evidence}`;
+  return missed === null ? found : `${found}; not checked now: ${missed.evidence}`;
 }
 
 /** "3.2 s", "4 min". */
