@@ -104,7 +104,9 @@ function writeNginx(home: string, port: number, { ports: [a, b] }: Endpoints, se
       LOG: log,
       TLS: setting.tls === null ? '' : ' ssl',
       CERTIFICATE:
-        setting.tls === null ? '' : `ssl_certificate ${setting.tls.certificate}; ssl_certificate_key ${setting.tls.key};`,
+        setting.tls === null
+          ? ''
+          : `ssl_certificate ${setting.tls.certificate}; ssl_certificate_key ${setting.tls.key}; ssl_protocols TLSv1.2 TLSv1.3;`,
     }),
   );
   return file;
