@@ -80,8 +80,8 @@ export const rejectionNames: readonly string[] = [
   'tls',
 ];
 /**
- * What became of a TLS handshake with a client. failed: it broke the rules, offered nothing that can be agreed on, sent an alert or left; timeout: it was too slow; refused: there is no
- * certificate for the name (strictSni), or it speaks no TLS at all.
+ * What became of a TLS handshake with a client. failed: it broke the rules, offered nothing that can be agreed on, sent an alert or left; timeout: it was too slow; refused: no
+ * certificate is for its name (strictSni). Who speaks no TLS begins none.
  */
 export const handshakeResult = Object.freeze({
   full12: 0,
@@ -221,7 +221,7 @@ export interface WorkerWriter extends TableReader {
   /** Client connections of a listener: +1 opened, -1 closed. */
   connection(listener: number, protocol: number, delta: number): void;
   rejected(listener: number, rejection: number): void;
-  /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the first byte on, < 0 = not measured; those that were completed are timed. */
+  /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the client hello on, < 0 = not measured; those that were completed are timed. */
   handshake(listener: number, result: number, ms: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;

@@ -103,7 +103,7 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   const handshakes = families.counter('weir_tls_handshakes_total', 'TLS handshakes with clients, by what became of them.');
   const handshakeTimes = families.histogram(
     'weir_tls_handshake_seconds',
-    'From the first byte of a TLS handshake to its end, of those that were completed.',
+    'From the client hello to the end of the handshake, of those that were completed.',
   );
   const received = families.counter('weir_received_bytes_total', 'Bytes received from clients, on the wire.');
   const sent = families.counter('weir_sent_bytes_total', 'Bytes sent to clients, on the wire.');
