@@ -4,7 +4,7 @@
  * It does not know: which endpoint is the right one, what the exchange is about, or when to try again.
  *
  * Rules
- * 1. Wires belong to an endpoint (a slot), not to a plan: a reload closes none of a kept endpoint.
+ * 1. Wires belong to an endpoint (a slot), not to a plan: a reload closes none of a kept endpoint, unless it brings a PROXY line.
  * 2. A wire is leased to one exchange at a time (HTTP/1.1), and in a pool with a PROXY line to one exchange ever.
  * 3. What waits is bounded by queueMax and queueMs.
  */
