@@ -27,6 +27,7 @@ import { HealthChecks } from './health/health.ts';
 import { PassiveWatch } from './health/passive-watch.ts';
 import { banner } from './supervise/banner.ts';
 import { type EventLog, makeEventLog } from './supervise/events.ts';
+import { Expiry } from './supervise/expiry.ts';
 import { Fleet, type RollOutResult } from './supervise/fleet.ts';
 import { Instance, InstanceTaken, startTimeOf, takeOver, type WorkerRecord } from './supervise/instance.ts';
 import { Notifier } from './supervise/notify.ts';
@@ -96,6 +97,7 @@ export class Control implements ControlState {
   /** Endpoints that are being emptied. */
   drains!: Drains;
   headroom!: Headroom;
+  private readonly expiry: Expiry;
   private readonly options: ControlOptions;
   private readonly notifier: Notifier;
   private table!: SharedTable;
@@ -129,6 +131,7 @@ export class Control implements ControlState {
     this.version = options.version;
     const { isTerminal, color, environment } = options;
     this.events = makeEventLog({ isTerminal, color, isJournal: environment['JOURNAL_STREAM'] !== undefined });
+    this.expiry = new Expiry({ events: this.events, now: Date.now });
     this.notifier = new Notifier(environment);
     this.names = new NameResolver({ events: this.events, onChange: () => void this.turns.ask() });
     this.watch = new FileWatch(() => void this.reload('file'));
@@ -211,6 +214,7 @@ export class Control implements ControlState {
     }
     this.inForce = first;
     this.drains.apply(first);
+    this.expiry.apply(first);
     this.reloadCounts.lastOkAt = Date.now();
     this.saveInstance();
     const adminNote = await this.openAdmin(first, loaded.process.adminIsDefault);
@@ -465,6 +469,7 @@ export class Control implements ControlState {
     this.health.apply(next);
     this.passive.apply(next);
     this.drains.apply(next);
+    this.expiry.apply(next);
     const closed = this.sockets.retire(next);
     this.saveInstance();
     if (this.orphans.list().length === 0) for (const slot of slotsLeft(before, next)) this.table.door.releaseSlot(slot);
@@ -536,6 +541,7 @@ export class Control implements ControlState {
     this.health.stop();
     this.passive.stop();
     this.headroom.stop();
+    this.expiry.stop();
     if (this.watchdog !== null) clearInterval(this.watchdog);
     await this.admin?.close();
     this.sockets.closeAll();

@@ -17,6 +17,7 @@ import { dirname } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import { type Address, addressText } from '../../base/wire.ts';
 import { endpointOf, poolOf, statusOf, type View, workersOf } from './api.ts';
+import { certificatesOf } from './certificates.ts';
 import type { ControlState } from './control-state.ts';
 import { refusal } from './guard.ts';
 import { configOf, endpointsOf, listenersOf, routesOf } from './listings.ts';
@@ -203,6 +204,7 @@ function addApi(app: FastifyInstance, view: View): void {
     return { pool: found.pool.name, ...endpointOf(view, found.pool, found.endpoint) };
   });
   app.get('/api/v1/listeners', async () => ({ items: listenersOf(state) }));
+  app.get('/api/v1/certificates', async () => ({ items: certificatesOf(state, Date.now()) }));
   app.get('/api/v1/routes', async () => ({ items: routesOf(state) }));
   app.get('/api/v1/drains', async () => ({ items: state.drains.list() }));
   app.get<{ Params: { id: string } }>('/api/v1/drains/:id', async (request, reply) => {

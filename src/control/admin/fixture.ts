@@ -146,6 +146,7 @@ export class StateFixture implements ControlState {
       epoch: 7,
       node: 'lb-a',
       limits: { connectionsMax: 1000 },
+      certificates: [],
       listeners: [
         {
           id: control.claimId('listener', 'web'),

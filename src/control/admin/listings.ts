@@ -9,13 +9,23 @@ import type { ControlState } from './control-state.ts';
 const SECRET_NAME = /auth|cookie|token|secret|password|api-?key|credential/i;
 
 export function listenersOf(state: ControlState) {
-  return (state.plan()?.listeners ?? []).map((listener) => {
+  const plan = state.plan();
+  return (plan?.listeners ?? []).map((listener) => {
     const row = state.tally.listener(listener.id);
     return {
       name: listener.name,
       origin: 'file',
       protocol: listener.protocol,
       addresses: listener.addresses.map(addressText),
+      tls:
+        listener.tls === null
+          ? null
+          : {
+              certificates: listener.tls.certificates.map((index) => plan!.certificates[index]!.name),
+              minVersion: listener.tls.minVersion,
+              alpn: listener.tls.alpn,
+              strictSni: listener.tls.strictSni,
+            },
       redirectToHttps: listener.redirectToHttps,
       connections: sum(row.connections),
       connectionsTotal: sum(row.connectionsTotal),
@@ -61,9 +71,10 @@ export function endpointsOf(view: View, pools: readonly PoolPlan[]) {
   return pools.flatMap((pool) => pool.endpoints.map((endpoint) => ({ pool: pool.name, ...endpointOf(view, pool, endpoint) })));
 }
 
-/** The plan in force. Keys of cookies and the values of header fields whose names sound like secrets are hidden. */
+/** The plan in force. Keys of certificates and cookies, and the values of header fields whose names sound like secrets are hidden. */
 export function configOf(plan: Plan): unknown {
-  return JSON.parse(JSON.stringify(plan), (key, value) => {
+  const certificates = plan.certificates.map((certificate) => ({ ...certificate, key: '(hidden)' }));
+  return JSON.parse(JSON.stringify({ ...plan, certificates }), (key, value) => {
     if (key === 'sticky' && value !== null) return { ...value, key: '(hidden)' };
     const isField =
       typeof value === 'object' && value !== null && typeof value.name === 'string' && typeof value.value === 'string';

@@ -2,6 +2,7 @@
  * Metrics: one snapshot of everything, at most SNAPSHOT_MS_MAX old however many scrape, in Prometheus' text format or OpenMetrics by Accept.
  */
 import { type Metric, Registry, type RegistryContentType } from 'prom-client';
+import { addCertificateMetrics } from './certificates.ts';
 import type { ControlState } from './control-state.ts';
 import { EndpointMetrics } from './endpoint-metrics.ts';
 import { Families, type Family, type Sample } from './families.ts';
@@ -63,6 +64,7 @@ export class Metrics {
     addTraffic(families, plan, tally, new PlanNames(plan, tally));
     this.pools.add(families, plan, tally, this.pace);
     this.endpoints.add(families, plan, tally, state.drains);
+    addCertificateMetrics(families, state);
     this.processes.add(families, state);
     families.counter('weir_metric_series_dropped_total', 'Series that were not made because of a limit.')(
       {},

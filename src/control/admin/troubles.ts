@@ -5,6 +5,7 @@
 
 import { countOf, leftText } from '../../base/counts.ts';
 import type { EndpointRow, PoolRow } from './api.ts';
+import { certificateTroubles } from './certificates.ts';
 import type { ControlState } from './control-state.ts';
 import type { DrainRow } from './drains.ts';
 
@@ -28,7 +29,8 @@ export interface Trouble {
 type Ranked = Trouble & { impact: number };
 
 export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trouble[] {
-  const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state)];
+  const certificates = certificateTroubles(state.plan()?.certificates ?? [], Date.now());
+  const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state), ...certificates];
   const drains = new Map(state.drains.list().map((drain) => [drain.id, drain]));
   for (const pool of pools) {
     ranked.push(...ofPool(pool));

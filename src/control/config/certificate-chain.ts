@@ -1,4 +1,4 @@
-/** What is in the certificates and the key of one file or two: which is the first, what order the others come in, for whom it is, and how long. */
+/** What is in the certificates and the key of one file or two: which is the first, what order the others come in, and for whom it is. */
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { isHostName, readAddress } from './address.ts';
 
@@ -79,29 +79,4 @@ function nameOf(kind: string, value: string): string[] {
   }
   const name = value.toLowerCase();
   return kind === 'DNS' && isHostName(name.replace(/^\*\./, '')) ? [name] : [];
-}
-
-const DAY_MS = 86_400_000;
-/** Time for whoever has to renew it by hand. */
-const SOON_MS = 14 * DAY_MS;
-
-/** `early`: not yet valid. `soon`: ends within 14 days, or within the last third of a shorter life. */
-export type Life = 'early' | 'good' | 'soon' | 'over';
-
-export function lifeOf({ notBeforeMs, notAfterMs }: { notBeforeMs: number; notAfterMs: number }, nowMs: number): Life {
-  if (nowMs >= notAfterMs) return 'over';
-  if (nowMs < notBeforeMs) return 'early';
-  return notAfterMs - nowMs < Math.min(SOON_MS, (notAfterMs - notBeforeMs) / 3) ? 'soon' : 'good';
-}
-
-/** "is not valid before 2026-01-01", "expires in 3 days", "expired 2 days ago"; whole days, hours below two. */
-export function lifeText({ notBeforeMs, notAfterMs }: { notBeforeMs: number; notAfterMs: number }, nowMs: number): string {
-  if (nowMs < notBeforeMs) return `is not valid before ${new Date(notBeforeMs).toISOString()}`;
-  const leftMs = notAfterMs - nowMs;
-  return leftMs > 0 ? `expires in ${roughly(leftMs)}` : `expired ${roughly(-leftMs)} ago`;
-}
-
-function roughly(ms: number): string {
-  const [count, unit] = ms >= 2 * DAY_MS ? [Math.floor(ms / DAY_MS), 'day'] : [Math.floor(ms / 3_600_000), 'hour'];
-  return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }

@@ -1,7 +1,7 @@
 /** Lints of TLS that is opened here: certificates, and the hosts they are to cover. */
 import { CertificateNames } from '../../base/certificate-names.ts';
 import type { CertificatePlan, ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
-import { lifeOf, lifeText } from './certificate-chain.ts';
+import { lifeOf, lifeText } from '../certificate-life.ts';
 import type { ReadCertificate } from './certificates.ts';
 import type { LintInput, Warn } from './lints.ts';
 
