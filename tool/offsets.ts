@@ -33,7 +33,10 @@ const headers = [
   'sys/syscall.h',
   'sys/uio.h',
   'sys/un.h',
+  'linux/inet_diag.h',
   'linux/io_uring.h',
+  'linux/netlink.h',
+  'linux/sock_diag.h',
   'time.h',
 ];
 
@@ -60,6 +63,9 @@ const constants: readonly string[] = [
    TCP_FASTOPEN TCP_NOTSENT_LOWAT
    MSG_OOB MSG_PEEK MSG_DONTWAIT MSG_WAITALL MSG_NOSIGNAL MSG_MORE MSG_TRUNC MSG_CTRUNC MSG_CMSG_CLOEXEC SCM_RIGHTS SHUT_RD SHUT_WR
    SHUT_RDWR SOMAXCONN`,
+  // Questions about sockets (sock_diag(7))
+  `AF_NETLINK SOCK_RAW NETLINK_SOCK_DIAG NLM_F_REQUEST NLM_F_DUMP NLMSG_ERROR NLMSG_DONE SOCK_DIAG_BY_FAMILY INET_DIAG_REQ_BYTECODE
+   INET_DIAG_BC_NOP INET_DIAG_BC_JMP INET_DIAG_BC_D_EQ TCP_SYN_SENT TCP_TIME_WAIT TCP_CLOSE TCP_LISTEN`,
   // Readiness
   `EPOLL_CLOEXEC EPOLL_CTL_ADD EPOLL_CTL_DEL EPOLL_CTL_MOD EPOLLIN EPOLLOUT EPOLLERR EPOLLHUP EPOLLRDHUP EPOLLEXCLUSIVE EPOLLONESHOT
    POLLIN POLLOUT POLLERR POLLHUP EFD_CLOEXEC EFD_NONBLOCK SFD_CLOEXEC SFD_NONBLOCK`,
@@ -114,6 +120,12 @@ const structs: readonly (readonly [type: string, fields: string])[] = [
   ['struct sockaddr_un', 'sun_family sun_path'],
   ['struct linger', 'l_onoff l_linger'],
   ['struct rlimit', 'rlim_cur rlim_max'],
+  ['struct nlmsghdr', 'nlmsg_len nlmsg_type nlmsg_flags'],
+  ['struct nlattr', 'nla_len nla_type'],
+  ['struct inet_diag_req_v2', 'sdiag_family sdiag_protocol idiag_states'],
+  ['struct inet_diag_bc_op', 'code yes no'],
+  ['struct inet_diag_msg', 'idiag_family idiag_state id'],
+  ['struct inet_diag_sockid', 'idiag_sport idiag_dport idiag_src idiag_dst'],
   ['struct signalfd_siginfo', 'ssi_signo ssi_pid'],
 ];
 

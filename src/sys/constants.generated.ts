@@ -157,6 +157,23 @@ export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
 export const SOMAXCONN = 4096;
 
+export const AF_NETLINK = 16;
+export const SOCK_RAW = 3;
+export const NETLINK_SOCK_DIAG = 4;
+export const NLM_F_REQUEST = 1;
+export const NLM_F_DUMP = 768;
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+export const SOCK_DIAG_BY_FAMILY = 20;
+export const INET_DIAG_REQ_BYTECODE = 1;
+export const INET_DIAG_BC_NOP = 0;
+export const INET_DIAG_BC_JMP = 1;
+export const INET_DIAG_BC_D_EQ = 12;
+export const TCP_SYN_SENT = 2;
+export const TCP_TIME_WAIT = 6;
+export const TCP_CLOSE = 7;
+export const TCP_LISTEN = 10;
+
 export const EPOLL_CLOEXEC = 524288;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
@@ -419,6 +436,36 @@ export const linger_l_linger = 4;
 export const rlimit_BYTES = 16;
 export const rlimit_rlim_cur = 0;
 export const rlimit_rlim_max = 8;
+
+export const nlmsghdr_BYTES = 16;
+export const nlmsghdr_nlmsg_len = 0;
+export const nlmsghdr_nlmsg_type = 4;
+export const nlmsghdr_nlmsg_flags = 6;
+
+export const nlattr_BYTES = 4;
+export const nlattr_nla_len = 0;
+export const nlattr_nla_type = 2;
+
+export const inet_diag_req_v2_BYTES = 56;
+export const inet_diag_req_v2_sdiag_family = 0;
+export const inet_diag_req_v2_sdiag_protocol = 1;
+export const inet_diag_req_v2_idiag_states = 4;
+
+export const inet_diag_bc_op_BYTES = 4;
+export const inet_diag_bc_op_code = 0;
+export const inet_diag_bc_op_yes = 1;
+export const inet_diag_bc_op_no = 2;
+
+export const inet_diag_msg_BYTES = 72;
+export const inet_diag_msg_idiag_family = 0;
+export const inet_diag_msg_idiag_state = 1;
+export const inet_diag_msg_id = 4;
+
+export const inet_diag_sockid_BYTES = 48;
+export const inet_diag_sockid_idiag_sport = 0;
+export const inet_diag_sockid_idiag_dport = 2;
+export const inet_diag_sockid_idiag_src = 4;
+export const inet_diag_sockid_idiag_dst = 20;
 
 export const signalfd_siginfo_BYTES = 128;
 export const signalfd_siginfo_ssi_signo = 0;
