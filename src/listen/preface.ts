@@ -235,10 +235,8 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
       else this.hand(this.serverName, helloReader.alpn);
     } else if (this.needsTls) {
       const http = looksLikeHttp(bytes, carry.start, carry.end);
-      if (http === 0) return;
-      this.parts.table.handshake(this.listener.plan.id, handshakeResult.refused, -1);
       if (http > 0) this.refuseWith(plainAnswer, rejection.preface);
-      else this.refuse(rejection.preface);
+      else if (http < 0) this.refuse(rejection.preface);
     } else if (this.needs.sniffsHttp) {
       const http = looksLikeHttp(bytes, carry.start, carry.end);
       if (http > 0) this.handHttp();
