@@ -12,7 +12,7 @@
  * 1. Adding allocates nothing and reads no clock.
  * 2. Nothing of what was carried is kept.
  */
-import { ClientAddress } from '../base/client-address.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
 import type { StreamClient } from '../base/stream-client.ts';
 import type { ConnectionRecord, RecordKind } from '../state/channel.ts';
@@ -24,72 +24,30 @@ import {
   RECENT_MAX,
   Ring,
   Rings,
-  readText,
-  readTries,
-  rounded,
   SLOW_MS,
-  TRIES_WORDS,
   writeLastTry,
   writeText,
   writeTries,
 } from './recorder-ring.ts';
+import {
+  ALPN_BYTES_MAX,
+  CLIENT_FAMILY_SHIFT,
+  ENDED_BY_SHIFT,
+  flag,
+  NUMBERS_AT,
+  number,
+  PEER_FAMILY_SHIFT,
+  RECORD_BYTES,
+  RECORD_WORDS,
+  SERVER_NAME_BYTES_MAX,
+  TEXT_AT,
+  TIMES_WORDS,
+  time,
+} from './recorder-streams-layout.ts';
+import { streamRecordAt } from './recorder-streams-read.ts';
 import type { Runtime } from './runtime.ts';
 import { ender, StreamTrail, TRIES_KEPT } from './trail.ts';
 import type { Tunnel } from './tunnel.ts';
-
-const SERVER_NAME_BYTES_MAX = 64;
-const ALPN_BYTES_MAX = 16;
-
-/** Places of times and sizes, in words of 8 bytes. Times are monotonic ms, or ms of waiting. */
-const time = Object.freeze({
-  started: 0,
-  began: 1,
-  connected: 2,
-  first: 3,
-  last: 4,
-  ended: 5,
-  queued: 6,
-  bytesIn: 7,
-  bytesOut: 8,
-  datagramsIn: 9,
-  datagramsOut: 10,
-  /** From which its id was made. */
-  number: 11,
-});
-/** Where a record's numbers begin, in words of 4 bytes. */
-const NUMBERS_AT = 24;
-/** Places of numbers, in words of 4 bytes from NUMBERS_AT. */
-const number = Object.freeze({
-  epoch: 0,
-  listener: 1,
-  route: 2,
-  pool: 3,
-  faultId: 4,
-  /** Bits of `flag`, then who ended first, then the families of both addresses. */
-  flags: 5,
-  key: 6,
-  poolInFlight: 7,
-  triesCount: 8,
-  /** Lengths of what is kept: server name; ALPN (high half). */
-  kept: 9,
-  /** Four words each. */
-  client: 10,
-  peer: 14,
-  /** The client's; the peer's (high half). */
-  ports: 18,
-  tries: 20,
-});
-const flag = Object.freeze({ queued: 1, fellBack: 2, told: 4 });
-const ENDED_BY_SHIFT = 4;
-const CLIENT_FAMILY_SHIFT = 8;
-const PEER_FAMILY_SHIFT = 12;
-
-const TEXT_AT = (NUMBERS_AT + number.tries + TRIES_WORDS) * 4;
-const RECORD_BYTES = TEXT_AT + SERVER_NAME_BYTES_MAX + ALPN_BYTES_MAX;
-const RECORD_WORDS = RECORD_BYTES / 4;
-const TIMES_WORDS = RECORD_BYTES / 8;
-
-const enderNames: readonly ConnectionRecord['endedBy'][] = [null, 'client', 'endpoint'];
 
 /** What is read of a connection. */
 export type ConnectionFacts = Pick<
@@ -143,7 +101,6 @@ export class StreamRecorder {
   private readonly idPrefix: string;
   /** Where what is not over is written, to be read at once. */
   private readonly scratch = new Ring(1, RECORD_BYTES);
-  private readonly address = new ClientAddress();
 
   /** As of {@link Recorder}. */
   constructor(protocol: ConnectionRecord['protocol'], idPrefix: string, nowMs: number) {
@@ -195,14 +152,18 @@ export class StreamRecorder {
   }
 
   private collect(most: number, wants: (ring: Ring, place: number) => boolean, offsetMs: number): ConnectionRecord[] {
-    const read = (ring: Ring, place: number, name: RecordKind) => this.recordAt(ring, place, name, offsetMs);
+    const read = (ring: Ring, place: number, name: RecordKind) => this.read(ring, place, name, offsetMs);
     return latest(this.rings.collect(most, wants, read), most);
+  }
+
+  private read(ring: Ring, place: number, name: ConnectionRecord['kind'], offsetMs: number): ConnectionRecord {
+    return streamRecordAt(ring, place, name, this.protocol, this.idPrefix, offsetMs);
   }
 
   private openRecord(one: ConnectionFacts | DatagramFacts, offsetMs: number): ConnectionRecord {
     if ('questions' in one) this.writeDatagrams(this.scratch, one);
     else this.writeConnection(this.scratch, one, one.client.wire.received, one.client.wire.sent);
-    return this.recordAt(this.scratch, 0, 'open', offsetMs);
+    return this.read(this.scratch, 0, 'open', offsetMs);
   }
 
   private writeConnection(ring: Ring, tunnel: ConnectionFacts, bytesIn: number, bytesOut: number): void {
@@ -256,56 +217,6 @@ export class StreamRecorder {
     numbers[n + number.ports] = client.port;
     numbers[n + number.flags]! |= client.family << CLIENT_FAMILY_SHIFT;
     numbers[n + number.kept] = 0;
-  }
-
-  private recordAt(ring: Ring, place: number, name: ConnectionRecord['kind'], offsetMs: number): ConnectionRecord {
-    const { times, numbers } = ring;
-    const { address } = this;
-    const t = place * TIMES_WORDS;
-    const n = place * RECORD_WORDS + NUMBERS_AT;
-    const started = times[t + time.started]!;
-    const since = (at: number): number => (times[t + at] === 0 ? -1 : rounded(times[t + at]! - started));
-    const of = (at: number): number => numbers[n + at]!;
-    const flags = of(number.flags);
-    const kept = of(number.kept);
-    const nameLength = kept & 0xffff;
-    const textStart = place * RECORD_BYTES + TEXT_AT;
-    const isTold = (flags & flag.told) !== 0;
-    return {
-      kind: name,
-      protocol: this.protocol,
-      id: this.idPrefix + times[t + time.number]!.toString(36),
-      startedAt: rounded(started + offsetMs),
-      epoch: of(number.epoch),
-      listener: of(number.listener),
-      route: of(number.route),
-      pool: of(number.pool),
-      client: readAddress(numbers, n + number.client, (flags >>> CLIENT_FAMILY_SHIFT) & 15, address),
-      clientPort: of(number.ports) & 0xffff,
-      peer: isTold ? readAddress(numbers, n + number.peer, (flags >>> PEER_FAMILY_SHIFT) & 15, address) : '',
-      peerPort: isTold ? of(number.ports) >>> 16 : 0,
-      serverName: readText(ring, textStart, nameLength),
-      alpn: readText(ring, textStart + nameLength, kept >>> 16),
-      tls: ring.tls[place]!,
-      faultId: of(number.faultId),
-      key: of(number.key) >>> 0,
-      wasQueued: (flags & flag.queued) !== 0,
-      fellBack: (flags & flag.fellBack) !== 0,
-      poolInFlight: of(number.poolInFlight),
-      triesCount: of(number.triesCount),
-      tries: readTries(ring, n + number.tries, of(number.triesCount)),
-      beganMs: since(time.began),
-      queuedMs: rounded(times[t + time.queued]!),
-      connectedMs: since(time.connected),
-      firstMs: since(time.first),
-      lastMs: since(time.last),
-      endedMs: since(time.ended),
-      endedBy: enderNames[(flags >>> ENDED_BY_SHIFT) & 3]!,
-      bytesIn: times[t + time.bytesIn]!,
-      bytesOut: times[t + time.bytesOut]!,
-      datagramsIn: times[t + time.datagramsIn]!,
-      datagramsOut: times[t + time.datagramsOut]!,
-    };
   }
 }
 
@@ -389,16 +300,4 @@ function writeAddress(numbers: Int32Array, at: number, { word0, word1, word2, wo
   numbers[at + 1] = word1;
   numbers[at + 2] = word2;
   numbers[at + 3] = word3;
-}
-
-/** `address` is to be written over. */
-function readAddress(numbers: Int32Array, at: number, family: number, address: ClientAddress): string {
-  if (family === 0) return 'unix:';
-  address.family = family;
-  address.word0 = numbers[at]!;
-  address.word1 = numbers[at + 1]!;
-  address.word2 = numbers[at + 2]!;
-  address.word3 = numbers[at + 3]!;
-  address.spell();
-  return address.text;
 }

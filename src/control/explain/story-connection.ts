@@ -3,10 +3,10 @@
  *
  * Rule: only what was recorded is told.
  */
-import { type FaultName, type FaultSide, faults } from '../../base/faults.ts';
+import { type Fault, type FaultName, type FaultSide, faults } from '../../base/faults.ts';
 import type { ConnectionRecord, TryRecord } from '../../state/channel.ts';
 import type { Named, NamedStream, PlanNames } from './plan-names.ts';
-import { inOrder, inSeconds, predicateOf, repeated, secondsOf, shortSpan, type TimelineEvent } from './story.ts';
+import { clauseOf, inOrder, inSeconds, predicateOf, repeated, secondsOf, shortSpan, type TimelineEvent } from './story.ts';
 
 /** Times in seconds from the beginning (accepted, or the first datagram), null where something did not happen. */
 export interface ConnectionStory {
@@ -69,20 +69,33 @@ interface ConnectionTry {
   outcome: string;
 }
 
-/** What a fault means for a connection, where the words for requests do not fit. */
-const texts: Readonly<Partial<Record<FaultName, string>>> = {
-  clientAborted: 'the client reset it',
-  destinationNotFound: 'no route matches it',
-  destinationUnavailable: 'no endpoint can take it',
-  queueFull: 'too many are there, or wait',
-  queueTimeout: 'it waited too long for an endpoint',
-  draining: 'the time of a drain is over',
-  overload: 'there is no room for it',
+type Words = Readonly<Partial<Record<FaultName, string>>>;
+
+/** What a fault means here, where the words for requests do not fit: in general, for connections, for datagrams. */
+const anyTexts: Words = {
+  destinationNotFound: 'No route matches it',
+  destinationUnavailable: 'No endpoint can take it',
+  queueFull: 'Too many are there, or wait',
+  queueTimeout: 'It waited too long for an endpoint',
+  draining: 'The time of a drain is over',
 };
-/** The same, said of the endpoint. */
-const predicates: Readonly<Partial<Record<FaultName, string>>> = {
-  connectionTerminated: 'reset it before it had said anything',
-  responseIncomplete: 'reset it',
+const texts: Readonly<Record<ConnectionRecord['protocol'], Words>> = {
+  tcp: {
+    ...anyTexts,
+    clientAborted: 'The client reset it',
+    connectionTerminated: 'The endpoint reset it before it had said anything',
+    responseIncomplete: 'The endpoint reset it',
+    overload: 'There is no room for it',
+    streamIdle: 'It was idle for too long',
+    streamTotal: 'It was open for too long',
+  },
+  udp: {
+    ...anyTexts,
+    connectionTerminated: 'The endpoint is gone',
+    overload: 'Others needed the room',
+    streamIdle: 'No answer came in time',
+    streamTotal: 'It was remembered for long enough',
+  },
 };
 
 export function connectionStoryOf(record: ConnectionRecord, worker: number, names: PlanNames): ConnectionStory {
@@ -109,7 +122,7 @@ export function connectionStoryOf(record: ConnectionRecord, worker: number, name
     key: record.key || null,
     tries: record.tries.map((one, i) => tryOf(one, i === record.tries.length - 1, record, names)),
     triesCount: record.triesCount,
-    fault: fault === null ? null : { side: fault.side, reason: fault.reason, text: faultText(record.faultId) },
+    fault: fault === null ? null : { side: fault.side, reason: fault.reason, text: clauseOf(sentenceOf(fault, protocol)) },
     endedBy: record.endedBy,
     bytes: { in: record.bytesIn, out: record.bytesOut },
     datagrams: isUdp ? { in: record.datagramsIn, out: record.datagramsOut } : null,
@@ -125,31 +138,33 @@ export function connectionStoryOf(record: ConnectionRecord, worker: number, name
     verdict: '',
   };
   story.timeline = timelineOf(story, record);
-  story.verdict = verdictOf(story, record);
+  story.verdict = verdictOf(story, record, fault);
   return story;
 }
 
 function tryOf(one: TryRecord, isLast: boolean, record: ConnectionRecord, names: PlanNames): ConnectionTry {
-  const wasTaken = isLast && isTaken(record);
+  const { protocol } = record;
   const fault = one.faultId === 0 ? null : faults[one.faultId]!;
-  const isEndpoints = fault !== null && fault.side === 'endpoint';
-  const silent = record.protocol === 'udp' ? 'had not answered' : 'had not taken it';
-  const outcome =
-    wasTaken && !isEndpoints
-      ? record.protocol === 'udp'
-        ? 'answered'
-        : 'took it'
-      : fault === null
-        ? silent
-        : (predicates[fault.name] ?? (isEndpoints || fault.phase === 'connect' ? predicateOf(fault) : silent));
   return {
     endpoint: names.endpoint(record.epoch, one.slot),
     began: inSeconds(one.beganMs),
     ended: secondsOf(one.endedMs),
     inFlight: one.inFlight,
     reason: fault?.reason ?? null,
-    outcome,
+    outcome: outcomeOf(fault, isLast && isTaken(record), protocol),
   };
+}
+
+/** What became of a try, as a predicate of its endpoint. */
+function outcomeOf(fault: Fault | null, wasTaken: boolean, protocol: ConnectionRecord['protocol']): string {
+  if (fault !== null && isOfTry(fault)) return predicateOf({ ...fault, text: sentenceOf(fault, protocol) });
+  if (protocol === 'udp') return wasTaken ? 'answered' : 'had not answered';
+  return wasTaken ? 'took it' : 'had not taken it';
+}
+
+/** Is it the endpoint's, or that of connecting to it? */
+function isOfTry({ side, phase }: Fault): boolean {
+  return side === 'endpoint' || phase === 'connect';
 }
 
 /** Did an endpoint take the connection, or answer? */
@@ -157,9 +172,8 @@ function isTaken({ protocol, connectedMs, firstMs }: ConnectionRecord): boolean 
   return (protocol === 'udp' ? firstMs : connectedMs) >= 0;
 }
 
-function faultText(id: number): string {
-  const { name, text } = faults[id]!;
-  return texts[name] ?? text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, '');
+function sentenceOf({ name, text }: Fault, protocol: ConnectionRecord['protocol']): string {
+  return texts[protocol][name] ?? text;
 }
 
 function timelineOf(story: ConnectionStory, record: ConnectionRecord): TimelineEvent[] {
@@ -192,42 +206,38 @@ export function carriedText({ bytes, datagrams }: ConnectionStory): string {
   return datagrams === null ? inBytes : `${datagrams.in} datagrams in, ${datagrams.out} out; ${inBytes}`;
 }
 
-function verdictOf(story: ConnectionStory, record: ConnectionRecord): string {
-  const { tries, seconds, fault, protocol } = story;
+function verdictOf(story: ConnectionStory, record: ConnectionRecord, fault: Fault | null): string {
+  const { tries, seconds, protocol } = story;
   const wasTaken = isTaken(record);
-  const before = wasTaken ? tries.slice(0, -1) : tries;
+  const isOpen = seconds.total === null;
+  const before = wasTaken || isOpen ? tries.slice(0, -1) : tries;
   const failed = repeated(before.map(({ endpoint, outcome }) => `${endpoint} ${outcome}`));
   const more = story.triesCount > tries.length ? ` (${story.triesCount} tries in all)` : '';
   const history = `${failed.join(', then ')}${more}`;
-  const after = failed.length === 0 ? '' : `, after ${history}`;
   const by = tries.at(-1)?.endpoint ?? '';
-  const queue = seconds.queue > 0 ? ` after ${shortSpan(seconds.queue)} in the queue` : '';
-  if (seconds.total === null) {
-    if (!wasTaken)
-      return protocol === 'udp' ? `open; ${by} was asked and has not answered yet` : `open; connecting to ${by}${after}`;
-    return protocol === 'udp' ? `open; ${by} answers${after}` : `open; carried to ${by}${queue}${after}`;
-  }
-  const took = shortSpan(seconds.total);
-  if (protocol === 'udp') return datagramVerdict(story, wasTaken, by, history, after);
-  if (!wasTaken) {
-    if (fault === null) return `over in ${took}, without an endpoint`;
-    if (fault.side === 'client') return `left by the client after ${took}${history === '' ? '' : `; ${history}`}`;
-    return `reset after ${took} because ${fault.side === 'endpoint' ? history : `${fault.text}${history === '' ? '' : `; ${history}`}`}`;
-  }
-  const carried = `carried to ${by}${queue} for ${took}${after}`;
-  if (fault === null) return story.endedBy === null ? carried : `${carried}; the ${story.endedBy} ended it`;
-  return `${carried}; reset because ${fault.side === 'endpoint' ? `${by} ${tries.at(-1)!.outcome}` : fault.text}`;
-}
-
-function datagramVerdict(story: ConnectionStory, wasTaken: boolean, by: string, history: string, after: string): string {
-  const { fault, seconds } = story;
+  const after = failed.length === 0 ? '' : `, after ${history}`;
+  if (isOpen) return `open; ${openText(protocol, wasTaken, by)}${after}`;
   const took = shortSpan(seconds.total!);
-  const idle = seconds.idle !== null && seconds.idle > 0 ? `, the last ${shortSpan(seconds.idle)} without a datagram` : '';
-  if (wasTaken) {
-    const end =
-      fault === null ? '' : `; ended because ${fault.side === 'endpoint' ? `${by} ${story.tries.at(-1)!.outcome}` : fault.text}`;
+  const reason = fault === null ? '' : clauseOf(sentenceOf(fault, protocol));
+  if (!wasTaken) {
+    const told = history === '' ? '' : `; ${history}`;
+    if (fault !== null && isOfTry(fault))
+      return `${protocol === 'udp' ? 'not answered' : 'reset'} after ${took} because ${history}`;
+    if (protocol === 'udp') return `not answered by ${by} in ${took}${fault === null ? '' : ` because ${reason}`}`;
+    return fault?.side === 'client' ? `left by the client after ${took}${told}` : `reset after ${took} because ${reason}${told}`;
+  }
+  const cause = fault !== null && isOfTry(fault) ? `${by} ${tries.at(-1)!.outcome}` : reason;
+  if (protocol === 'udp') {
+    const idle = seconds.idle! > 0 ? `, the last ${shortSpan(seconds.idle!)} without a datagram` : '';
+    const end = fault === null ? '' : `; ended because ${cause}`;
     return `answered by ${by} within ${shortSpan(seconds.first!)}${after}; remembered for ${took}${idle}${end}`;
   }
-  if (fault !== null && fault.side === 'endpoint') return `not answered because ${history}`;
-  return `not answered by ${by} in ${took}${fault === null ? '' : ` (${fault.text})`}${history === '' || story.triesCount < 2 ? '' : `; ${history}`}`;
+  const queue = seconds.queue > 0 ? `, ${shortSpan(seconds.queue)} of it in the queue` : '';
+  const end = fault !== null ? `; reset because ${cause}` : story.endedBy === null ? '' : `; the ${story.endedBy} ended it`;
+  return `carried to ${by} in ${took}${queue}${after}${end}`;
+}
+
+function openText(protocol: ConnectionRecord['protocol'], wasTaken: boolean, by: string): string {
+  if (protocol === 'udp') return wasTaken ? `${by} answers` : `${by} has not answered yet`;
+  return wasTaken ? `carried to ${by}` : `connecting to ${by}`;
 }

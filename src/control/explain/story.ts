@@ -159,10 +159,14 @@ function outcomeOf({ kind, slot, faultId, status, endedMs }: TryRecord, next: Tr
 
 /** A fault's sentence about an endpoint as a predicate: "refused the connection", "failed: a header field of the answer is too large". */
 export function predicateOf({ side, text }: Fault): string {
-  const sentence = text.replace(/\.$/, '');
-  if (sentence.startsWith('The endpoint ')) return sentence.slice('The endpoint '.length);
-  const lower = sentence.charAt(0).toLowerCase() + sentence.slice(1);
-  return side === 'client' ? 'had not finished' : `failed: ${lower}`;
+  const clause = clauseOf(text);
+  if (clause.startsWith('the endpoint ')) return clause.slice('the endpoint '.length);
+  return side === 'client' ? 'had not finished' : `failed: ${clause}`;
+}
+
+/** A sentence, to go on after "because". */
+export function clauseOf(sentence: string): string {
+  return sentence.charAt(0).toLowerCase() + sentence.slice(1).replace(/\.$/, '');
 }
 
 function timelineOf(story: RequestStory, record: RequestRecord): TimelineEvent[] {
@@ -233,7 +237,7 @@ function verdictOf(story: RequestStory, record: RequestRecord, fault: Fault | nu
   // 499 is for the log only: who went away was sent nothing.
   const isUnanswered = status === 0 || record.faultId === faultNumbers.clientAborted;
   const end = wasCut ? `broken off after status ${status}` : isUnanswered ? 'not answered' : `answered ${status}`;
-  const text = fault.text.charAt(0).toLowerCase() + fault.text.slice(1).replace(/\.$/, '');
+  const text = clauseOf(fault.text);
   if (fault.side === 'endpoint' && failed.length > 0) return `${end} because ${history}`;
   const detail = record.detail === '' ? '' : ` (${record.detail})`;
   return `${end} after ${shortSpan(seconds.total)} because ${text}${detail}${failed.length === 0 ? '' : `; ${history}`}`;
