@@ -1,94 +1,21 @@
 /**
- * Harm prevented: an answer that reaches somebody who did not ask, a datagram that is cut, a client that is never forgotten, a flood of addresses that fills
- * memory or takes every descriptor, a dead endpoint that swallows questions.
+ * Harm prevented: an answer that reaches somebody who did not ask, a datagram that is cut, a client that is never forgotten, a dead endpoint that
+ * swallows questions. Floods are in udp-floods.test.ts.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { Prng } from '../../src/base/prng.ts';
-import { descriptorsOf, freePort, rssBytes } from '../support/system.ts';
+import { datagramConfig, endpoint, keepTalkers, rejected, sessions, Talker } from '../support/datagrams.ts';
+import { descriptorsOf, freePort } from '../support/system.ts';
 import { until, within } from '../support/wait.ts';
-import { type EngineName, Weir, type WeirConfig } from '../support/weir.ts';
+import { type EngineName, Weir } from '../support/weir.ts';
 
-/** Every socket of a test; closed after it. */
-const talkers: Talker[] = [];
-afterEach(async () => {
-  for (const talker of talkers.splice(0)) await talker.close();
-});
-
-/** A UDP socket that notes what comes. */
-class Talker {
-  readonly socket: Socket;
-  readonly got: { bytes: Buffer; from: RemoteInfo }[] = [];
-  onDatagram: (bytes: Buffer, from: RemoteInfo) => void = () => {};
-
-  private constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('message', (bytes, from) => {
-      this.got.push({ bytes, from });
-      this.onDatagram(bytes, from);
-    });
-    socket.on('error', () => {});
-  }
-  static async open(port = 0): Promise<Talker> {
-    const socket = createSocket('udp4');
-    socket.bind(port, '127.0.0.1');
-    await once(socket, 'listening');
-    const talker = new Talker(socket);
-    talkers.push(talker);
-    return talker;
-  }
-  get port(): number {
-    return this.socket.address().port;
-  }
-  get texts(): string[] {
-    return this.got.map(({ bytes }) => bytes.toString('latin1'));
-  }
-  say(port: number, what: string | Buffer): this {
-    this.socket.send(what, port, '127.0.0.1');
-    return this;
-  }
-  private isClosed = false;
-  async close(): Promise<void> {
-    if (this.isClosed) return;
-    this.isClosed = true;
-    await new Promise<void>((resolve) => this.socket.close(() => resolve()));
-  }
-}
-
-/** Answers each datagram with the same and its own name behind it; `big`: with the same. */
-async function endpoint(name: string): Promise<Talker> {
-  const talker = await Talker.open();
-  talker.onDatagram = (bytes, from) => talker.say(from.port, name === '' ? bytes : Buffer.concat([bytes, Buffer.from(name)]));
-  return talker;
-}
-
-interface Udp {
-  [key: string]: unknown;
-}
-
-function configOf(
-  ports: { web: number; admin: number },
-  endpoints: readonly Talker[],
-  udp: Udp = {},
-  pool: Udp = {},
-): WeirConfig {
-  return {
-    version: 1,
-    process: { drain: { notReadyFor: '0s', graceful: '2s', hardStop: '5s' } },
-    admin: { listen: [`127.0.0.1:${ports.admin}`] },
-    listeners: { dns: { protocol: 'udp', listen: `127.0.0.1:${ports.web}`, to: 'pool', udp } },
-    pools: { pool: { protocol: 'udp', endpoints: endpoints.map(({ port }) => `127.0.0.1:${port}`), ...pool } },
-  };
-}
-
-const sessions = (weir: Weir): Promise<number> => weir.metric('weir_udp_sessions', { listener: 'dns' });
-const rejected = (weir: Weir, reason: string): Promise<number> => weir.metric('weir_connections_rejected_total', { reason });
+type Udp = Record<string, unknown>;
 
 for (const engine of ['uring', 'epoll'] as EngineName[]) {
   describe(`udp over ${engine}`, () => {
@@ -105,8 +32,7 @@ for (const engine of ['uring', 'epoll'] as EngineName[]) {
       gone = refusing.port;
       await refusing.close();
       ends = [await endpoint(''), await Talker.open(), await Talker.open(), await endpoint('!'), await endpoint('!')];
-      // They outlive the first test.
-      talkers.length = 0;
+      keepTalkers();
       const at = (port: number): string => `127.0.0.1:${port}`;
       const listener = (name: (typeof names)[number], udp: Udp = {}) => ({
         protocol: 'udp',
@@ -237,44 +163,9 @@ for (const engine of ['uring', 'epoll'] as EngineName[]) {
 }
 
 describe('udp', () => {
-  test('a flood from many ports keeps memory and descriptors bounded, and is counted by reason', async () => {
-    const end = await Talker.open();
-    const weir = await Weir.start({ config: (ports) => configOf(ports, [end], { sessions: 100, sessionsPerIp: 0 }) });
-    try {
-      const [worker] = weir.workers;
-      const descriptors = descriptorsOf(worker!);
-      const flood = async (rounds: number) => {
-        for (let round = 0; round < rounds; round++) {
-          const clients = await Promise.all(Array.from({ length: 100 }, () => Talker.open()));
-          const seen = end.got.length;
-          for (const client of clients) client.say(weir.port, Buffer.alloc(1000));
-          await until('the round to arrive', () => end.got.length >= seen + 90);
-          assert.ok(descriptorsOf(worker!) <= descriptors + 100 + 512, 'sessions, and sockets kept for the next');
-          await Promise.all(clients.map((client) => client.close()));
-        }
-      };
-      await flood(10);
-      const before = rssBytes(worker!);
-      await flood(20);
-      assert.ok(rssBytes(worker!) - before < 16 * 2 ** 20, `${(rssBytes(worker!) - before) / 2 ** 20} MiB more`);
-      assert.ok((await sessions(weir)) <= 100);
-      assert.ok((await weir.metric('weir_faults_total', { reason: 'overload' })) >= 2000, 'those who had to go');
-      // Nobody is let in for whom nobody goes.
-      await weir.reload(
-        configOf({ web: weir.port, admin: weir.adminPort }, [end], { sessions: 100, sessionsPerIp: 0, whenFull: 'refuse' }),
-      );
-      const late = await Talker.open();
-      late.say(weir.port, 'x');
-      await until('the refusal', async () => (await rejected(weir, 'limit')) === 1);
-      await weir.stop();
-    } finally {
-      await weir.kill();
-    }
-  });
-
   test('one address has as many clients as sessionsPerIp says', async () => {
     const end = await endpoint('!');
-    const weir = await Weir.start({ config: (ports) => configOf(ports, [end], { sessionsPerIp: 5 }) });
+    const weir = await Weir.start({ config: (ports) => datagramConfig(ports, [end], { sessionsPerIp: 5 }) });
     const clients = await Promise.all(Array.from({ length: 9 }, () => Talker.open()));
     try {
       for (const client of clients) client.say(weir.port, 'x');
@@ -288,7 +179,7 @@ describe('udp', () => {
 
   test('a reload keeps clients with their endpoint, also when it leaves the configuration', async () => {
     const ends = [await endpoint('a'), await endpoint('b')];
-    const weir = await Weir.start({ workers: 2, config: (ports) => configOf(ports, ends, {}, { balance: 'source' }) });
+    const weir = await Weir.start({ workers: 2, config: (ports) => datagramConfig(ports, ends, {}, { balance: 'source' }) });
     const clients = await Promise.all(Array.from({ length: 10 }, () => Talker.open()));
     try {
       for (const client of clients) client.say(weir.port, '1');
@@ -296,7 +187,7 @@ describe('udp', () => {
       const first = clients.map(({ texts }) => texts[0]!.slice(1));
       assert.equal(new Set(first).size, 1, 'source: one address, one endpoint');
       const other = ends.filter((_, i) => 'ab'[i] !== first[0]);
-      await weir.reload(configOf({ web: weir.port, admin: weir.adminPort }, other));
+      await weir.reload(datagramConfig({ web: weir.port, admin: weir.adminPort }, other));
       for (const client of clients) client.say(weir.port, '2');
       await until('all answers', () => clients.every(({ got }) => got.length === 2));
       assert.ok(clients.every(({ texts }) => texts[1] === `2${first[0]}`));
@@ -305,7 +196,7 @@ describe('udp', () => {
       await until('the answer', () => fresh.got.length === 1);
       assert.notEqual(fresh.texts[0], `3${first[0]}`);
       // The listener goes, and comes back as one of connections; then as it was.
-      const without = configOf({ web: weir.port, admin: weir.adminPort }, other);
+      const without = datagramConfig({ web: weir.port, admin: weir.adminPort }, other);
       await weir.reload({
         ...without,
         listeners: { dns: { protocol: 'tcp', listen: `127.0.0.1:${weir.port}`, to: 'pool' } },
@@ -325,7 +216,7 @@ describe('udp', () => {
     const end = await endpoint('!');
     const weir = await Weir.start({
       config: (ports) => ({
-        ...configOf(ports, [end], { idle: '2s' }),
+        ...datagramConfig(ports, [end], { idle: '2s' }),
         process: { drain: { notReadyFor: '0s', graceful: '60s', hardStop: '60s' } },
       }),
     });
@@ -363,7 +254,7 @@ describe('udp', () => {
     const end = await endpoint('!');
     const weir = await Weir.start({
       config: (ports) => ({
-        ...configOf(ports, [end]),
+        ...datagramConfig(ports, [end]),
         process: { drain: { notReadyFor: '0s', graceful: '1s', hardStop: '1s' } },
       }),
     });
@@ -382,7 +273,7 @@ describe('udp', () => {
 
   test('a killed worker is replaced, and a new program takes the sockets over: every question is answered', async () => {
     const end = await endpoint('!');
-    const options = { workers: 2, config: (ports: { web: number; admin: number }) => configOf(ports, [end]) };
+    const options = { workers: 2, config: (ports: { web: number; admin: number }) => datagramConfig(ports, [end]) };
     const first = await Weir.start(options);
     const ports = { web: first.port, admin: first.adminPort };
     const clients = await Promise.all(Array.from({ length: 16 }, () => Talker.open()));
@@ -418,7 +309,7 @@ describe('udp', () => {
     const folder = mkdtempSync(join(tmpdir(), 'weir-udp-'));
     const log = join(folder, 'access.log');
     const weir = await Weir.start({
-      config: (ports) => ({ ...configOf(ports, [end], { responses: 1 }), logs: { access: { to: log } } }),
+      config: (ports) => ({ ...datagramConfig(ports, [end], { responses: 1 }), logs: { access: { to: log } } }),
     });
     const client = await Talker.open();
     try {
@@ -458,7 +349,7 @@ describe('udp', () => {
     );
     const weir = await Weir.start({
       config: (own) => ({
-        ...configOf(own, [], { responses: 1 }),
+        ...datagramConfig(own, [], { responses: 1 }),
         pools: { pool: { protocol: 'udp', endpoints: ports.map((port) => `127.0.0.1:${port}`), balance: 'round-robin' } },
       }),
     });
