@@ -13,183 +13,35 @@
  * 3. A cancel that came while the operation was between two states finds nothing. It is repeated until the completion is there:
  *    otherwise the operation would hold the socket open for ever.
  * 4. Calls made on the wire only note what is wanted; flush(), at the end of the turn, does it.
- * 5. A wire that pours waits for bytes by a poll in the place of its receive, moves them into a pipe and out again at once. What the other
- *    end has no room for stays in the pipe, which is the other's until empty, with a poll in the place of its send; meanwhile nothing is received.
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
-import { closeHow, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
+import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
-  EAGAIN,
-  ECANCELED,
-  EINVAL,
-  ENOBUFS,
-  ENOTCONN,
   ETIMEDOUT,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
   IORING_CQE_F_MORE,
-  SHUT_WR,
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
-import { neverWait } from '../sys/pipe.ts';
-import { getpeername, getsockname, getsockopt, setReset, shutdown } from '../sys/socket.ts';
+import { getpeername, getsockname, getsockopt, setReset } from '../sys/socket.ts';
 import { NO_PIECE } from './send-queue.ts';
-import type { UringEngine } from './uring.ts';
-import { NO_MESSAGE, SEGMENTS_MAX } from './uring-message.ts';
-import { NO_PIPE, POUR_BYTES_MIN } from './uring-pour.ts';
+import { NO_MESSAGE } from './uring-message.ts';
 import * as submit from './uring-submit.ts';
 import { operation } from './uring-tags.ts';
+import { emptyPipe, endPouring, letGo, pour, startPour } from './uring-wire-pour.ts';
+import { deliver, dropKept, endReceive, keep } from './uring-wire-receive.ts';
+import { failSend, finish, startSend } from './uring-wire-send.ts';
+import { END_NONE, END_SEEN, NO_CLOSE, phase, UringWireState } from './uring-wire-state.ts';
 
-export const phase = Object.freeze({ free: 0, connecting: 1, open: 2, ending: 3, dying: 4 });
-
-/** States of the peer's end of stream. */
-const END_NONE = 0;
-const END_SEEN = 1;
-const END_TOLD = 2;
-
-const NO_CLOSE = -1;
-
-export class UringWire implements Wire, TimerOwner {
-  owner: WireOwner;
-  queued: number;
-  received: number;
-  sent: number;
-  drainBelow: number;
-  pouredMs: number;
-
-  readonly index: number;
-  generation: number;
-  fd: number;
-  phase: number;
-  isDirty: boolean;
-  isReceiving: boolean;
-  isSending: boolean;
-  isConnecting: boolean;
-  /** A poll stands by for errors. It is armed when the wire stops receiving, and stays until it fires or the wire dies. */
-  isWatched: boolean;
-  /** The ring had no block when bytes arrived; receive again when it has. */
-  isStarved: boolean;
-
-  private readonly engine: UringEngine;
-  private isPaused: boolean;
-  /** Receive piece by piece: this wire is paused so often that a multishot would only be cancelled again. */
-  private isSingle: boolean;
-  private isCancelling: boolean;
-  private end: number;
-  private wantsFin: boolean;
-  private hasFin: boolean;
-  private closing: number;
-  private errno: number;
-  /** Sending failed; what the peer sent before is still read. */
-  private sendErrno: number;
-  private sendWasCut: boolean;
-  /** The watch has fired: it would fire again at once. */
-  private hasFired: boolean;
-  /** Bytes were received that nobody will read: closing must not look orderly to the peer (RFC 1122 §4.2.2.13). */
-  private hasUnreadDropped: boolean;
-  private message: number;
-  /** While flushing: of FLUSH_STALL_MS. While lingering: of LINGER_MS. */
-  private closeTimer: number;
-  private stallSent: number;
-  private peerText: string;
-  // Chains in the engine's piece queue: what is to be sent, and what was received and waits for resume().
-  private sendFirst: number;
-  private sendLast: number;
-  private keptFirst: number;
-  private keptLast: number;
-  /** Bytes of the send in flight. */
-  private sending: number;
-  // Pouring: to whom, from whom, and what is on its way.
-  private pourTo: UringWire | null;
-  private pourFrom: UringWire | null;
-  /** Blocks that came well filled, one after the other. */
-  private fullCount: number;
-  /** Has poured: one of the users of the pipes. */
-  private hasPipes: boolean;
-  /** The receive in flight is a poll. */
-  private isPouring: boolean;
-  /** Receives nothing until the other end has sent what it has. */
-  private isHeld: boolean;
-  /** The send in flight is a poll: the pipe waits for room. */
-  private isPipeWaiting: boolean;
-  private pipe: number;
-  private pipeBytes: number;
-
-  constructor(engine: UringEngine, index: number, owner: WireOwner) {
-    this.engine = engine;
-    this.index = index;
-    this.generation = 1;
-    this.owner = owner;
-    this.queued = 0;
-    this.received = 0;
-    this.sent = 0;
-    this.drainBelow = -1;
-    this.fd = -1;
-    this.phase = phase.free;
-    this.isDirty = false;
-    this.isReceiving = false;
-    this.isSending = false;
-    this.isConnecting = false;
-    this.isWatched = false;
-    this.isStarved = false;
-    this.hasFired = false;
-    this.hasUnreadDropped = false;
-    this.isPaused = false;
-    this.isSingle = false;
-    this.isCancelling = false;
-    this.end = END_NONE;
-    this.wantsFin = false;
-    this.hasFin = false;
-    this.closing = NO_CLOSE;
-    this.errno = 0;
-    this.sendErrno = 0;
-    this.sendWasCut = false;
-    this.message = NO_MESSAGE;
-    this.closeTimer = 0;
-    this.stallSent = 0;
-    this.peerText = '';
-    this.sendFirst = NO_PIECE;
-    this.sendLast = NO_PIECE;
-    this.keptFirst = NO_PIECE;
-    this.keptLast = NO_PIECE;
-    this.sending = 0;
-    this.pouredMs = 0;
-    this.pourTo = null;
-    this.pourFrom = null;
-    this.fullCount = 0;
-    this.hasPipes = false;
-    this.isPouring = false;
-    this.isHeld = false;
-    this.isPipeWaiting = false;
-    this.pipe = NO_PIPE;
-    this.pipeBytes = 0;
-  }
-
+export class UringWire extends UringWireState implements Wire, TimerOwner {
   /** Takes a descriptor; the wire came from the free list. */
   begin(fd: number, owner: WireOwner, startPhase: number): void {
+    this.clear();
     this.fd = fd;
     this.owner = owner;
     this.phase = startPhase;
-    this.queued = 0;
-    this.received = 0;
-    this.sent = 0;
-    this.drainBelow = -1;
-    this.isPaused = false;
-    this.isSingle = false;
-    this.isCancelling = false;
-    this.end = END_NONE;
-    this.wantsFin = false;
-    this.hasFin = false;
-    this.closing = NO_CLOSE;
-    this.errno = 0;
-    this.sendErrno = 0;
-    this.sendWasCut = false;
-    this.hasFired = false;
-    this.hasUnreadDropped = false;
-    this.peerText = '';
-    this.pouredMs = 0;
     this.markDirty();
   }
 
@@ -251,7 +103,7 @@ export class UringWire implements Wire, TimerOwner {
     if (this.closing !== NO_CLOSE) return;
     this.closing = how;
     if (how === closeHow.flush && this.keptFirst !== NO_PIECE) this.hasUnreadDropped = true;
-    this.dropKept();
+    dropKept(this);
     if (this.phase === phase.connecting || this.sendErrno !== 0) {
       this.die(0);
       return;
@@ -304,20 +156,33 @@ export class UringWire implements Wire, TimerOwner {
       return;
     }
     if ((this.keptFirst !== NO_PIECE || this.end === END_SEEN) && !this.isPaused) {
-      this.deliver();
+      deliver(this);
       if (this.phase !== phase.open && this.phase !== phase.ending) return;
     }
     if (this.phase === phase.ending && this.sendFirst !== NO_PIECE && this.closeTimer === 0) this.watchFlush();
     if (!this.isSending) {
-      if (this.sendFirst !== NO_PIECE) this.startSend();
+      if (this.sendFirst !== NO_PIECE) startSend(this);
       else if (this.phase === phase.ending || this.wantsFin) {
-        this.finish();
+        finish(this);
         if (this.phase !== phase.open && this.phase !== phase.ending) return;
       }
     }
     if (this.isReceiving || this.isStarved || this.isHeld || this.end !== END_NONE) return;
     if (!this.isPaused) this.startReceive();
     else if (!this.isWatched && !this.hasFired) this.startWatch();
+  }
+
+  private startReceive(): void {
+    const { engine } = this;
+    this.isReceiving = true;
+    if (this.pourTo !== null && this.fullCount >= engine.pourAfter && this.phase === phase.open) startPour(this);
+    else if (this.isSingle) submit.receiveOne(engine.ring, this.fd, this.index, this.generation);
+    else submit.receiveMany(engine.ring, this.fd, engine.multishotBytes, this.index, this.generation);
+  }
+
+  private startWatch(): void {
+    this.isWatched = true;
+    submit.watch(this.engine.ring, this.fd, this.index, this.generation);
   }
 
   /** A completion of the receive. */
@@ -328,7 +193,7 @@ export class UringWire implements Wire, TimerOwner {
       this.isCancelling = false;
       if (this.isPouring) {
         this.isPouring = false;
-        this.pour(result);
+        pour(this, result);
         return;
       }
     }
@@ -350,13 +215,13 @@ export class UringWire implements Wire, TimerOwner {
           engine.blocks.release(block);
           return;
         }
-        this.keep(block, result, hasMore);
+        keep(this, block, result, hasMore);
         return;
       }
       engine.blocks.release(block);
     }
     if (result >= 0 && hasMore) return;
-    this.endReceive(result);
+    endReceive(this, result);
   }
 
   /** A completion of the send. */
@@ -372,12 +237,12 @@ export class UringWire implements Wire, TimerOwner {
       return;
     }
     if (result < 0) {
-      this.failSend(-result);
+      failSend(this, -result);
       return;
     }
     if (this.isPipeWaiting) {
       this.isPipeWaiting = false;
-      this.emptyPipe();
+      emptyPipe(this);
       return;
     }
     this.sent += result;
@@ -386,7 +251,7 @@ export class UringWire implements Wire, TimerOwner {
     this.sendFirst = this.engine.pieces.take(this.sendFirst, result);
     if (this.sendFirst === NO_PIECE) {
       this.sendLast = NO_PIECE;
-      if (this.pourFrom !== null) this.pourFrom.letGo();
+      if (this.pourFrom !== null) letGo(this.pourFrom);
     }
     if (this.sendFirst !== NO_PIECE || this.phase === phase.ending || this.wantsFin) this.markDirty();
     if (this.drainBelow >= 0 && this.queued <= this.drainBelow && this.phase === phase.open) {
@@ -442,8 +307,8 @@ export class UringWire implements Wire, TimerOwner {
     const { engine, fd } = this;
     this.phase = phase.dying;
     this.errno = errno;
-    this.dropKept();
-    this.endPouring();
+    dropKept(this);
+    endPouring(this);
     if (this.closeTimer !== 0) {
       engine.cancelTimer(this.closeTimer);
       this.closeTimer = 0;
@@ -464,12 +329,13 @@ export class UringWire implements Wire, TimerOwner {
     if (this.isWatched) this.cancel(operation.watch, operation.cancelWatch);
   }
 
-  private cancel(which: number, answer: number): void {
+  /** Cancels what is in flight, if it is; `answer` comes back when it is not. */
+  cancel(which: number, answer: number): void {
     submit.cancel(this.engine.ring, which, answer, this.index, this.generation);
   }
 
   /** The last completion has come: tell, and give the slot back. */
-  private bury(): void {
+  bury(): void {
     if (this.isReceiving || this.isSending || this.isConnecting || this.isWatched || this.isDirty) return;
     const { engine } = this;
     engine.pieces.clear(this.sendFirst);
@@ -481,281 +347,5 @@ export class UringWire implements Wire, TimerOwner {
     engine.open--;
     this.owner.onClosed(this, this.errno);
     engine.giveWire(this);
-  }
-
-  private startReceive(): void {
-    const { engine } = this;
-    this.isReceiving = true;
-    if (this.pourTo !== null && this.fullCount >= engine.pourAfter && this.phase === phase.open) this.startPour();
-    else if (this.isSingle) submit.receiveOne(engine.ring, this.fd, this.index, this.generation);
-    else submit.receiveMany(engine.ring, this.fd, engine.multishotBytes, this.index, this.generation);
-  }
-
-  private startPour(): void {
-    if (!this.hasPipes) this.usePipes();
-    this.isPouring = true;
-    submit.awaitBytes(this.engine.ring, this.fd, this.index, this.generation);
-  }
-
-  private usePipes(): void {
-    this.hasPipes = true;
-    this.engine.pipes.join();
-    neverWait(this.fd);
-  }
-
-  /** The poll has fired: there are bytes, an end or an error. */
-  private pour(result: number): void {
-    if (this.phase === phase.dying) {
-      this.bury();
-      return;
-    }
-    const { pourTo: to, engine } = this;
-    if (result < 0 || this.phase !== phase.open || this.isPaused || to === null || !to.isOpen || to.wantsFin) {
-      this.fullCount = 0;
-      this.markDirty();
-      return;
-    }
-    if (to.isSending || to.sendFirst !== NO_PIECE) {
-      this.isHeld = true;
-      return;
-    }
-    const pipe = engine.pipes.take();
-    const count = pipe === NO_PIPE ? -EINVAL : engine.pipes.fill(pipe, this.fd);
-    if (count > 0) {
-      this.received += count;
-      this.pouredMs = engine.now;
-      if (count < POUR_BYTES_MIN) this.fullCount = 0;
-      this.isHeld = true;
-      if (!to.hasPipes) to.usePipes();
-      to.pipe = pipe;
-      to.pipeBytes = count;
-      to.emptyPipe();
-      return;
-    }
-    if (pipe !== NO_PIPE) engine.pipes.give(pipe);
-    if (count === -EINVAL || count === -EAGAIN) {
-      // Not to be had: blocks then.
-      this.fullCount = 0;
-      this.markDirty();
-    } else this.endReceive(count);
-  }
-
-  /** Sends what is in the pipe, or waits until it can. */
-  private emptyPipe(): void {
-    const { engine } = this;
-    while (this.pipeBytes > 0) {
-      const count = engine.pipes.drain(this.pipe, this.fd, this.pipeBytes);
-      if (count === -EAGAIN) {
-        this.isSending = true;
-        this.isPipeWaiting = true;
-        submit.awaitRoom(engine.ring, this.fd, this.index, this.generation);
-        return;
-      }
-      if (count <= 0) {
-        this.failSend(-count);
-        return;
-      }
-      this.sent += count;
-      this.pouredMs = engine.now;
-      this.pipeBytes -= count;
-    }
-    engine.pipes.give(this.pipe);
-    this.pipe = NO_PIPE;
-    if (this.pourFrom !== null) this.pourFrom.letGo();
-    if (this.sendFirst !== NO_PIECE || this.phase === phase.ending || this.wantsFin) this.markDirty();
-  }
-
-  /** The other end has sent what it had. */
-  private letGo(): void {
-    if (!this.isHeld) return;
-    this.isHeld = false;
-    this.markDirty();
-  }
-
-  private endPouring(): void {
-    const { pourTo: to, pourFrom: from, engine } = this;
-    this.pourTo = null;
-    this.pourFrom = null;
-    this.isHeld = false;
-    this.fullCount = 0;
-    if (to !== null) to.pourFrom = null;
-    if (from !== null) {
-      from.pourTo = null;
-      from.letGo();
-    }
-    if (this.pipe !== NO_PIPE) engine.pipes.shut(this.pipe);
-    this.pipe = NO_PIPE;
-    this.pipeBytes = 0;
-    if (this.hasPipes) engine.pipes.leave();
-    this.hasPipes = false;
-  }
-
-  private startWatch(): void {
-    this.isWatched = true;
-    submit.watch(this.engine.ring, this.fd, this.index, this.generation);
-  }
-
-  private startSend(): void {
-    const { engine, sendFirst } = this;
-    const { pieces } = engine;
-    this.isSending = true;
-    if (sendFirst !== this.sendLast) {
-      this.message = engine.messages.take();
-      if (this.message !== NO_MESSAGE) {
-        this.startMessage();
-        return;
-      }
-    }
-    const start = pieces.start[sendFirst]!;
-    this.sending = pieces.end[sendFirst]! - start;
-    const isLast = this.wantsFin && this.sending === this.queued;
-    submit.send(
-      engine.ring,
-      this.fd,
-      engine.arenaAddress + start,
-      this.sending,
-      this.sendWasCut,
-      isLast,
-      this.index,
-      this.generation,
-    );
-  }
-
-  private startMessage(): void {
-    const { engine, message } = this;
-    const { pieces, messages } = engine;
-    let count = 0;
-    this.sending = 0;
-    for (let piece = this.sendFirst; piece !== NO_PIECE && count < SEGMENTS_MAX; piece = pieces.next[piece]!) {
-      const start = pieces.start[piece]!;
-      const length = pieces.end[piece]! - start;
-      messages.setSegment(message, count++, engine.arenaAddress + start, length);
-      this.sending += length;
-    }
-    messages.setCount(message, count);
-    const isLast = this.wantsFin && this.sending === this.queued;
-    submit.sendMessage(engine.ring, this.fd, messages.address(message), this.sendWasCut, isLast, this.index, this.generation);
-  }
-
-  /** Everything queued is sent: end the sending half, or the wire. */
-  private finish(): void {
-    if (this.phase === phase.ending && this.closing === closeHow.flush) {
-      this.die(0);
-      return;
-    }
-    if (!this.hasFin) {
-      this.hasFin = true;
-      // The peer has ended too, so nothing is unread: closing the descriptor sends the FIN.
-      if (this.phase === phase.open && this.end === END_TOLD) {
-        this.die(0);
-        return;
-      }
-      const result = shutdown(this.fd, SHUT_WR);
-      if (result < 0 && result !== -ENOTCONN) {
-        this.die(-result);
-        return;
-      }
-      if (this.phase === phase.ending) {
-        this.engine.cancelTimer(this.closeTimer);
-        this.closeTimer = this.engine.setTimer(LINGER_MS, this, 0);
-      }
-    }
-    if (this.phase === phase.ending ? this.end !== END_NONE : this.end === END_TOLD) this.die(0);
-  }
-
-  /** Bytes that cannot be delivered now: kept while paused, dropped when nobody wants them any more. */
-  private keep(block: number, length: number, hasMore: boolean): void {
-    if (this.phase !== phase.open) {
-      this.engine.blocks.release(block);
-      if (!hasMore) this.settle();
-      return;
-    }
-    const { blocks, pieces } = this.engine;
-    const start = blocks.start(block);
-    const last = pieces.add(this.keptLast, block, start, start + length);
-    if (this.keptLast === NO_PIECE) this.keptFirst = last;
-    this.keptLast = last;
-    blocks.release(block);
-    this.isSingle = true;
-    if (!hasMore) this.markDirty();
-    else if (!this.isCancelling) {
-      this.isCancelling = true;
-      this.cancel(operation.receive, operation.cancelReceive);
-    }
-  }
-
-  /** Hands out what waited for resume(), in order, until paused again. */
-  private deliver(): void {
-    const { blocks, pieces } = this.engine;
-    while (this.keptFirst !== NO_PIECE && !this.isPaused && this.phase === phase.open) {
-      const piece = this.keptFirst;
-      const block = pieces.block[piece]!;
-      const start = pieces.start[piece]!;
-      const end = pieces.end[piece]!;
-      blocks.retain(block);
-      this.keptFirst = pieces.take(piece, end - start);
-      if (this.keptFirst === NO_PIECE) this.keptLast = NO_PIECE;
-      this.received += end - start;
-      this.owner.onBytes(this, block, start, end);
-      blocks.release(block);
-    }
-    if (this.end === END_SEEN && this.keptFirst === NO_PIECE && !this.isPaused && this.phase === phase.open) this.tellEnd();
-  }
-
-  private tellEnd(): void {
-    this.end = END_TOLD;
-    this.owner.onRecvEnd(this);
-    if (this.hasFin) this.markDirty();
-  }
-
-  /** The receive ended without bytes: end of stream, error, cancelled, or no block. */
-  private endReceive(result: number): void {
-    if (this.phase === phase.dying) {
-      this.bury();
-      return;
-    }
-    if (result === -ENOBUFS) {
-      this.engine.starve(this);
-      return;
-    }
-    if (result === -ECANCELED) {
-      this.markDirty();
-      return;
-    }
-    if (result < 0) {
-      this.die(this.closing === closeHow.linger && this.hasFin ? 0 : -result);
-      return;
-    }
-    if (this.sendErrno !== 0) {
-      this.die(this.sendErrno);
-      return;
-    }
-    this.end = END_SEEN;
-    if (this.phase === phase.ending) this.markDirty();
-    else if (!this.isPaused && this.keptFirst === NO_PIECE) this.tellEnd();
-  }
-
-  /** A single receive, or a multishot that lost F_MORE, of a wire that is not open. */
-  private settle(): void {
-    if (this.phase === phase.dying) this.bury();
-    else this.markDirty();
-  }
-
-  /**
-   * A failed send (EPIPE, ECONNRESET) often follows an answer that the peer gave before it closed. What has arrived is still read: the
-   * socket is broken, so the receive ends by itself, with or without bytes.
-   */
-  private failSend(errno: number): void {
-    if (this.phase === phase.open && !this.isPaused && this.isReceiving) {
-      this.sendErrno = errno;
-      return;
-    }
-    this.die(errno);
-  }
-
-  private dropKept(): void {
-    this.engine.pieces.clear(this.keptFirst);
-    this.keptFirst = NO_PIECE;
-    this.keptLast = NO_PIECE;
   }
 }

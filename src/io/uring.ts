@@ -71,7 +71,8 @@ import { Pipes, POUR_AFTER } from './uring-pour.ts';
 import { BlockRing } from './uring-receive.ts';
 import * as submit from './uring-submit.ts';
 import { OPERATION_BITS, OPERATION_MASK, operation } from './uring-tags.ts';
-import { phase, UringWire } from './uring-wire.ts';
+import { UringWire } from './uring-wire.ts';
+import { phase } from './uring-wire-state.ts';
 import { Writes } from './uring-write.ts';
 
 /** Node's own loop gets a turn at least this often. */
