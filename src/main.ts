@@ -107,6 +107,8 @@ program
   .option('--udp', 'pass datagrams on; with --tcp both, on the same address')
   .option('--balance <algorithm>', 'how an endpoint is picked')
   .option('--check <path>', 'check endpoints with GET of this path; or tcp, grpc, redis, postgres, mysql')
+  .option('--tls-certificate <file>', 'open TLS with this certificate (PEM); reload reads it again')
+  .option('--tls-key <file>', 'its key (PEM)')
   .option('--save <file>', 'write the equivalent configuration file')
   .option('--port-fallback', 'when a port is taken, use the next free one')
   .addOption(workersOption())
@@ -166,7 +168,7 @@ program
 program
   .command('get')
   .description('list objects of the running instance')
-  .argument('<kind>', 'pools, endpoints, listeners, routes, workers, drains, requests, connections or config')
+  .argument('<kind>', 'pools, endpoints, listeners, certificates, routes, workers, drains, requests, connections or config')
   .argument('[name]', 'only this one')
   .addOption(new Option('-o, --output <format>', 'how').choices(['table', 'wide', 'json']).default('table'))
   .option(

@@ -1,6 +1,8 @@
-/** Tables of pools, endpoints and drains, for `weir get` and `weir status`. */
+/** Tables of listeners, certificates, pools, endpoints and drains, for `weir get` and `weir status`. */
 import { leftText } from '../base/counts.ts';
+import type { CertificateRow } from '../control/admin/certificates.ts';
 import type { DrainRow } from '../control/admin/drains.ts';
+import type { ListenerRow } from '../control/admin/listings.ts';
 import type { EndpointRow } from './client.ts';
 import { agoText, spanText, table } from './columns.ts';
 
@@ -114,6 +116,51 @@ export function drainTable(rows: readonly DrainRow[]): string {
         leftText(remaining),
         isSafeToStop ? 'yes' : 'no',
         reason ?? '',
+      ];
+    }),
+  );
+}
+
+export function listenerTable(rows: readonly ListenerRow[], isWide: boolean): string {
+  return table(
+    ['LISTENER', 'PROTOCOL', 'ADDRESSES', 'CONNECTIONS', 'REJECTED', ...(isWide ? ['TLS', 'ALPN', 'CERTIFICATES'] : [])],
+    rows.map(({ name, protocol, tls, addresses, connections, rejected }) => [
+      name,
+      protocolText(protocol, tls !== null),
+      addresses.join(' '),
+      connections,
+      rejected,
+      ...(isWide
+        ? [tls === null ? '-' : `${tls.minVersion}+`, tls?.alpn.join(' ') || '-', tls?.certificates.join(' ') || '-']
+        : []),
+    ]),
+  );
+}
+
+/** "https", "tcp in TLS". */
+export function protocolText(protocol: string, isInTls: boolean): string {
+  if (!isInTls) return protocol;
+  return protocol === 'http' ? 'https' : `${protocol} in TLS`;
+}
+
+/** Names of one certificate in a table that is not wide. */
+const NAMES_SHOWN_MAX = 3;
+
+export function certificateTable(rows: readonly CertificateRow[], isWide: boolean): string {
+  const now = Date.now();
+  return table(
+    ['CERTIFICATE', 'FOR', 'STATE', 'EXPIRES', 'LISTENERS', ...(isWide ? ['NOT BEFORE', 'NOT AFTER', 'FILE', 'SOURCE'] : [])],
+    rows.map(({ name, names, status, notBefore, notAfter, listeners, file, source }) => {
+      const seconds = (Date.parse(notAfter) - now) / 1000;
+      const more = names.length - NAMES_SHOWN_MAX;
+      const shown = isWide || more <= 0 ? names.join(' ') : `${names.slice(0, NAMES_SHOWN_MAX).join(' ')} and ${more} more`;
+      return [
+        name,
+        shown || '-',
+        status.state,
+        seconds >= 0 ? `in ${spanText(seconds)}` : `${spanText(-seconds)} ago`,
+        listeners.join(' '),
+        ...(isWide ? [notBefore, notAfter, file ?? '-', source] : []),
       ];
     }),
   );

@@ -1,16 +1,19 @@
 /** `weir get KIND [NAME]`: the objects of a running instance, as a table or as the admin API's JSON. */
+import type { CertificateRow } from '../control/admin/certificates.ts';
 import type { DrainRow } from '../control/admin/drains.ts';
+import type { ListenerRow } from '../control/admin/listings.ts';
 import { type Client, ClientFault, type ClientOptions, clientOf, type EndpointRow, withFaults } from './client.ts';
 import { agoText, table } from './columns.ts';
 import { type ConnectionFilters, getConnections } from './get-connections.ts';
 import { getRequests, type RequestFilters } from './get-requests.ts';
-import { drainTable, endpointTable, type PoolRow, poolTable } from './get-tables.ts';
+import { certificateTable, drainTable, endpointTable, listenerTable, type PoolRow, poolTable } from './get-tables.ts';
 import { exit, type Shell } from './shell.ts';
 
 export const kinds = [
   'pools',
   'endpoints',
   'listeners',
+  'certificates',
   'routes',
   'workers',
   'drains',
@@ -94,16 +97,9 @@ function tableOf(kind: ListedKind, rows: readonly Row[], isWide: boolean): strin
     case 'endpoints':
       return endpointTable(rows as unknown as EndpointRow[], isWide);
     case 'listeners':
-      return table(
-        ['LISTENER', 'PROTOCOL', 'ADDRESSES', 'CONNECTIONS', 'REJECTED'],
-        rows.map((row) => [
-          String(row['name']),
-          String(row['protocol']),
-          (row['addresses'] as string[]).join(' '),
-          row['connections'] as number,
-          row['rejected'] as number,
-        ]),
-      );
+      return listenerTable(rows as unknown as ListenerRow[], isWide);
+    case 'certificates':
+      return certificateTable(rows as unknown as CertificateRow[], isWide);
     case 'routes':
       return table(
         ['ROUTE', 'MATCH', 'TO', 'FILTERS', 'REQUESTS', 'SOURCE'],

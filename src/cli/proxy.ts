@@ -12,6 +12,8 @@ export interface ProxyOptions {
   udp?: boolean;
   balance?: string;
   check?: string;
+  tlsCertificate?: string;
+  tlsKey?: string;
   save?: string;
   workers?: string;
   engine?: 'auto' | 'uring' | 'epoll';
@@ -22,7 +24,10 @@ export async function proxy(options: ProxyOptions, shell: Shell): Promise<number
   const { from = ':8080', to = [], tcp, udp, balance, check, save, engine } = options;
   if (to.length === 0) throw new UsageError('--to is missing: at least one endpoint, for example --to 127.0.0.1:3000');
   const workers = workersOf(options.workers);
-  const flags: ProxyFlags = { from, to, tcp, udp, balance, check, workers, engine };
+  // In full, so that a saved file may stand anywhere.
+  const full = (path: string | undefined): string | undefined => path && resolve(shell.folder, path);
+  const tls = { tlsCertificate: full(options.tlsCertificate), tlsKey: full(options.tlsKey) };
+  const flags: ProxyFlags = { from, to, tcp, udp, balance, check, workers, engine, ...tls };
   const load = async (): Promise<ConfigResult> => planFromFlags(flags, { env: shell.environment, workers });
   const checked = await load();
   if (checked.plan === null) {

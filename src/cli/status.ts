@@ -2,7 +2,7 @@
 import type { Trouble } from '../control/admin/troubles.ts';
 import { type ClientOptions, clientOf, withFaults } from './client.ts';
 import { agoText, printable, spanText, table } from './columns.ts';
-import { otherStates, type PoolRow, readyText } from './get-tables.ts';
+import { otherStates, type PoolRow, protocolText, readyText } from './get-tables.ts';
 import { exit, type Shell } from './shell.ts';
 
 interface Status {
@@ -14,7 +14,7 @@ interface Status {
   isReady: boolean;
   notReady: { name: string; why: string }[];
   workers: { configured: number; serving: number };
-  listeners: { name: string; protocol: string; addresses: string[] }[];
+  listeners: { name: string; protocol: string; isInTls: boolean; addresses: string[] }[];
   totals: { requests: number; faults: number; inFlight: number; connections: number };
   /** The worst first. */
   troubles: Trouble[];
@@ -45,7 +45,7 @@ export function statusText(now: Status, pools: readonly PoolRow[], nowMs: number
   ].map(printable);
   const listeners = table(
     ['LISTENER', 'PROTOCOL', 'ADDRESSES'],
-    now.listeners.map(({ name, protocol, addresses }) => [name, protocol, addresses.join(' ')]),
+    now.listeners.map(({ name, protocol, isInTls, addresses }) => [name, protocolText(protocol, isInTls), addresses.join(' ')]),
   );
   const poolTable = table(
     ['POOL', 'POLICY', 'JUDGED BY', 'READY', 'OTHERS', 'IN FLIGHT', 'QUEUE', 'REQUESTS'],

@@ -87,7 +87,7 @@ test('the status tells what is in force and what is wrong', async () => {
   assert.equal(status.engine, 'uring');
   assert.equal(status.startedAt, '2026-01-02T00:00:00.000Z');
   assert.deepEqual(status.workers, { configured: 2, serving: 1 });
-  assert.deepEqual(status.listeners, [{ name: 'web', protocol: 'http', addresses: ['127.0.0.1:8080'] }]);
+  assert.deepEqual(status.listeners, [{ name: 'web', protocol: 'http', isInTls: true, addresses: ['127.0.0.1:8080'] }]);
   const trouble = status.troubles.find(({ pool }: { pool: string }) => pool === 'web');
   assert.deepEqual(trouble, {
     severity: 'warning',

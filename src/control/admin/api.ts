@@ -44,9 +44,10 @@ export function statusOf(view: View) {
     isReady: notReady.length === 0,
     notReady: notReady.map(({ name, why }) => ({ name, why })),
     workers: { configured: workers.length, serving: workers.filter((worker) => worker.state === 'serving').length },
-    listeners: (plan?.listeners ?? []).map(({ name, addresses, protocol }) => ({
+    listeners: (plan?.listeners ?? []).map(({ name, addresses, protocol, tls }) => ({
       name,
       protocol,
+      isInTls: tls !== null,
       addresses: addresses.map(addressText),
     })),
     totals: {

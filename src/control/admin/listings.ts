@@ -36,6 +36,8 @@ export function listenersOf(state: ControlState) {
   });
 }
 
+export type ListenerRow = ReturnType<typeof listenersOf>[number];
+
 /** In the order in which they are asked, those of connections after those of requests. Routes of one name are counted together. */
 export function routesOf(state: ControlState) {
   const plan = state.plan();

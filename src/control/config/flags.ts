@@ -19,6 +19,9 @@ export interface ProxyFlags {
   balance?: string;
   /** Path that health checks ask for, tcp, grpc, redis, postgres or mysql. */
   check?: string;
+  /** Files (PEM): TLS is opened with this certificate. */
+  tlsCertificate?: string;
+  tlsKey?: string;
   workers?: number;
   engine?: 'auto' | 'uring' | 'epoll';
   /** stdout, stderr or a path. */
@@ -38,6 +41,13 @@ export function configText(flags: ProxyFlags): string {
     if (flags.balance !== undefined) config.pools![name].balance = flags.balance as (typeof algorithms)[number];
     if (flags.check !== undefined) config.pools![name].health = flags.check;
   }
+  if (flags.tlsCertificate !== undefined && flags.tlsKey !== undefined) {
+    config.certificates = { own: { files: { certificate: flags.tlsCertificate, key: flags.tlsKey } } };
+    for (const listener of Object.values(config.listeners)) {
+      listener.tls = true;
+      listener.protocol ??= 'https';
+    }
+  }
   if (flags.workers !== undefined || flags.engine !== undefined) {
     config.process = {};
     if (flags.workers !== undefined) config.process.workers = flags.workers;
@@ -49,15 +59,25 @@ export function configText(flags: ProxyFlags): string {
 
 /** The plan of these flags. Faults name the flag in the place of a file. */
 export function planFromFlags(flags: ProxyFlags, options: ConfigOptions): ConfigResult {
-  const result = parseConfig(
-    configText({ ...flags, from: listOf(flags.from).map(literal), to: flags.to.map(literal) }),
-    'weir proxy',
-    options.env,
-    options,
-  );
-  const faults = flagFaults(flags);
+  const { from, to, tlsCertificate, tlsKey } = flags;
+  const written: ProxyFlags = {
+    ...flags,
+    from: listOf(from).map(literal),
+    to: to.map(literal),
+    tlsCertificate: tlsCertificate && literal(tlsCertificate),
+    tlsKey: tlsKey && literal(tlsKey),
+  };
+  const result = parseConfig(configText(written), 'weir proxy', options.env, options);
+  const faults = [...flagFaults(flags), ...result.faults.flatMap(ofCertificate)];
+  result.warnings = result.warnings.map((warning) => ofCertificate(warning)[0] ?? warning);
   if (faults.length > 0) return { ...result, plan: null, process: null, faults, warnings: [] };
   return result;
+}
+
+/** A fault of the certificate, or of its key, with the flag in the place of a file; empty: it is another's. */
+function ofCertificate({ code, message, help, pointer }: ConfigFault): ConfigFault[] {
+  const which = /^\/certificates\/own\/files\/(certificate|key)/.exec(pointer)?.[1];
+  return which === undefined ? [] : [faultOfFile(`--tls-${which}`, code, message, help)];
 }
 
 function flagFaults(flags: ProxyFlags): ConfigFault[] {
@@ -74,6 +94,15 @@ function flagFaults(flags: ProxyFlags): ConfigFault[] {
     if (!read.ok) faults.push(faultOfFile('--to', 'bad-value', `${to}: ${read.message}`, read.help ?? null));
     else if (seen.has(read.value.text)) faults.push(faultOfFile('--to', 'defined-twice', `${to} is given twice`));
     else seen.add(read.value.text);
+  }
+  const { tlsCertificate, tlsKey } = flags;
+  if ((tlsCertificate === undefined) !== (tlsKey === undefined)) {
+    const missing = tlsKey === undefined ? '--tls-key' : '--tls-certificate';
+    faults.push(faultOfFile(missing, 'missing-key', '--tls-certificate and --tls-key go together'));
+  }
+  if (tlsCertificate !== undefined && flags.udp) {
+    const help = 'TLS is opened for requests, and with --tcp';
+    faults.push(faultOfFile('--tls-certificate', 'contradiction', '--tls-certificate does not go with --udp', help));
   }
   const { balance, check } = flags;
   if (balance !== undefined && !(algorithms as readonly string[]).includes(balance)) {

@@ -8,7 +8,15 @@ import { after, test } from 'node:test';
 import { issueCertificate } from '../../../tests/support/certificate.ts';
 import { makeCertificates, writeCertificate, writeIssued } from '../../../tests/support/certificates.ts';
 import { CHAIN_BYTES_MAX, type ListenerPlan, type Plan } from '../../state/plan.ts';
-import { type ConfigResult, formatFaults, formatFaultsGithub, formatFaultsJson, parseConfig } from './config.ts';
+import {
+  type ConfigResult,
+  configText,
+  formatFaults,
+  formatFaultsGithub,
+  formatFaultsJson,
+  parseConfig,
+  planFromFlags,
+} from './config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-tls-keys-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -397,4 +405,26 @@ test('no message and no excerpt shows a key that stands in the config', () => {
     assert.ok(!shown.includes(body.slice(0, 20)), shown);
     assert.ok(!shown.includes('BEGIN PRIVATE'), shown);
   }
+});
+
+test('weir proxy opens TLS with the files of its flags, and its faults name the flag', () => {
+  const flags = { from: ':1', to: ['127.0.0.1:1'] };
+  const around = { env: {}, node: 'lb-a', cores: 2 };
+  const own = { tlsCertificate: made.shop.certificate, tlsKey: made.shop.key };
+  const { plan, faults } = planFromFlags({ ...flags, ...own }, around);
+  assert.deepEqual(faults, []);
+  assert.deepEqual([plan!.listeners[0]!.protocol, plan!.listeners[0]!.tls!.alpn], ['http', ['http/1.1']]);
+  const tcp = planFromFlags({ ...flags, ...own, tcp: true }, around).plan!.listeners[0]!;
+  assert.deepEqual([tcp.protocol, tcp.tls!.alpn], ['tcp', []]);
+  const saved = parseConfig(configText({ ...flags, ...own }), '/elsewhere/weir.yaml', {}, around);
+  assert.deepEqual(
+    saved.plan!.certificates.map(({ file, key }) => [file, key]),
+    plan!.certificates.map(({ file, key }) => [file, key]),
+  );
+  const told = (more: object) => planFromFlags({ ...flags, ...more }, around).faults.map(({ file, code }) => `${file} ${code}`);
+  assert.deepEqual(told({ tlsKey: made.shop.key }), ['--tls-certificate missing-key']);
+  assert.deepEqual(told({ tlsCertificate: made.shop.certificate }), ['--tls-key missing-key']);
+  assert.deepEqual(told({ ...own, tlsKey: '/gone.key' }), ['--tls-key no-such-file']);
+  assert.deepEqual(told({ ...own, tlsCertificate: made.internal.certificate }), ['--tls-key bad-value']);
+  assert.deepEqual(told({ ...own, udp: true }), ['--tls-certificate contradiction']);
 });

@@ -24,8 +24,10 @@ function url(address: Address, scheme = 'http'): string {
   return address.kind === 'unix' ? addressText(address) : `${scheme}://${addressText(address)}`;
 }
 
-function schemeOf({ protocol }: ListenerPlan): string {
-  return protocol === 'tcp' || protocol === 'udp' ? protocol : 'http';
+function schemeOf({ protocol, tls }: ListenerPlan): string {
+  if (protocol === 'udp') return protocol;
+  if (protocol === 'tcp') return tls === null ? protocol : 'tls';
+  return tls === null ? 'http' : 'https';
 }
 
 /** "http://0.0.0.0:8080" cannot be opened; the name for this machine can. */
@@ -69,13 +71,15 @@ export function banner(parts: BannerParts): string {
   const left = `weir ${parts.version}  node ${node}  ${engine}, ${parts.workers} worker${parts.workers === 1 ? '' : 's'}`;
   const ready = `ready in ${Math.round(parts.readyMs)} ms`;
   const lines = ['', `  ${strong(left)}${' '.repeat(Math.max(2, WIDTH - left.length - ready.length))}${ready}`, ''];
-  let first: Address | null = null;
+  let attempt: string | null = null;
   const nameWidth = Math.max(NAME_WIDTH, ...plan.listeners.map(({ name }) => name.length));
   for (const listener of plan.listeners) {
     for (const address of listener.addresses) {
       const at = parts.boundTo(listener, address);
       const scheme = schemeOf(listener);
-      if (scheme === 'http') first ??= at;
+      // Whose certificate it is, this machine's name seldom knows.
+      if (scheme === 'http') attempt ??= tryAddress(at);
+      else if (scheme === 'https') attempt ??= at.kind === 'ip' ? `-k https://${tryAddress(at)}` : null;
       lines.push(`  ${listener.name.padEnd(nameWidth)} ${strong(url(at, scheme).padEnd(26))} ->  ${targetText(listener, plan)}`);
     }
   }
@@ -84,7 +88,7 @@ export function banner(parts: BannerParts): string {
     lines.push(`  ${'admin'.padEnd(nameWidth)} ${faint(text)}`);
   }
   for (const note of parts.notes) lines.push('', `  ${note}`);
-  if (first !== null) lines.push('', `  ${'try'.padEnd(nameWidth)} curl ${tryAddress(first)}`);
+  if (attempt !== null) lines.push('', `  ${'try'.padEnd(nameWidth)} curl ${attempt}`);
   lines.push('', '');
   return lines.join('\n');
 }

@@ -162,3 +162,19 @@ test('banner: says what listens, where it goes, and what to try', () => {
   assert.match(text, /curl localhost:8081/);
   assert.equal(tryAddress({ kind: 'ip', host: '::1', port: 80 }), '[::1]:80');
 });
+
+test('banner: what is in TLS is tried in TLS', () => {
+  const address = { kind: 'ip', host: '0.0.0.0', port: 8443 } as const;
+  const tls = { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 1 } as const;
+  const common = { ...plainListener, addresses: [address], to: { pools: [] }, redirectToHttps: false, tls };
+  const listeners = [
+    { ...common, name: 'db', protocol: 'tcp' },
+    { ...common, name: 'web' },
+  ];
+  const plan = { listeners, pools: [], routes: [] } as unknown as Plan;
+  const parts = { version: '1.0.0', engine: 'uring', workers: 1, readyMs: 1, admin: [], notes: [], color: false };
+  const text = banner({ ...parts, plan, boundTo: () => address });
+  assert.match(text, /db +tls:\/\/0\.0\.0\.0:8443 +-> /);
+  assert.match(text, /web +https:\/\/0\.0\.0\.0:8443 +-> /);
+  assert.match(text, /try +curl -k https:\/\/localhost:8443\n/);
+});
