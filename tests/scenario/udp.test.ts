@@ -347,20 +347,22 @@ describe('udp', () => {
         { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } },
       ),
     );
-    const weir = await Weir.start({
-      config: (own) => ({
-        ...datagramConfig(own, [], { responses: 1 }),
-        pools: { pool: { protocol: 'udp', endpoints: ports.map((port) => `127.0.0.1:${port}`), balance: 'round-robin' } },
-      }),
-    });
-    const client = await Talker.open();
+    let weir: Weir | null = null;
     try {
+      weir = await Weir.start({
+        config: (own) => ({
+          ...datagramConfig(own, [], { responses: 1 }),
+          pools: { pool: { protocol: 'udp', endpoints: ports.map((port) => `127.0.0.1:${port}`), balance: 'round-robin' } },
+        }),
+      });
+      const { port } = weir;
+      const client = await Talker.open();
       const answers = new Set<string>();
       await until(
         'answers of both servers',
         async () => {
           const id = client.got.length + 1;
-          client.say(weir.port, dnsQuery(id, 'www.example.test'));
+          client.say(port, dnsQuery(id, 'www.example.test'));
           await until('an answer', () => client.got.length === id, 500);
           const { bytes } = client.got[id - 1]!;
           assert.equal(bytes.readUInt16BE(0), id, 'the answer to this question');
@@ -371,10 +373,11 @@ describe('udp', () => {
         15_000,
       );
       assert.deepEqual([...answers].sort(), ['192.0.2.1', '192.0.2.2']);
-      await until('every client to be forgotten at once', async () => (await sessions(weir)) === 0);
+      const running = weir;
+      await until('every client to be forgotten at once', async () => (await sessions(running)) === 0);
       await weir.stop();
     } finally {
-      await weir.kill();
+      await weir?.kill();
       for (const server of servers) server.kill();
       await Promise.all(
         servers.map((server) => (server.exitCode === null && server.signalCode === null ? once(server, 'exit') : null)),
