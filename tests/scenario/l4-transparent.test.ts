@@ -1,11 +1,13 @@
 /**
- * Harm prevented: endpoints that have to know the client by its address see weir instead, or connections from a foreign address never open.
+ * Harm prevented: endpoints that have to know the client by its address see weir instead, connections from a foreign address never open, or a client of the
+ * other family is served by nobody.
  *
  *     client namespace ---- weir namespace ---- endpoint namespace
  *     .1.2             .1.1              .2.1                 .2.2
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { endpoint as datagramEndpoint, keepTalkers, Talker } from '../support/datagrams.ts';
 import { cannotUnshare, ip, Network } from '../support/network.ts';
 import { connect, type Peer, ScriptedEndpoint } from '../support/peer.ts';
 import { descriptorGuard, echo, streamConfig } from '../support/streams.ts';
@@ -21,11 +23,14 @@ for (const [family, prefix, bits] of [
     /** Host `host` of network `net`. */
     const at = (net: number, host: number): string => (isV6 ? `${prefix}${net}:${host}` : `${prefix}${net}.${host}`);
     const bracketed = (host: string): string => (isV6 ? `[${host}]` : host);
+    /** Loopback of the other family. */
+    const other = isV6 ? '127.0.0.1' : '::1';
     const start = Network.current();
     let weirs: Network;
     let clients: Network;
     let endpoints: Network;
     let endpoint: ScriptedEndpoint;
+    let datagrams: Talker;
     let weir: Weir;
 
     before(async () => {
@@ -49,17 +54,28 @@ for (const [family, prefix, bits] of [
         });
       }
       endpoint = await endpoints.inside(weirs, () => ScriptedEndpoint.start(echo, 0, at(2, 2)));
+      datagrams = await endpoints.inside(weirs, () => datagramEndpoint('!', at(2, 2)));
+      keepTalkers();
       weir = await Weir.start({
-        config: (ports) =>
-          streamConfig(ports, [`${bracketed(at(2, 2))}:${endpoint.port}`], {
-            listener: { listen: `${bracketed(at(1, 1))}:${ports.web}`, timeouts: { connect: '400ms' } },
-            pool: { source: { transparent: true } },
-          }),
+        config: (ports) => {
+          const listen = [at(1, 1), other].map((host) => `${host.includes(':') ? `[${host}]` : host}:${ports.web}`);
+          const source = { transparent: true };
+          const ofStreams = streamConfig(ports, [`${bracketed(at(2, 2))}:${endpoint.port}`], {
+            listener: { listen, timeouts: { connect: '400ms' } },
+            pool: { source },
+          });
+          return {
+            ...ofStreams,
+            listeners: { ...ofStreams.listeners, dns: { protocol: 'udp', listen, to: 'dns' } },
+            pools: { ...ofStreams.pools, dns: { endpoints: [`${bracketed(at(2, 2))}:${datagrams.port}`], source } },
+          };
+        },
       });
     });
     after(async () => {
       await weir?.stop();
       await endpoint?.close();
+      await datagrams?.close();
       start.enter();
       for (const network of [weirs, clients, endpoints]) network?.close();
     });
@@ -93,5 +109,31 @@ for (const [family, prefix, bits] of [
         await client.close();
       }
       await guard();
+    });
+
+    test('with a rule of their own datagrams come from the address of the client too', async () => {
+      ip(family, 'rule', 'add', 'iif', 'side2', 'ipproto', 'udp', 'sport', String(datagrams.port), 'lookup', '100');
+      const client = await clients.inside(weirs, () => Talker.open(0, at(1, 2)));
+      for (const question of ['1', '2']) {
+        client.say(weir.port, question, at(1, 1));
+        await until('the answer', () => client.texts.includes(`${question}!`));
+      }
+      assert.deepEqual(
+        datagrams.got.map(({ from }) => from.address),
+        [at(1, 2), at(1, 2)],
+      );
+    });
+
+    test('a client of the other family is carried from the address of this machine, connections and datagrams', async () => {
+      const [before, saidBefore] = [endpoint.peers.length, datagrams.got.length];
+      const client = await connect(weir.port, other);
+      client.send('hello');
+      await until('the echo', () => client.received === 'hello');
+      assert.equal(endpoint.peers[before]!.socket.remoteAddress, at(2, 1));
+      await client.close();
+      const talker = await Talker.open(0, other);
+      talker.say(weir.port, 'hello', other);
+      await until('the answer', () => talker.texts.includes('hello!'));
+      assert.equal(datagrams.got[saidBefore]!.from.address, at(2, 1));
     });
   });
