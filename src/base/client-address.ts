@@ -30,15 +30,21 @@ export class ClientAddress {
   word3 = 0;
   /** 0 when unknown. */
   port = 0;
-  /** The address alone, canonical (RFC 5952), without brackets or port; "unix:" for a unix socket. */
-  text = '';
+  /** '': not asked for yet, or there is none. */
+  private spelled = '';
+
+  /** The address alone, canonical (RFC 5952), without brackets or port; "unix:" for a unix socket. Made when it is asked for. */
+  get text(): string {
+    if (this.spelled === '' && this.family !== 0) this.spelled = this.family === 4 ? text4(this.word3) : text6(this);
+    return this.spelled;
+  }
 
   /** No address. */
   clear(): void {
     this.family = 0;
     this.word0 = this.word1 = this.word2 = this.word3 = 0;
     this.port = 0;
-    this.text = '';
+    this.spelled = '';
   }
 
   copy(from: ClientAddress): void {
@@ -48,7 +54,7 @@ export class ClientAddress {
     this.word2 = from.word2;
     this.word3 = from.word3;
     this.port = from.port;
-    this.text = from.text;
+    this.spelled = from.spelled;
   }
 
   /** Same address; the port does not count. */
@@ -87,7 +93,7 @@ export class ClientAddress {
       if (isAscii && this.setBytes(scratch, 0, length)) return true;
     }
     this.clear();
-    this.text = text;
+    this.spelled = text;
     return false;
   }
 
@@ -130,7 +136,6 @@ export class ClientAddress {
       if (port < 0) return this.fail();
       this.port = port;
     }
-    this.text = this.family === 4 ? text4(this.word3) : text6(this);
     return true;
   }
 
@@ -148,12 +153,6 @@ export class ClientAddress {
       this.word3 = word(bytes, at + 12);
       this.unmap();
     }
-    this.text = this.family === 4 ? text4(this.word3) : text6(this);
-  }
-
-  /** Makes {@link text} of numbers that were set without it. */
-  spell(): void {
-    this.text = this.family === 0 ? '' : this.family === 4 ? text4(this.word3) : text6(this);
   }
 
   /** Writes the address in network order into bytes[at, ...), as 4 bytes (IPv4 only) or 16 (IPv4 as IPv4-mapped). Returns the end. */

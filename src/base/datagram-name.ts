@@ -34,7 +34,7 @@ export function portOf(names: Int32Array, at: number): number {
   return ((word >>> 8) & 0xff00) | (word >>> 24);
 }
 
-/** Reads the numbers of the sender's address. No text is made: {@link ClientAddress.text} is '' afterwards. */
+/** Reads the sender's address. */
 export function readName(names: Int32Array, at: number, into: ClientAddress): void {
   into.clear();
   into.port = portOf(names, at);

@@ -2,6 +2,7 @@
  * All client connections of one worker: how many there are, in all and per address, and which are idle, oldest first. Under pressure and in a drain
  * the oldest idle ones go first.
  */
+import { AddressCounts } from '../base/address-counts.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import type { ClientConnection } from './client-connection.ts';
 
@@ -15,12 +16,17 @@ export class Clients {
   isDraining = false;
   private oldest: ClientConnection | null = null;
   private newest: ClientConnection | null = null;
-  private readonly perAddress = new Map<string, number>();
+  private readonly perAddress: AddressCounts;
   /**
    * All admitted connections, as a list through them. Not a Set: its outgrown tables keep what was deleted from them, and one such table in V8's old space keeps
    * every later connection alive until a full collection (scavenges of 20 ms instead of 1).
    */
   private last: ClientConnection | null = null;
+
+  /** `seed`: random. */
+  constructor(seed: number) {
+    this.perAddress = new AddressCounts(seed);
+  }
 
   get isFull(): boolean {
     return this.count - this.closing >= this.countMax;
@@ -28,9 +34,7 @@ export class Clients {
 
   /** Counts one more from this address; false, counting nothing, when it has `max` already (0 = no limit). */
   admit(address: ClientAddress, max: number): boolean {
-    const now = this.perAddress.get(address.text) ?? 0;
-    if (max > 0 && now >= max) return false;
-    this.perAddress.set(address.text, now + 1);
+    if (!this.perAddress.add(address, max)) return false;
     this.count++;
     return true;
   }
@@ -55,9 +59,7 @@ export class Clients {
     else this.last = before;
     connection.before = connection.after = null;
     this.count--;
-    const now = this.perAddress.get(address.text) ?? 0;
-    if (now <= 1) this.perAddress.delete(address.text);
-    else this.perAddress.set(address.text, now - 1);
+    this.perAddress.remove(address);
   }
 
   /** Closes the connection that has been idle longest; false when none is idle. */

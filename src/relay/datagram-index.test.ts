@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ClientAddress } from '../base/client-address.ts';
 import { NAME_WORDS } from '../base/datagram-name.ts';
 import { Prng } from '../base/prng.ts';
-import { DatagramCounts } from './datagram-counts.ts';
 import { DatagramIndex, NO_SESSION } from './datagram-index.ts';
 
 function nameOf(key: number): Int32Array {
@@ -52,34 +50,4 @@ test('names that differ in any one word are different', () => {
     // Also where the hashes meet.
     assert.equal(index.find(other, 0, index.hash(base, 0)), NO_SESSION, `word ${i}`);
   }
-});
-
-test('counts of addresses are those of a Map, and an address without sessions takes no room', () => {
-  const prng = new Prng(9);
-  const counts = new DatagramCounts(prng.uint32());
-  const model = new Map<string, number>();
-  const address = new ClientAddress();
-  for (let step = 0; step < 20_000; step++) {
-    address.set(prng.chance(50) ? `10.0.${prng.below(4)}.${prng.below(250)}` : `2001:db8::${prng.below(800).toString(16)}`);
-    const now = model.get(address.text) ?? 0;
-    assert.equal(counts.of(address), now);
-    if (now > 0 && prng.chance(step < 8000 ? 30 : 60)) {
-      counts.remove(address);
-      if (now === 1) model.delete(address.text);
-      else model.set(address.text, now - 1);
-    } else {
-      counts.add(address);
-      model.set(address.text, now + 1);
-    }
-    assert.equal(counts.count, model.size);
-  }
-});
-
-test('an IPv4 address and the IPv6 address of the same bits are two', () => {
-  const counts = new DatagramCounts(3);
-  const [a, b] = [new ClientAddress(), new ClientAddress()];
-  a.set('1.2.3.4');
-  b.set('::102:304');
-  counts.add(a);
-  assert.equal(counts.of(b), 0);
 });

@@ -179,7 +179,6 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner, Carri
   /** What the access log says of it. */
   fillRecord(r: LogRecord, wallMs: number): LogRecord {
     const { client, endedMs, startedMs } = this;
-    client.spell();
     r.reset();
     r.timeMs = wallMs - (endedMs - startedMs);
     r.id = this.relay.idOf(this.number);

@@ -6,6 +6,7 @@
  * 2. Sessions stand in the order of their last datagram. One timer looks at the oldest; nothing is set or moved for a datagram.
  * 3. What is not admitted is dropped and counted: the sender of a datagram cannot be told, and may not be who it says.
  */
+import { AddressCounts } from '../base/address-counts.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import type { DatagramSink } from '../base/datagram-client.ts';
 import { NAME_SPARE, NAME_WORDS, readName, wordsOf } from '../base/datagram-name.ts';
@@ -14,7 +15,6 @@ import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { DatagramSocket, TimerOwner } from '../base/wire.ts';
 import type { StreamRoute } from '../route/route.ts';
 import { protocol, rejection } from '../state/doors.ts';
-import { DatagramCounts } from './datagram-counts.ts';
 import { DatagramIndex, NO_SESSION } from './datagram-index.ts';
 import { DatagramSession } from './datagram-session.ts';
 import type { ListenerFacts } from './exchange.ts';
@@ -32,7 +32,7 @@ export class Datagrams implements DatagramSink, TimerOwner {
   /** First datagrams that are kept. */
   kept = 0;
   private readonly index: DatagramIndex;
-  private readonly counts: DatagramCounts;
+  private readonly counts: AddressCounts;
   /** By number. */
   private readonly sessions: DatagramSession[] = [];
   private readonly words: Int32Array;
@@ -47,7 +47,7 @@ export class Datagrams implements DatagramSink, TimerOwner {
     this.listener = listener;
     this.words = wordsOf(relay.blocks);
     this.index = new DatagramIndex(relay.random());
-    this.counts = new DatagramCounts(relay.random());
+    this.counts = new AddressCounts(relay.random());
   }
 
   get count(): number {
@@ -167,7 +167,7 @@ export class Datagrams implements DatagramSink, TimerOwner {
       session.clear();
       return this.refuse(rejection.noEndpoint);
     }
-    this.counts.add(client);
+    this.counts.add(client, 0);
     relay.sessions++;
     relay.table.connection(listener.plan.id, protocol.udp, 1);
     this.link(session);

@@ -83,6 +83,5 @@ function readAddress(numbers: Int32Array, at: number, family: number): string {
   address.word1 = numbers[at + 1]!;
   address.word2 = numbers[at + 2]!;
   address.word3 = numbers[at + 3]!;
-  address.spell();
   return address.text;
 }

@@ -9,7 +9,6 @@ export class DatagramEndpoint extends CarriedEndpoint {
     const { engine } = this.parts;
     this.countOpen(1);
     if (this.shows(client)) {
-      client.spell();
       return engine.connectDatagrams(this.address, owner, client.text, true);
     }
     return engine.connectDatagrams(this.address, owner, this.sources.address(this.sources.next(engine.now)));

@@ -44,7 +44,8 @@ export class Sources {
 
   /** undefined: the kernel chooses. */
   address(index: number): string | undefined {
-    return this.addresses[index];
+    // An index below 0 makes a slow lookup of an array.
+    return index < 0 ? undefined : this.addresses[index];
   }
 
   /** A dial from this one failed with `errno`. True: another one may have a port. */

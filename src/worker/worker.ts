@@ -72,7 +72,7 @@ class Worker implements TimerOwner {
   private readonly heads: HeadPool;
   private readonly relay: Relay;
   private readonly upstream: Upstream;
-  private readonly clients = new Clients();
+  private readonly clients = new Clients(randomInt(2 ** 32));
   private readonly channel: Channel;
   private readonly log: LogWriter<LogRecord>;
   private lines: LineWriter | null = null;

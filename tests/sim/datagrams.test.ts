@@ -453,7 +453,6 @@ test('a transparent pool is asked from the address of the client, by a client of
     const address = new ClientAddress();
     world.onQuestion = (endpoint, text, name) => {
       readName(name, 0, address);
-      address.spell();
       endpoint.answer(name, `${text} of ${address.text}`);
     };
     const client = world.client('10.1.0.1').ask('q');

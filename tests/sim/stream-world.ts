@@ -54,7 +54,7 @@ export class StreamWorld {
   readonly tally: Tally;
   readonly plan: Plan;
   readonly relay: Relay;
-  readonly clients = new Clients();
+  readonly clients = new Clients(1);
   /** Connections that reached endpoints, by address of the endpoint. */
   readonly served = new Map<string, Peer[]>();
   readonly ended: { fault: number; bytesIn: number; bytesOut: number; endpoint: string; attempts: number }[] = [];

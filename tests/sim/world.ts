@@ -502,7 +502,7 @@ export class World implements TimerOwner {
   readonly tally: Tally;
   /** Answers that came from where the client was bound to. */
   kept = 0;
-  readonly clients = new Clients();
+  readonly clients = new Clients(1);
   readonly upstream: Upstream;
   readonly listener: Listener;
   /** How often an endpoint saw each key. */

@@ -1,17 +1,20 @@
-/** datagram-counts: how many sessions each client address has; open addressing as in datagram-index.ts. */
-import type { ClientAddress } from '../base/client-address.ts';
+/**
+ * address-counts: how many connections or sessions each client address has. Open addressing with numbers as keys: nothing is allocated for an address, and a place left free is filled at once.
+ */
+import type { ClientAddress } from './client-address.ts';
 
 const PLACES_MIN = 512;
 /** Four words of the address, the count (0 = empty). IPv4 is kept as IPv4-mapped IPv6, apart from all other addresses. */
 const STRIDE = 5;
 
-export class DatagramCounts {
-  /** Addresses that have sessions. */
+export class AddressCounts {
+  /** Addresses that have some. */
   count: number;
   private readonly seed: number;
   private rows: Int32Array;
   private mask: number;
 
+  /** `seed`: random, so that nobody can choose addresses that meet. */
   constructor(seed: number) {
     this.seed = seed;
     this.rows = new Int32Array(PLACES_MIN * STRIDE);
@@ -23,8 +26,10 @@ export class DatagramCounts {
     return this.rows[this.find(address) * STRIDE + 4]!;
   }
 
-  add(address: ClientAddress): void {
+  /** Counts one more; false, counting nothing, when the address has `max` already (0 = no limit). */
+  add(address: ClientAddress, max: number): boolean {
     let place = this.find(address);
+    if (max > 0 && this.rows[place * STRIDE + 4]! >= max) return false;
     if (this.rows[place * STRIDE + 4] === 0) {
       if (this.count * 2 > this.mask) {
         this.grow();
@@ -38,6 +43,7 @@ export class DatagramCounts {
       this.rows[at + 3] = address.word3;
     }
     this.rows[place * STRIDE + 4]! += 1;
+    return true;
   }
 
   remove(address: ClientAddress): void {
