@@ -5,7 +5,7 @@ import { childrenOf, commandOf, cpuMs, freePort, isAlive, pssBytes, rssBytes, us
 import { DESCRIPTORS, type Endpoints, fill, Program, pinned, type Setting } from './programs.ts';
 
 /** Where Debian keeps nginx's stream module; where it is compiled in, nothing is loaded. */
-const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
+export const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 /** A balancer under measurement. */
 export abstract class Balancer extends Program {
@@ -41,7 +41,7 @@ class Haproxy extends Balancer {
   }
 }
 
-class Nginx extends Balancer {
+export class Nginx extends Balancer {
   workers(): number[] {
     return childrenOf(this.pid);
   }
@@ -50,7 +50,7 @@ class Nginx extends Balancer {
   }
 }
 
-class WeirBalancer extends Balancer {
+export class WeirBalancer extends Balancer {
   workers(): number[] {
     return childrenOf(this.pid).filter((pid) => isAlive(pid) && commandOf(pid).includes('worker/worker.ts'));
   }

@@ -122,7 +122,7 @@ export abstract class Program {
   }
 }
 
-export function pinned(setting: Setting, cpu: number, command: string[]): string[] {
+export function pinned(setting: Pick<Setting, 'pin'>, cpu: number, command: string[]): string[] {
   return withDescriptors(setting.pin ? ['taskset', '-c', String(cpu), ...command] : command);
 }
 
