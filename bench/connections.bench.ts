@@ -4,6 +4,7 @@
  *
  *     node bench/connections.bench.ts [--log]
  */
+import type { ClientAddress } from '../src/base/client-address.ts';
 import { HeadPool } from '../src/base/head-pool.ts';
 import { Prng } from '../src/base/prng.ts';
 import type { Address, Engine, Wire, WireOwner } from '../src/base/wire.ts';
@@ -23,6 +24,8 @@ const OPEN = 64;
 /** Client ports that are seen again and again. */
 const PORTS = 4096;
 
+const CLIENT = Uint8Array.of(127, 0, 0, 1);
+
 class StubWire implements Wire {
   owner!: WireOwner;
   queued = 0;
@@ -32,11 +35,11 @@ class StubWire implements Wire {
   isOpen = true;
   hasUnread = false;
   pouredMs = 0;
-  private text = '';
+  private port = 0;
 
-  use(owner: WireOwner, text: string): this {
+  use(owner: WireOwner, port: number): this {
     this.owner = owner;
-    this.text = text;
+    this.port = port;
     this.received = this.sent = 0;
     this.isOpen = true;
     return this;
@@ -51,11 +54,11 @@ class StubWire implements Wire {
   close(): void {
     this.isOpen = false;
   }
-  peer(): string {
-    return this.text;
+  readPeer(into: ClientAddress): void {
+    into.setBinary(CLIENT, 0, 4, this.port);
   }
   local(): string {
-    return this.text;
+    return '';
   }
 }
 
@@ -67,7 +70,7 @@ const nobody: WireOwner = { onOpen() {}, onBytes() {}, onRecvEnd() {}, onDrained
 const stub: Engine = Object.create(engine, {
   dial: {
     value: (_address: Address, owner: WireOwner): Wire => {
-      const wire = (idle.pop() ?? new StubWire()).use(owner, '10.0.1.1:1');
+      const wire = (idle.pop() ?? new StubWire()).use(owner, 1);
       dialled.push(wire);
       return wire;
     },
@@ -114,7 +117,6 @@ runtime.endpoints = upstream.apply(plan);
 runtime.streamEndpoints = upstream.streamEndpoints;
 relay.runtime = runtime;
 const listener = new Listener(plan.listeners[0]!, 0, { ...parts, taker: relay }, new Clients(1), null);
-const texts = Array.from({ length: PORTS }, (_, i) => `127.0.0.1:${20_000 + i}`);
 const block = engine.blocks.takeSmall();
 const start = engine.blocks.start(block);
 const nears: StubWire[] = Array.from({ length: OPEN }, () => new StubWire());
@@ -122,7 +124,7 @@ let accepted = 0;
 
 /** So many connections at once, from accept to their end. */
 function batch(): void {
-  for (const near of nears) listener.onAccept(near.use(nobody, texts[accepted++ % PORTS]!));
+  for (const near of nears) listener.onAccept(near.use(nobody, 20_000 + (accepted++ % PORTS)));
   for (let i = 0; i < OPEN; i++) dialled[i]!.owner.onOpen(dialled[i]!);
   for (const near of nears) near.owner.onBytes(near, block, start, start + 80);
   for (let i = 0; i < OPEN; i++) dialled[i]!.owner.onBytes(dialled[i]!, block, start, start + 200);

@@ -36,6 +36,26 @@ test('a peer text becomes address, port and canonical text', () => {
   }
 });
 
+test('an address is told with its port, and a unix socket, which has none, without', () => {
+  const address = new ClientAddress();
+  for (const text of ['192.0.2.1:4711', '[2001:db8::1]:4711', 'unix:']) {
+    address.set(text);
+    assert.equal(address.textWithPort, text);
+  }
+});
+
+test('numbers that are set have their text, whatever was asked for before', () => {
+  const address = new ClientAddress();
+  address.set('192.0.2.1:80');
+  assert.equal(address.text, '192.0.2.1');
+  address.setBinary(Uint8Array.of(0, 10, 0, 0, 7), 1, 4, 443);
+  const copy = new ClientAddress();
+  copy.copy(address);
+  assert.deepEqual([address.text, copy.text, copy.port], ['10.0.0.7', '10.0.0.7', 443]);
+  address.clear();
+  assert.deepEqual([address.text, copy.text], ['', '10.0.0.7']);
+});
+
 test('an IPv4-mapped address is IPv4, so that a range for IPv4 sees it', () => {
   const mapped = parsed('[::ffff:192.0.2.1]:9')!;
   assert.deepEqual([mapped.family, mapped.text, mapped.port], [4, '192.0.2.1', 9]);

@@ -39,6 +39,13 @@ export class ClientAddress {
     return this.spelled;
   }
 
+  /** "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:". */
+  get textWithPort(): string {
+    const { family, text, port } = this;
+    if (family === 0) return text;
+    return family === 6 ? `[${text}]:${port}` : `${text}:${port}`;
+  }
+
   /** No address. */
   clear(): void {
     this.family = 0;

@@ -22,6 +22,7 @@
  *    still to come it does nothing.
  */
 import type { Blocks } from './blocks.ts';
+import type { ClientAddress } from './client-address.ts';
 import type { SoonTask } from './soon.ts';
 
 export const closeHow = Object.freeze({
@@ -76,8 +77,8 @@ export interface Wire {
   /** Ends the sending direction after what is queued (FIN); receiving goes on. */
   sendClose(): void;
   close(how: number): void;
-  /** Text of the peer's address, "192.0.2.1:4711", "[::1]:80" or "unix:"; asks the kernel at the first call. */
-  peer(): string;
+  /** The peer's address, asked of the kernel at each call: in numbers, so that no text is made; empty when there is none any more. */
+  readPeer(into: ClientAddress): void;
   /** Text of this end's address, asked of the kernel at each call; "" when there is none any more. */
   local(): string;
 }

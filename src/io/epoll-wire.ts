@@ -13,6 +13,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES, NO_BLOCK } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import { closeHow, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
@@ -32,7 +33,7 @@ import {
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
 import { LOW_BYTES, low } from '../sys/memory.ts';
-import { getpeername, getsockname, getsockopt, recv, shutdown } from '../sys/socket.ts';
+import { getsockname, getsockopt, readPeer, recv, shutdown } from '../sys/socket.ts';
 import type { EpollEngine } from './epoll.ts';
 import { NO_PIECE } from './send-queue.ts';
 
@@ -91,7 +92,6 @@ export class EpollWire implements Wire, TimerOwner {
   private closeTimer: number;
   /** `sent` when the flush was last looked at. */
   private stallSent: number;
-  private address: string;
 
   constructor(engine: EpollEngine, slot: number) {
     this.engine = engine;
@@ -123,11 +123,10 @@ export class EpollWire implements Wire, TimerOwner {
     this.sendErrno = 0;
     this.closeTimer = NO_TIMER;
     this.stallSent = 0;
-    this.address = '';
   }
 
   /** Gives the object a connection: `open` or `dialling`. */
-  begin(owner: WireOwner, fd: number, began: number, address: string): void {
+  begin(owner: WireOwner, fd: number, began: number): void {
     this.owner = owner;
     this.queued = 0;
     this.received = 0;
@@ -147,7 +146,6 @@ export class EpollWire implements Wire, TimerOwner {
     this.finSent = false;
     this.recvEnded = false;
     this.sendErrno = 0;
-    this.address = address;
   }
 
   get isOpen(): boolean {
@@ -203,9 +201,9 @@ export class EpollWire implements Wire, TimerOwner {
     }
   }
 
-  peer(): string {
-    if (this.address === '' && this.fd >= 0) this.address = getpeername(this.fd);
-    return this.address;
+  readPeer(into: ClientAddress): void {
+    if (this.fd >= 0) readPeer(this.fd, into);
+    else into.clear();
   }
   local(): string {
     return this.fd >= 0 ? getsockname(this.fd) : '';

@@ -18,7 +18,6 @@ import {
   type AcceptOwner,
   type Acceptor,
   type Address,
-  addressText,
   type DatagramOwner,
   type DatagramSocket,
   type Engine,
@@ -177,7 +176,7 @@ export class EpollEngine implements Engine {
   }
 
   adopt(fd: number, owner: WireOwner): Wire {
-    const wire = this.takeWire(owner, fd, state.open, '');
+    const wire = this.takeWire(owner, fd, state.open);
     wire.isShared = true;
     check('epoll_ctl', this.register(wire));
     return wire;
@@ -185,7 +184,7 @@ export class EpollEngine implements Engine {
 
   dial(address: Address, owner: WireOwner, source?: string, isTransparent = false): Wire {
     const fd = streamSocket(address);
-    const wire = this.takeWire(owner, fd, state.dialling, addressText(address));
+    const wire = this.takeWire(owner, fd, state.dialling);
     if (fd < 0) {
       wire.end(-fd);
       return wire;
@@ -274,7 +273,7 @@ export class EpollEngine implements Engine {
 
   /** An accepted connection as a wire without an owner; null, and closed, when the kernel has no memory to watch it. */
   openWire(fd: number): EpollWire | null {
-    const wire = this.takeWire(NO_OWNER, fd, state.open, '');
+    const wire = this.takeWire(NO_OWNER, fd, state.open);
     if (this.register(wire) >= 0) return wire;
     close(fd);
     this.giveWire(wire);
@@ -328,13 +327,13 @@ export class EpollEngine implements Engine {
     return sendmsg(fd, this.scratch.address + MESSAGE_AT, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
-  private takeWire(owner: WireOwner, fd: number, began: number, address: string): EpollWire {
+  private takeWire(owner: WireOwner, fd: number, began: number): EpollWire {
     let wire = this.freeWires.pop();
     if (wire === undefined) {
       wire = new EpollWire(this, this.wires.length);
       this.wires.push(wire);
     }
-    wire.begin(owner, fd, began, address);
+    wire.begin(owner, fd, began);
     return wire;
   }
 

@@ -1,6 +1,7 @@
 /** memory-wire: a wire of the memory driver. It holds whoever drives it to the rules of base/wire.ts: what breaks one throws. */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES, NO_BLOCK } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import { closeHow, FLUSH_STALL_MS, LINGER_MS, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import type { MemoryEngine } from './memory.ts';
@@ -129,8 +130,8 @@ export class MemoryWire implements Wire, SocketOwner, TimerOwner {
     }
   }
 
-  peer(): string {
-    return this.address;
+  readPeer(into: ClientAddress): void {
+    into.set(this.address);
   }
   local(): string {
     return this.socket?.peer?.peerText ?? '';

@@ -38,7 +38,7 @@ import { type Clock, ECONNRESET, MemorySocket } from './memory-kernel.ts';
 import { MemoryWire, NO_OWNER } from './memory-wire.ts';
 
 export { POISON } from './memory-blocks.ts';
-export { Peer } from './peer.ts';
+export { Peer, peerOf } from './peer.ts';
 
 const EPIPE = 32;
 const EMFILE = 24;

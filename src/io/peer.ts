@@ -4,12 +4,20 @@
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES, NO_BLOCK } from '../base/blocks.ts';
+import { ClientAddress } from '../base/client-address.ts';
 import { type Address, closeHow, type Engine, type Wire, type WireOwner } from '../base/wire.ts';
 
 /** Bytes queued on the wire at most; the rest waits in the peer. */
 const QUEUED_BYTES_MAX = 2 * LARGE_BYTES;
 /** Time after which a peer that found no free block looks again. */
 const BLOCK_RETRY_MS = 5;
+
+/** Who is at the other end of a wire: "127.0.0.1:80", "unix:/path". */
+export function peerOf(wire: Wire): string {
+  const address = new ClientAddress();
+  wire.readPeer(address);
+  return address.textWithPort;
+}
 
 export class Peer implements WireOwner {
   wire: Wire | null = null;

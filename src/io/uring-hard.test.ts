@@ -8,6 +8,7 @@ import { type AcceptOwner, type Address, closeHow, type Wire, type WireOwner } f
 import { AF_UNIX, ENOSPC, O_NONBLOCK, O_WRONLY, SOCK_CLOEXEC, SOCK_STREAM } from '../sys/constants.generated.ts';
 import * as libc from '../sys/libc.ts';
 import { until } from './conformance.ts';
+import { peerOf } from './peer.ts';
 import { UringEngine, type UringOptions } from './uring.ts';
 
 const ECONNRESET = 104;
@@ -392,14 +393,14 @@ test('uring: unix sockets, in the abstract namespace too, are wires like others'
   engine.accept(
     fd,
     accepting((wire) => {
-      assert.equal(wire.peer(), 'unix:');
+      assert.equal(peerOf(wire), 'unix:');
       return new Echo();
     }),
   );
   const client = new Counter();
   engine.dial(address, client);
   await until(engine, () => client.opened === 1, 'a connection');
-  assert.equal(client.wire!.peer(), `unix:@weir-uring-${process.pid}`);
+  assert.equal(peerOf(client.wire!), `unix:@weir-uring-${process.pid}`);
   sendText(engine, client.wire!, 'over unix');
   await until(engine, () => client.bytes === 9, 'the echo');
   client.wire!.close(closeHow.flush);

@@ -28,7 +28,6 @@ export class UringWireState {
   owner: WireOwner;
   fd = -1;
   phase: number = phase.free;
-  peerText = '';
   isDirty = false;
 
   // In flight.
@@ -105,7 +104,6 @@ export class UringWireState {
   protected clear(): void {
     this.received = this.sent = 0;
     this.drainBelow = -1;
-    this.peerText = '';
     this.isPaused = this.isSingle = false;
     this.hasFired = this.hasUnreadDropped = false;
     this.end = END_NONE;

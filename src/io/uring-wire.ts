@@ -16,6 +16,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
   ETIMEDOUT,
@@ -25,7 +26,7 @@ import {
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
-import { getpeername, getsockname, getsockopt, setReset } from '../sys/socket.ts';
+import { getsockname, getsockopt, readPeer, setReset } from '../sys/socket.ts';
 import { NO_PIECE } from './send-queue.ts';
 import { NO_MESSAGE } from './uring-message.ts';
 import * as submit from './uring-submit.ts';
@@ -113,9 +114,9 @@ export class UringWire extends UringWireState implements Wire, TimerOwner {
     this.markDirty();
   }
 
-  peer(): string {
-    if (this.peerText === '' && this.fd >= 0) this.peerText = getpeername(this.fd);
-    return this.peerText;
+  readPeer(into: ClientAddress): void {
+    if (this.fd >= 0) readPeer(this.fd, into);
+    else into.clear();
   }
   local(): string {
     return this.fd >= 0 ? getsockname(this.fd) : '';

@@ -143,7 +143,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.secure = this.tls !== null;
     if (from === null) {
       this.peer = this.address = new ClientAddress();
-      this.address.set(wire.peer());
+      wire.readPeer(this.address);
       this.toldDestination = null;
     } else {
       this.peer = from.peer;

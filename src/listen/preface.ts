@@ -101,7 +101,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     this.needs = needs;
     this.carry = new Carry(parts.blocks);
     this.startedMs = parts.engine.now;
-    this.peer.set(wire.peer());
+    wire.readPeer(this.peer);
     this.address.copy(this.peer);
     this.wantsLine = needs.from !== null && needs.from.has(this.peer);
     wire.owner = this;

@@ -33,7 +33,7 @@ export class StreamConnection implements StreamClient, ClientConnection {
     this.startedMs = startedMs;
     if (from === null) {
       this.peer = this.address = new ClientAddress();
-      this.peer.set(wire.peer());
+      wire.readPeer(this.peer);
       this.destination = UNKNOWN;
       this.serverName = this.alpn = '';
       this.tls = null;

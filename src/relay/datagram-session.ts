@@ -23,7 +23,7 @@ import { health, protocol, retryReason } from '../state/doors.ts';
 import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Carried } from './carried.ts';
 import type { Datagrams } from './datagrams.ts';
-import { type LogRecord, textWithPort } from './log-record.ts';
+import type { LogRecord } from './log-record.ts';
 import { PlaceInPool } from './place-in-pool.ts';
 import type { PoolRuntime, Runtime } from './runtime.ts';
 import { StreamTrail } from './trail.ts';
@@ -186,7 +186,7 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner, Carri
     r.route = this.route!.plan.name;
     r.pool = this.pool!.plan.name;
     r.endpoint = this.endpointText;
-    r.client = textWithPort(client);
+    r.client = client.textWithPort;
     r.epoch = this.runtime!.plan.epoch;
     r.protocol = protocol.udp;
     r.bytesIn = this.bytesIn;

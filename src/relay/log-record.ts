@@ -1,7 +1,6 @@
 /**
  * LogRecord: what one line of the access log is made of. The exchange fills it on its way; nothing in it is copied text.
  */
-import type { ClientAddress } from '../base/client-address.ts';
 import { FIELD_STRIDE, field, type Head } from '../base/head.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
 
@@ -139,10 +138,4 @@ export class LogRecord {
     this.attemptFault[this.attemptCount] = faultId;
     this.attemptMs[this.attemptCount++] = ms;
   }
-}
-
-/** "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:": a client of a connection or of datagrams. */
-export function textWithPort({ family, text, port }: ClientAddress): string {
-  if (family === 0) return text;
-  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
 }

@@ -1,6 +1,6 @@
 /** What the access log says of a finished connection. */
 import { protocol } from '../state/doors.ts';
-import { type LogRecord, textWithPort } from './log-record.ts';
+import type { LogRecord } from './log-record.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** Fills in a record of anything. `id`: as relay makes it of the tunnel's number; `wallMs`: ms since 1970, now. */
@@ -13,8 +13,8 @@ export function fillTunnelRecord(tunnel: Tunnel, r: LogRecord, id: string, wallM
   r.route = tunnel.route.plan.name;
   r.pool = tunnel.pool!.plan.name;
   r.endpoint = tunnel.endpointText;
-  r.client = textWithPort(client.address);
-  if (!client.peer.equals(client.address)) r.peer = textWithPort(client.peer);
+  r.client = client.address.textWithPort;
+  if (!client.peer.equals(client.address)) r.peer = client.peer.textWithPort;
   r.epoch = tunnel.runtime.plan.epoch;
   r.protocol = protocol.tcp;
   r.tls = client.tls;

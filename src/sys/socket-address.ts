@@ -3,7 +3,8 @@
  * Text of IPv6 is RFC 5952 (shortest, lower case). A unix path that begins with "@" is in the abstract namespace (unix(7)).
  */
 import { endianness } from 'node:os';
-import type { Address } from '../base/wire.ts';
+import type { ClientAddress } from '../base/client-address.ts';
+import { type Address, addressText } from '../base/wire.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -135,13 +136,33 @@ export function encodeAddress(address: Address, bytes: Uint8Array, at: number): 
   return sockaddr_in_BYTES;
 }
 
+function readFamily(bytes: Uint8Array, at: number): number {
+  return isLittle ? bytes[at]! | (bytes[at + 1]! << 8) : (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+function readPort(bytes: Uint8Array, at: number): number {
+  return (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** Reads the address in bytes[at, at + length) into numbers. A unix socket is its text, "unix:" where it has no name. */
+export function readAddress(bytes: Uint8Array, at: number, length: number, into: ClientAddress): void {
+  const family = length < 2 ? 0 : readFamily(bytes, at);
+  if (family === AF_INET) into.setBinary(bytes, at + 4, 4, readPort(bytes, at));
+  else if (family === AF_INET6) into.setBinary(bytes, at + 8, 16, readPort(bytes, at));
+  else into.set(textOf(decodeAddress(bytes, at, length)));
+}
+
+/** "192.0.2.1:4711", "[::1]:80", "unix:/path", "unix:" for no name. */
+export function textOf(address: Address | null): string {
+  return address === null ? 'unix:' : addressText(address);
+}
+
 /** The Address in bytes[at, at + length), or null when its family is another or it has no name. */
 export function decodeAddress(bytes: Uint8Array, at: number, length: number): Address | null {
   if (length < 2) return null;
-  const family = isLittle ? bytes[at]! | (bytes[at + 1]! << 8) : (bytes[at]! << 8) | bytes[at + 1]!;
-  const port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  const family = readFamily(bytes, at);
+  const port = readPort(bytes, at);
   if (family === AF_INET) {
-    // Once a connection: 64 ns, against 172 for subarray().join().
     return { kind: 'ip', host: `${bytes[at + 4]}.${bytes[at + 5]}.${bytes[at + 6]}.${bytes[at + 7]}`, port };
   }
   if (family === AF_INET6) {

@@ -4,7 +4,8 @@
  * Buffers are addresses below 4 GiB (memory.ts) as Numbers. recv, send, sendmsg, accept4 and getpeername are the unwrapped functions:
  * arguments must be integers of the right range.
  */
-import { type Address, addressText } from '../base/wire.ts';
+import type { ClientAddress } from '../base/client-address.ts';
+import type { Address } from '../base/wire.ts';
 import {
   cmsghdr_BYTES,
   cmsghdr_cmsg_len,
@@ -37,7 +38,7 @@ import {
 } from './constants.generated.ts';
 import { errno, fast } from './ffi.ts';
 import { LOW_BYTES, low, lowView, lowWords } from './memory.ts';
-import { decodeAddress, encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from './socket-address.ts';
+import { decodeAddress, encodeAddress, familyOf, readAddress, SOCKADDR_BYTES_MAX, textOf } from './socket-address.ts';
 
 const socketRaw = fast<(family: number, type: number, protocol: number) => number>(
   'socket',
@@ -157,7 +158,7 @@ export function setTransparent(fd: number, host: string): number {
   return host.includes(':') ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 }
 
-/** The peer's address is not asked for: {@link getpeername} when somebody wants it. */
+/** The peer's address is not asked for: {@link readPeer} when somebody wants it. */
 export function accept4(fd: number, flags: number = SOCK_NONBLOCK | SOCK_CLOEXEC): number {
   const accepted = acceptRaw(fd, 0, 0, flags);
   return accepted < 0 ? -errno[0]! : accepted;
@@ -184,36 +185,33 @@ export function recvmsg(fd: number, message: number, flags: number): number {
   return count < 0 ? -errno[0]! : count;
 }
 
-function nameOf(call: typeof getpeernameRaw, fd: number): Address | null | number {
-  // The length stands before the address.
-  lowWords[0] = SOCKADDR_BYTES_MAX;
-  if (call(fd, low.address + 8, low.address) < 0) return -errno[0]!;
-  return decodeAddress(low.bytes, 8, Math.min(lowWords[0]!, SOCKADDR_BYTES_MAX));
-}
+/** Where an address is put, behind its length. */
+const NAME_AT = 8;
 
-/** Address of the other end; null when it has no name (most unix clients), -errno when not connected. */
-export function peerAddress(fd: number): Address | null | number {
-  return nameOf(getpeernameRaw, fd);
+/** Has this end's or the other's address written to NAME_AT: its length, or -errno. */
+function askName(call: typeof getpeernameRaw, fd: number): number {
+  lowWords[0] = SOCKADDR_BYTES_MAX;
+  if (call(fd, low.address + NAME_AT, low.address) < 0) return -errno[0]!;
+  return Math.min(lowWords[0]!, SOCKADDR_BYTES_MAX);
 }
 
 /** Address this socket is bound to; null when it has no name, else -errno. */
 export function localAddress(fd: number): Address | null | number {
-  return nameOf(getsocknameRaw, fd);
+  const length = askName(getsocknameRaw, fd);
+  return length < 0 ? length : decodeAddress(low.bytes, NAME_AT, length);
 }
 
-function textOf(address: Address | null | number): string {
-  if (address === null) return 'unix:';
-  return typeof address === 'number' ? '' : addressText(address);
+/** Address of the other end; empty when not connected. */
+export function readPeer(fd: number, into: ClientAddress): void {
+  const length = askName(getpeernameRaw, fd);
+  if (length < 0) into.clear();
+  else readAddress(low.bytes, NAME_AT, length, into);
 }
 
-/** "192.0.2.1:4711", "[::1]:80", "unix:/path", "unix:" without a name, "" when not connected. */
-export function getpeername(fd: number): string {
-  return textOf(nameOf(getpeernameRaw, fd));
-}
-
-/** Like {@link getpeername}, of this end. */
+/** Text of this end: "192.0.2.1:4711", "[::1]:80", "unix:/path", "unix:" without a name, "" when not connected. */
 export function getsockname(fd: number): string {
-  return textOf(nameOf(getsocknameRaw, fd));
+  const address = localAddress(fd);
+  return typeof address === 'number' ? '' : textOf(address);
 }
 
 /** Two connected sockets, or -errno. */

@@ -12,6 +12,7 @@
  * 4. `received`, `sent` and `queued` count the bytes of the socket, but for those that wait for the end of the turn.
  */
 import { NO_BLOCK } from '../base/blocks.ts';
+import type { ClientAddress } from '../base/client-address.ts';
 import type { SoonTask } from '../base/soon.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type Wire, type WireOwner } from '../base/wire.ts';
@@ -159,8 +160,8 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
     this.shut(how);
   }
 
-  peer(): string {
-    return this.inner.peer();
+  readPeer(into: ClientAddress): void {
+    this.inner.readPeer(into);
   }
   local(): string {
     return this.inner.local();

@@ -9,7 +9,7 @@ import { ClientAddress } from '../../src/base/client-address.ts';
 import { fault } from '../../src/base/faults.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { closeHow } from '../../src/base/wire.ts';
-import type { Peer } from '../../src/io/memory.ts';
+import { type Peer, peerOf } from '../../src/io/memory.ts';
 import { ProxyLineReader, writeProxyLine } from '../../src/protocol/proxy-line/proxy-line.ts';
 import { admin, health, rejection } from '../../src/state/doors.ts';
 import { connectResultNames } from '../../src/state/tally.ts';
@@ -144,7 +144,7 @@ test('a source address without a port for the endpoint is passed over at once, a
   });
   world.onServed = echo;
   world.engine.faults.dialErrno = constants.errno.EADDRNOTAVAIL;
-  const sources = (): string[] => world.reached.map(({ wire }) => wire!.peer().split(':')[0]!);
+  const sources = (): string[] => world.reached.map(({ wire }) => peerOf(wire!).split(':')[0]!);
   const client = world.dial().send('hello');
   // The client's own dial is under way; the next is the one to the endpoint.
   world.engine.faults.dialIn = 1;

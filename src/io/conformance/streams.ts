@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { NO_BLOCK, SMALL_BYTES } from '../../base/blocks.ts';
 import { Prng } from '../../base/prng.ts';
 import { addressText, type Wire } from '../../base/wire.ts';
-import { Peer } from '../peer.ts';
+import { Peer, peerOf } from '../peer.ts';
 import { type OpenFixture, type Scene, sentence } from './scene.ts';
 
 const MIB = 1024 * 1024;
@@ -46,18 +46,18 @@ export function streamSentences(name: string, open: OpenFixture): void {
     const address = scene.serve();
     const client = scene.dial(address);
     await scene.until(() => client.isOpen && scene.served.length === 1, 'a connection');
-    assert.equal(client.wire!.peer(), addressText(address));
-    assert.match(scene.served[0]!.wire!.peer(), /^127\.0\.0\.1:\d+$/);
+    assert.equal(peerOf(client.wire!), addressText(address));
+    assert.match(peerOf(scene.served[0]!.wire!), /^127\.0\.0\.1:\d+$/);
     // Each end's own address is the other's peer.
-    assert.equal(client.wire!.local(), scene.served[0]!.wire!.peer());
-    assert.equal(scene.served[0]!.wire!.local(), client.wire!.peer());
+    assert.equal(client.wire!.local(), peerOf(scene.served[0]!.wire!));
+    assert.equal(scene.served[0]!.wire!.local(), peerOf(client.wire!));
   });
 
   says('a dial leaves from the source address it was given', async (scene) => {
     const address = scene.serve();
     const client = scene.peer().dial(address, '127.0.0.77');
     await scene.until(() => client.isOpen && scene.served.length === 1, 'a connection');
-    assert.match(scene.served[0]!.wire!.peer(), /^127\.0\.0\.77:\d+$/);
+    assert.match(peerOf(scene.served[0]!.wire!), /^127\.0\.0\.77:\d+$/);
   });
 
   says('a mebibyte each way at the same time arrives whole and in order', async (scene) => {
