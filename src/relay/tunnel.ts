@@ -1,5 +1,5 @@
 /**
- * One connection carried as it is: pick -> dial -> bytes both ways -> settle.
+ * One connection carried as it is: pick -> dial (stream-placement.ts) -> bytes both ways -> settle.
  *
  *     begin --pick--> dialling --open--> carrying --one FIN--> half closed --other FIN--> over
  *              ^         |                  |                      |
@@ -10,47 +10,31 @@
  * 2. The faster side waits for the slower: at most limits.bufferBytesMax are queued on either, besides a pipe of the kernel.
  * 3. A FIN is passed on as a FIN, the other direction goes on. A reset is passed on as a reset, so that nobody takes a cut stream for a whole one.
  * 4. Nothing of the client is sent before the endpoint's wire is open, so another endpoint may be tried as long as none is.
- * 5. Every pick is followed by one table.begin and one table.end.
  */
 import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
-import { fault, faults } from '../base/faults.ts';
+import { fault } from '../base/faults.ts';
 import type { StreamClient, StreamSink } from '../base/stream-client.ts';
-import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
-import { chooseTarget, type StreamRoute } from '../route/route.ts';
-import { retryReason } from '../state/doors.ts';
-import { faultOfErrno } from '../upstream/upstream.ts';
-import type { Carried } from './carried.ts';
+import { closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
+import type { StreamRoute } from '../route/route.ts';
 import type { ListenerFacts } from './exchange.ts';
 import { sendLineAhead } from './line-ahead.ts';
 import type { LogRecord } from './log-record.ts';
-import { PlaceInPool } from './place-in-pool.ts';
 import type { Relay } from './relay.ts';
-import type { PoolRuntime, Runtime } from './runtime.ts';
-import { ender, StreamTrail } from './trail.ts';
+import { StreamPlacement } from './stream-placement.ts';
+import { ender } from './trail.ts';
 import { fillTunnelRecord } from './tunnel-record.ts';
 
 /** Endpoint connections that carried something and ended in order count as this in the table: a good end. */
 const GOOD = 200;
-/** Where an urgent one stands among those who wait (RFC 9218): connections have no urgency of their own. */
-const URGENCY = 3;
 
-export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, StreamSink, Carried {
-  readonly client: StreamClient;
+export class Tunnel extends StreamPlacement implements TimerOwner, StreamSink {
   readonly listener: ListenerFacts;
-  readonly route: StreamRoute;
-  readonly runtime: Runtime;
   /** Its id is made of it. */
   readonly number: number;
-  /** For the flight recorder. */
-  readonly trail = new StreamTrail();
-  slot = NONE;
   faultId = 0;
-  attempts = 0;
-  endpointText = '';
   /** When it was known what it is: first bytes are waited for before. */
   beganMs = 0;
-  attemptMs = 0;
   connectedMs = 0;
   endedMs = 0;
   /** When the endpoint's first byte came. */
@@ -60,20 +44,13 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
   // Totals of the two wires, kept beyond their end.
   bytesIn = 0;
   bytesOut = 0;
-  carriedBefore: Carried | null = null;
-  carriedAfter: Carried | null = null;
 
-  readonly listenerId: number;
-  protected readonly urgency = URGENCY;
   private readonly near: Wire;
-  private far: Wire | null = null;
   private isNearGone = false;
   private isFarOpen = false;
   private isHalfClosed = false;
   private isOver = false;
   private lastMs = 0;
-  private source = -1;
-  private dialFault = 0;
   // What the client sent before the endpoint's wire was open, held.
   private firstBlock = NO_BLOCK;
   private firstStart = 0;
@@ -82,15 +59,10 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
   private ticketMs = Infinity;
 
   constructor(relay: Relay, client: StreamClient, listener: ListenerFacts, route: StreamRoute) {
-    super(relay);
-    this.client = client;
+    super(relay, client, listener.plan.id, route);
     this.listener = listener;
-    this.listenerId = listener.plan.id;
-    this.route = route;
     this.number = relay.nextNumber();
-    this.runtime = relay.runtime!;
     this.near = client.wire;
-    this.moveTo(this.runtime.pools[chooseTarget(route.plan.target, relay.random())]!);
   }
 
   /** Takes the connection. `block` holds what the client has sent already, lent for the call; NO_BLOCK: nothing. */
@@ -107,7 +79,6 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
       this.firstEnd = end;
     }
     this.enter();
-    this.arm();
   }
 
   cut(): void {
@@ -118,80 +89,6 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
   onDrainOver(): void {
     if (this.isFarOpen) this.fail(fault.draining);
     else this.giveUpDial(fault.draining);
-  }
-
-  // Choosing and dialling.
-
-  protected get plans(): Runtime {
-    return this.runtime;
-  }
-
-  protected moveTo(pool: PoolRuntime): void {
-    this.pool = pool;
-    if (pool.key !== null) this.key = pool.key.ofClient(this.client.address, this.relay.random());
-  }
-
-  isSuspect(slot: number): boolean {
-    return this.runtime.streamEndpoints[slot]?.isSuspect(this.relay.engine.now) ?? false;
-  }
-
-  protected onUnplaced(faultId: number): void {
-    this.fail(faultId);
-  }
-
-  protected onQueued(): void {
-    // Its own timer goes on: `total` holds in the queue too.
-  }
-
-  protected waitsUntil(dueMs: number): number {
-    return dueMs;
-  }
-
-  protected onPlaced(slot: number): void {
-    const { relay } = this;
-    const endpoint = this.runtime.streamEndpoints[slot];
-    this.slot = slot;
-    this.endpointText = this.runtime.endpointTexts[slot] ?? '';
-    this.attempts++;
-    this.attemptMs = relay.engine.now;
-    this.dialFault = 0;
-    relay.table.begin(slot);
-    relay.carried.add(this);
-    this.trail.begin(slot, this.attemptMs, relay.table.inFlight(slot), relay.table.poolInFlight(slot));
-    if (endpoint === undefined) {
-      this.dialFailed(fault.destinationUnavailable);
-      return;
-    }
-    this.far = endpoint.dial(this, this.client.address);
-    this.source = endpoint.lastSource;
-    this.arm();
-  }
-
-  /** Goes on in dialEnded, when the wire is closed. */
-  private giveUpDial(faultId: number): void {
-    this.dialFault = faultId;
-    this.far!.close(closeHow.reset);
-  }
-
-  private dialEnded(errno: number): void {
-    const endpoint = this.runtime.streamEndpoints[this.slot]!;
-    const faultId = this.dialFault !== 0 ? this.dialFault : faultOfErrno(errno);
-    if (this.dialFault === 0 && endpoint.mayRedial(this.source, errno, faultId, this.relay.engine.now - this.attemptMs)) {
-      this.far = endpoint.dial(this, this.client.address);
-      this.source = endpoint.lastSource;
-    } else this.dialFailed(faultId);
-  }
-
-  private dialFailed(faultId: number): void {
-    const { relay, slot } = this;
-    const isCut = faultId === fault.draining;
-    if (!isCut) this.runtime.streamEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
-    this.settle(faultId, 0);
-    if (isCut) this.place(slot);
-    else if (faults[faultId]!.retry === 'always' && this.attempts < this.route.plan.attempts && this.takeRetry()) {
-      relay.table.retry(this.pool!.plan.id, retryReason.connect);
-      this.place(slot);
-    } else this.fail(faultId);
   }
 
   // The two wires (WireOwner).
@@ -284,7 +181,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     this.runtime.streamEndpoints[this.slot]?.closed();
     if (errno !== 0 && !this.isOver && !this.isNearGone)
       this.note(this.firstByteMs === 0 ? fault.connectionTerminated : fault.responseIncomplete);
-    this.settle(this.faultId, this.faultId === 0 || this.firstByteMs > 0 ? GOOD : 0);
+    this.settle(this.faultId, this.faultId === 0 || this.firstByteMs > 0 ? GOOD : 0, this.responseMs);
     if (!this.isNearGone && !this.isOver) {
       this.isOver = true;
       near.close(errno === 0 ? closeHow.flush : closeHow.reset);
@@ -304,8 +201,9 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
       return;
     }
     const { totalMs } = this.route.plan.timeouts;
-    if (this.far !== null && !this.isFarOpen) this.giveUpDial(fault.connectionTimeout);
-    else this.fail(totalMs > 0 && now >= this.client.startedMs + totalMs ? fault.streamTotal : fault.streamIdle);
+    if (totalMs > 0 && now >= this.client.startedMs + totalMs) this.fail(fault.streamTotal);
+    else if (this.far !== null && !this.isFarOpen) this.giveUpDial(fault.connectionTimeout);
+    else this.fail(fault.streamIdle);
   }
 
   private dueMs(): number {
@@ -318,7 +216,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     return due;
   }
 
-  private arm(): void {
+  protected arm(): void {
     if (this.isOver) return;
     const due = this.dueMs();
     // A timer that fires early looks again: steady traffic moves none.
@@ -336,29 +234,23 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
 
   // Ends.
 
+  /** Connected to the endpoint's first byte; -1: none came. */
+  private get responseMs(): number {
+    return this.firstByteMs > 0 ? this.firstByteMs - this.connectedMs : -1;
+  }
+
   private note(faultId: number): void {
     if (this.faultId === 0) this.faultId = faultId;
   }
 
   /** It goes no further: both sides are reset. */
-  private fail(faultId: number): void {
+  protected fail(faultId: number): void {
     if (this.isOver) return;
     this.note(faultId);
     this.isOver = true;
     this.stopWaiting();
     this.far?.close(closeHow.reset);
     if (!this.isNearGone) this.near.close(closeHow.reset);
-  }
-
-  /** The attempt on the endpoint is over; once per begin(). */
-  private settle(faultId: number, status: number): void {
-    if (this.slot === NONE) return;
-    const responseMs = this.firstByteMs > 0 ? this.firstByteMs - this.connectedMs : -1;
-    const { slot } = this;
-    this.slot = NONE;
-    this.relay.carried.remove(this);
-    this.trail.end(faultId, this.relay.engine.now);
-    this.relay.endTry(slot, this.pool!.plan.id, faultId, status, responseMs);
   }
 
   /** Counts, logs, and gives everything back, once both sides are closed. */
@@ -368,7 +260,7 @@ export class Tunnel extends PlaceInPool implements WireOwner, TimerOwner, Stream
     this.isOver = true;
     this.endedMs = relay.engine.now;
     this.stopWaiting();
-    this.settle(this.faultId, 0);
+    this.settle(this.faultId, 0, this.responseMs);
     if (this.ticket !== 0) relay.engine.cancelTimer(this.ticket);
     this.ticket = 0;
     if (this.firstBlock !== NO_BLOCK) relay.blocks.release(this.firstBlock);

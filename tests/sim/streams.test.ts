@@ -228,6 +228,18 @@ test('a connection that lasts longer than it may is ended, however busy', () => 
   assert.equal(world.ended[0]!.fault, fault.streamTotal);
 });
 
+test('its time is over while an endpoint is dialled: no other one is asked, and none is blamed', () => {
+  const timeouts = { connectMs: 5000, idleMs: 60_000, totalMs: 1000, halfClosedMs: 30_000 };
+  const world = new StreamWorld({ seed: 37, endpoints: 1, deaf: 1, pool: { balance: first }, route: { timeouts } });
+  const client = world.dial();
+  world.until('the end', () => client.closedCount > 0);
+  assert.ok(world.engine.now >= 1000 && world.engine.now < 1100, String(world.engine.now));
+  world.finish();
+  assert.deepEqual([world.ended[0]!.fault, world.ended[0]!.attempts], [fault.streamTotal, 1]);
+  const { slot } = world.plan.pools[0]!.endpoints[0]!;
+  assert.equal(world.tally.slot(slot).faults, 0);
+});
+
 test('with all endpoints full it waits for a place, and is refused when the queue is full or its time is over', () => {
   const world = new StreamWorld({ seed: 12, endpoints: 1, requestsMax: 1 });
   world.onServed = echo;
