@@ -5,18 +5,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { connect as connectPlain } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { connect as connectTls, TLSSocket } from 'node:tls';
-import { ClientAddress } from '../../src/base/client-address.ts';
-import { MORE, ProxyLineReader } from '../../src/protocol/proxy-line/proxy-line.ts';
+import { after, describe, type TestContext, test } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { makeCertificates } from '../support/certificates.ts';
 import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
 import { describeLoad, failed, Load } from '../support/load.ts';
 import { fieldOf } from '../support/message-reader.ts';
 import { answer, ask, connect, ok, ScriptedEndpoint } from '../support/peer.ts';
-import { missing, run } from '../support/programs.ts';
 import { streamConfig } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { until } from '../support/wait.ts';
@@ -115,84 +113,153 @@ test('endpoints are told of the client itself, whichever member of the inner tie
   for (const weir of inner) await weir.stop();
 });
 
-test('TLS passes through the outer tier unopened, with the line in front of its first byte', {
-  skip: missing('openssl'),
-}, async (t) => {
+describe('TLS through both tiers: carried by its name in the outer one, opened in the inner one', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weir-two-tier-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
-  run('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '1',
-    '-subj',
-    '/CN=shop.test',
-    '-keyout',
-    key,
-    '-out',
-    cert,
-  ]);
-  const options = { isServer: true, key: readFileSync(key), cert: readFileSync(cert), ALPNProtocols: ['shop/1'] };
-  const seen: { client: string; authority: string; alpn: string }[] = [];
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    const read = (): void => {
-      const bytes = (socket.read() as Buffer | null) ?? Buffer.alloc(0);
-      const [reader, client] = [new ProxyLineReader(), new ClientAddress()];
-      const length = reader.read(bytes, 0, bytes.length, client, new ClientAddress());
-      // The line comes in one packet, perhaps with what follows.
-      if (length === MORE) return;
-      socket.removeListener('readable', read);
-      seen.push({ client: client.text, authority: reader.authority, alpn: reader.alpn });
-      socket.unshift(bytes.subarray(length));
-      const tls = new TLSSocket(socket, options);
-      tls.on('error', () => {});
-      tls.on('data', (chunk: Buffer) => tls.write(`you said ${chunk}`));
-    };
-    socket.on('readable', read);
+  const { ca, shop } = makeCertificates(folder);
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** A weir of the inner tier, which answers checks on a plain port of its own address. */
+  async function innerAt(t: TestContext, host: string, endpoint: string, checks: number, port: number): Promise<Weir> {
+    const weir = await Weir.start({
+      ports: { web: port, admin: await freePort() },
+      config: ({ web, admin }) => ({
+        version: 1,
+        admin: { listen: [`127.0.0.1:${admin}`] },
+        certificates: { shop: { files: { certificate: shop.certificate, key: shop.key } } },
+        listeners: {
+          web: {
+            listen: `${host}:${web}`,
+            protocol: 'https',
+            tls: { certificates: ['shop'] },
+            proxyProtocol: { accept: 'required', from: ['127.0.0.1'] },
+          },
+          checks: { listen: `${host}:${checks}` },
+        },
+        pools: { pool: { endpoints: [endpoint] } },
+        routes: [
+          { name: 'shop', listener: 'web', path: '/*', to: 'pool' },
+          { name: 'alive', listener: 'checks', path: '/healthz', respond: { body: 'ok' } },
+        ],
+      }),
+    });
+    t.after(() => weir.kill());
+    return weir;
+  }
+
+  async function tiers(
+    t: TestContext,
+    endpoint: string,
+  ): Promise<{ front: Weir; inner: readonly [Weir, Weir]; hosts: string[] }> {
+    const [port, checks] = [await freePort(), await freePort()];
+    const hosts = ['127.0.7.1', '127.0.7.2'];
+    const inner = [
+      await innerAt(t, hosts[0]!, endpoint, checks, port),
+      await innerAt(t, hosts[1]!, endpoint, checks, port),
+    ] as const;
+    const front = await Weir.start({
+      config: (ports) => ({
+        version: 1,
+        admin: { listen: [`127.0.0.1:${ports.admin}`] },
+        listeners: { web: { listen: `127.0.0.1:${ports.web}`, protocol: 'tcp' } },
+        pools: {
+          pool: {
+            endpoints: hosts.map((host) => `${host}:${port}`),
+            balance: 'least-requests',
+            proxyProtocol: 'v2',
+            health: { active: { path: '/healthz', port: checks, interval: '500ms' } },
+          },
+        },
+        routes: [{ name: 'shop', sni: 'shop.example', to: 'pool' }],
+      }),
+    });
+    t.after(() => front.kill());
+    await until('the inner tier to be up', async () => (await front.metric('weir_endpoint_up')) === 2);
+    return { front, inner, hosts: hosts.map((host) => `${host}:${port}`) };
+  }
+
+  async function dial(port: number, localAddress: string, servername = 'shop.example'): Promise<TLSSocket> {
+    const socket = connectTls({
+      socket: connectPlain({ host: '127.0.0.1', port, localAddress }),
+      servername,
+      ca: ca.certificatePem,
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('secureConnect', resolve);
+      socket.once('error', reject);
+    });
+    return socket;
+  }
+
+  /** Asks on a connection; null when it is broken. */
+  function askOn(socket: TLSSocket): Promise<string | null> {
+    return new Promise((resolve) => {
+      let heard = '';
+      const over = (answer: string | null): void => {
+        socket.removeAllListeners();
+        socket.on('error', () => {});
+        resolve(answer);
+      };
+      socket.on('data', (bytes: Buffer) => {
+        heard += bytes.toString('latin1');
+        if (heard.includes('\r\n\r\n') && heard.endsWith('.')) over(heard);
+      });
+      socket.on('error', () => over(null));
+      socket.on('close', () => over(null));
+      if (socket.destroyed) over(null);
+      else socket.write('GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');
+    });
+  }
+
+  test('endpoints see the client itself, and that it came by TLS; another name is refused by the outer tier', async (t) => {
+    const endpoint = await ScriptedEndpoint.start(
+      answer((request) => ok(`${fieldOf(request, 'x-forwarded-for')} ${fieldOf(request, 'x-forwarded-proto')}.`)),
+    );
+    t.after(() => endpoint.close());
+    const { front, inner, hosts } = await tiers(t, endpoint.address);
+    const clients: TLSSocket[] = [];
+    for (let i = 1; i <= 8; i++) {
+      const client = await dial(front.port, `127.0.6.${i}`);
+      clients.push(client);
+      assert.equal(client.getPeerCertificate().subjectaltname?.includes('DNS:shop.example'), true);
+      assert.match(String(await askOn(client)), new RegExp(`\\r\\n127\\.0\\.6\\.${i} https\\.$`));
+    }
+    for (const endpoint of hosts)
+      await until(
+        `${endpoint} to carry some`,
+        async () => (await front.metric('weir_endpoint_connections', { endpoint, state: 'busy' })) > 0,
+      );
+    await assert.rejects(dial(front.port, '127.0.6.99', 'other.example'));
+    await until('it to be counted', async () => (await front.metric('weir_connections_rejected_total', { reason: 'acl' })) === 1);
+    for (const client of clients) client.destroy();
+    await front.stop();
+    for (const weir of inner) await weir.stop();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
+
+  test('a member of the inner tier that is killed takes its own connections with it, and no others', async (t) => {
+    const endpoint = await ScriptedEndpoint.start(answer(() => ok('fine.')));
+    t.after(() => endpoint.close());
+    const { front, inner, hosts } = await tiers(t, endpoint.address);
+    const clients = await Promise.all(Array.from({ length: 16 }, () => dial(front.port, '127.0.0.1')));
+    const ask = async (): Promise<number> => (await Promise.all(clients.map(askOn))).filter((heard) => heard === null).length;
+    assert.equal(await ask(), 0);
+    const [carried] = await until('all to be counted', async () => {
+      const busy = (endpoint: string) => front.metric('weir_endpoint_connections', { endpoint, state: 'busy' });
+      const counts = [await busy(hosts[0]!), await busy(hosts[1]!)] as const;
+      return counts[0] > 0 && counts[1] > 0 && counts[0] + counts[1] === clients.length && counts;
+    });
+    await inner[0].kill();
+    // Under way on all of them while it dies, and once more when it is gone.
+    assert.ok((await ask()) <= carried);
+    assert.equal(await ask(), carried);
+    for (let i = 0; i < 10; i++) {
+      const fresh = await dial(front.port, '127.0.0.1');
+      assert.match(String(await askOn(fresh)), /fine\.$/);
+      fresh.destroy();
+    }
+    for (const client of clients) client.destroy();
+    await front.stop();
+    await inner[1].stop();
   });
-  const front = await Weir.start({
-    config: (ports) => ({
-      ...streamConfig(ports, ['127.0.0.1:9'], { pool: { proxyProtocol: 'v2' } }),
-      pools: {
-        pool: { endpoints: ['127.0.0.1:9'] },
-        shop: { endpoints: [`127.0.0.1:${(server.address() as { port: number }).port}`], proxyProtocol: 'v2' },
-      },
-      routes: [{ name: 'shop', sni: '*.test', to: 'shop' }],
-    }),
-  });
-  t.after(() => front.kill());
-  const client = connectTls({
-    host: '127.0.0.1',
-    port: front.port,
-    servername: 'shop.test',
-    ALPNProtocols: ['shop/1'],
-    ca: options.cert,
-  });
-  t.after(() => client.destroy());
-  await new Promise<void>((resolve, reject) => {
-    client.once('secureConnect', () => resolve());
-    client.once('error', reject);
-  });
-  assert.equal(client.getPeerCertificate().subject.CN, 'shop.test');
-  let heard = '';
-  client.setEncoding('utf8').on('data', (text: string) => (heard += text));
-  client.write('hello');
-  await until('the answer', () => heard === 'you said hello');
-  assert.deepEqual(seen, [{ client: '127.0.0.1', authority: 'shop.test', alpn: 'shop/1' }]);
-  client.destroy();
-  await front.stop();
 });
 
 test('examples/two-tier comes up by the commands that stand in it', async (t) => {
