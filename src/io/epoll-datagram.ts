@@ -5,11 +5,20 @@
  * ones leave together at the end of the turn. A connected socket whose tenant has gone is connected to nothing, rests (datagram-pool.ts), is emptied, and goes to the next tenant.
  */
 import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
-import { AF_INET6, EAGAIN, EINTR, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN, MSG_DONTWAIT } from '../sys/constants.generated.ts';
+import {
+  AF_INET6,
+  EAGAIN,
+  ECONNREFUSED,
+  EINTR,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLLIN,
+  MSG_DONTWAIT,
+} from '../sys/constants.generated.ts';
 import { connectAt, datagramSocket, datagramSocketFrom, disconnect, receiveRuns, tellDestination } from '../sys/datagram.ts';
 import { close, epollCtl } from '../sys/libc.ts';
 import { low } from '../sys/memory.ts';
-import { recv } from '../sys/socket.ts';
+import { isItsOwnPeer, recv } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
 import { check } from '../sys/system-error.ts';
 import { isRefusal } from './datagram-errno.ts';
@@ -84,6 +93,11 @@ export class EpollDatagrams implements TimerOwner {
     low.bytes.set(bytes);
     const result = connectAt(socket.fd, low.address, bytes.length);
     if (result < 0) socket.failLater(-result);
+    else if (this.engine.localPorts.mayMeetItself(address) && isItsOwnPeer(socket.fd)) {
+      // Else it would hear itself before it is told.
+      disconnect(socket.fd);
+      socket.failLater(ECONNREFUSED);
+    }
     return socket;
   }
 

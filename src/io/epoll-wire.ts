@@ -33,7 +33,7 @@ import {
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
 import { LOW_BYTES, low } from '../sys/memory.ts';
-import { getsockname, getsockopt, readPeer, recv, shutdown } from '../sys/socket.ts';
+import { getsockname, getsockopt, isItsOwnPeer, readPeer, recv, shutdown } from '../sys/socket.ts';
 import type { EpollEngine } from './epoll.ts';
 import { NO_PIECE } from './send-queue.ts';
 
@@ -73,6 +73,8 @@ export class EpollWire implements Wire, TimerOwner {
   mustReset: boolean;
   /** Adopted: another process may hold the same open file. */
   isShared: boolean;
+  /** The port that is dialled is one the kernel may also choose for this end. */
+  mayMeetItself: boolean;
 
   private readonly engine: EpollEngine;
   private firstPiece: number;
@@ -110,6 +112,7 @@ export class EpollWire implements Wire, TimerOwner {
     this.errno = 0;
     this.mustReset = false;
     this.isShared = false;
+    this.mayMeetItself = false;
     this.firstPiece = NO_PIECE;
     this.lastPiece = NO_PIECE;
     this.how = closeHow.flush;
@@ -231,6 +234,10 @@ export class EpollWire implements Wire, TimerOwner {
 
   /** The dial has succeeded. */
   opened(): void {
+    if (this.mayMeetItself && isItsOwnPeer(this.fd)) {
+      this.end(ECONNREFUSED);
+      return;
+    }
     this.state = state.open;
     this.owner.onOpen(this);
   }

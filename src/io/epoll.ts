@@ -56,6 +56,7 @@ import { EpollAcceptor } from './epoll-acceptor.ts';
 import { EpollDatagrams } from './epoll-datagram.ts';
 import { EpollWire, NO_OWNER, state } from './epoll-wire.ts';
 import { EpollWrites } from './epoll-write.ts';
+import { LocalPorts } from './local-ports.ts';
 import { NO_PIECE, SendQueue } from './send-queue.ts';
 
 export interface EpollOptions extends ArenaOptions {
@@ -100,6 +101,7 @@ export class EpollEngine implements Engine {
   readonly epoll: number;
   readonly arenaAddress: number;
   readonly pieces: SendQueue;
+  readonly localPorts: LocalPorts;
   readonly flushStallMs: number;
   /** Bytes the last sendPieces() asked the kernel to take. */
   askedBytes: number;
@@ -135,6 +137,7 @@ export class EpollEngine implements Engine {
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
     this.pieces = new SendQueue(this.blocks);
+    this.localPorts = new LocalPorts();
     this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
     this.scratch = mapLow(SCRATCH_BYTES);
     this.words = new Int32Array(this.scratch.buffer);
@@ -189,6 +192,7 @@ export class EpollEngine implements Engine {
       wire.end(-fd);
       return wire;
     }
+    wire.mayMeetItself = this.localPorts.mayMeetItself(address);
     let result = 0;
     if (address.kind === 'ip') {
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -16,6 +16,7 @@ import type { Blocks } from '../base/blocks.ts';
 import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
 import {
+  ECONNREFUSED,
   ENOBUFS,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
@@ -23,6 +24,7 @@ import {
   io_uring_recvmsg_out_BYTES,
   io_uring_recvmsg_out_controllen,
 } from '../sys/constants.generated.ts';
+import { isItsOwnPeer } from '../sys/socket.ts';
 import { readSegment, SEGMENT_BYTES } from './datagram-control.ts';
 import type { Pooled } from './datagram-pool.ts';
 import type { UringEngine } from './uring.ts';
@@ -67,6 +69,8 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   isSpent = false;
   /** The way to this peer takes no runs. */
   splitsRuns = false;
+  /** The port of the peer is one that the kernel may also choose for this socket: to be looked at with the first answer. */
+  mayMeetItself = false;
   /** The turn in which it last put something into the ring. */
   putTurn = -1;
   pooledAt = 0;
@@ -132,7 +136,11 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
     if ((flags & IORING_CQE_F_BUFFER) !== 0) {
       const block = flags >>> IORING_CQE_BUFFER_SHIFT;
       room.onBlock();
-      if (result >= RECEIVE_HEADER && this.state === state.open) this.deliver(block, result);
+      if (result >= RECEIVE_HEADER && this.state === state.open) {
+        if (this.mayMeetItself && isItsOwnPeer(this.fd)) this.owner.onDatagramFault(this, ECONNREFUSED);
+        else this.deliver(block, result);
+        this.mayMeetItself = false;
+      }
       room.blocks.release(block);
     } else if (result === -ENOBUFS) {
       if (this.state === state.open) room.starve(this);

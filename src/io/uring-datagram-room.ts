@@ -109,6 +109,7 @@ export class ConnectedRoom implements ConnectedParts, TimerOwner {
       bytes = room.subarray(0, encodeAddress(address, room, 0));
       this.encoded.set(address, bytes);
     }
+    socket.mayMeetItself = this.engine.localPorts.mayMeetItself(address);
     const { ring, places } = this;
     const at = ring.nextPlace() * PLACE_BYTES;
     places.bytes.set(bytes, at);

@@ -34,6 +34,8 @@ export class UringWireState {
   isReceiving = false;
   isSending = false;
   isConnecting = false;
+  /** The port that is dialled is one the kernel may also choose for this end. */
+  mayMeetItself = false;
   /** A poll stands by for errors. It is armed when the wire stops receiving, and stays until it fires or the wire dies. */
   isWatched = false;
   /** The watch has fired: it would fire again at once. */

@@ -19,6 +19,7 @@ import { LARGE_BYTES } from '../base/blocks.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
+  ECONNREFUSED,
   ETIMEDOUT,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
@@ -26,7 +27,7 @@ import {
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.generated.ts';
-import { getsockname, getsockopt, readPeer, setReset } from '../sys/socket.ts';
+import { getsockname, getsockopt, isItsOwnPeer, readPeer, setReset } from '../sys/socket.ts';
 import { NO_PIECE } from './send-queue.ts';
 import { NO_MESSAGE } from './uring-message.ts';
 import * as submit from './uring-submit.ts';
@@ -268,8 +269,9 @@ export class UringWire extends UringWireState implements Wire, TimerOwner {
       this.bury();
       return;
     }
-    if (result < 0) {
-      this.die(-result);
+    const errno = result < 0 ? -result : this.mayMeetItself && isItsOwnPeer(this.fd) ? ECONNREFUSED : 0;
+    if (errno !== 0) {
+      this.die(errno);
       return;
     }
     this.phase = phase.open;

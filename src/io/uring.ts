@@ -63,6 +63,7 @@ import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-addre
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
+import { LocalPorts } from './local-ports.ts';
 import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
 import { UringDatagrams } from './uring-datagram.ts';
@@ -148,6 +149,7 @@ export class UringEngine implements Engine {
   readonly messages: Messages;
   readonly pieces: SendQueue;
   readonly pipes: Pipes;
+  readonly localPorts: LocalPorts;
   readonly pourAfter: number;
   readonly arenaAddress: number;
   readonly flushStallMs: number;
@@ -201,6 +203,7 @@ export class UringEngine implements Engine {
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);
     this.pipes = new Pipes(options.pipesMax ?? pipesMaxOf(0));
+    this.localPorts = new LocalPorts();
     this.pourAfter = options.pourAfter ?? POUR_AFTER;
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);
@@ -280,6 +283,7 @@ export class UringEngine implements Engine {
     const at = this.ring.nextPlace() * ADDRESS_STRIDE;
     this.addresses.bytes.set(encoded, at);
     wire.isConnecting = true;
+    wire.mayMeetItself = this.localPorts.mayMeetItself(address);
     submit.connect(this.ring, fd, this.addresses.address + at, encoded.length, wire.index, wire.generation);
     return wire;
   }

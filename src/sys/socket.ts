@@ -187,6 +187,7 @@ export function recvmsg(fd: number, message: number, flags: number): number {
 
 /** Where an address is put, behind its length. */
 const NAME_AT = 8;
+const OWN_NAME_AT = 256;
 
 /** Has this end's or the other's address written to NAME_AT: its length, or -errno. */
 function askName(call: typeof getpeernameRaw, fd: number): number {
@@ -206,6 +207,16 @@ export function readPeer(fd: number, into: ClientAddress): void {
   const length = askName(getpeernameRaw, fd);
   if (length < 0) into.clear();
   else readAddress(low.bytes, NAME_AT, length, into);
+}
+
+/** Is this socket connected to itself? */
+export function isItsOwnPeer(fd: number): boolean {
+  const length = askName(getsocknameRaw, fd);
+  if (length < 0) return false;
+  for (let i = 0; i < length; i++) low.bytes[OWN_NAME_AT + i] = low.bytes[NAME_AT + i]!;
+  if (askName(getpeernameRaw, fd) !== length) return false;
+  for (let i = 0; i < length; i++) if (low.bytes[OWN_NAME_AT + i] !== low.bytes[NAME_AT + i]) return false;
+  return true;
 }
 
 /** Text of this end: "192.0.2.1:4711", "[::1]:80", "unix:/path", "unix:" without a name, "" when not connected. */
