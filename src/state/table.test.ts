@@ -258,6 +258,24 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
   assert.equal(control.requests(slot), 4);
 });
 
+test('what holds a local port, and what was connected, is counted over all workers; connects outlive theirs', () => {
+  const { control, buffer } = newTable();
+  const tally = new Tally(buffer);
+  const workers = [0, 1, 2].map(() => new WorkerDoor(buffer, control.claimStripe()));
+  const [slot, other] = [control.claimSlot('a', 'x'), control.claimSlot('a', 'y')];
+  for (const [i, worker] of workers.entries()) {
+    for (let k = 0; k <= i; k++) worker.begin(slot);
+    worker.tunnel(slot, 1);
+    worker.wires(slot, 10, 1);
+    for (const its of [fault.none, fault.connectionRefused, fault.tlsProtocolError]) worker.connected(slot, its, 1);
+  }
+  // 1 + 2 + 3 in flight, tunnels among them.
+  assert.deepEqual([tally.portsHeld(slot), tally.connectsMade(slot)], [36, 6]);
+  assert.deepEqual([tally.portsHeld(other), tally.connectsMade(other)], [0, 0]);
+  control.releaseStripe(workers[0]!.stripe);
+  assert.deepEqual([tally.portsHeld(slot), tally.connectsMade(slot)], [25, 6]);
+});
+
 test('ends are counted by class, blame and streak', () => {
   const { control, buffer } = newTable();
   const worker = new WorkerDoor(buffer, control.claimStripe());

@@ -17,6 +17,7 @@ import {
 import {
   CHECK_STRIDE,
   checkField,
+  connectResult,
   connectResultNames,
   exchangeField,
   FILTER_STRIDE,
@@ -211,6 +212,21 @@ export class Tally extends Reader {
     // Two columns that change one after the other: a tunnel may be counted before or after its exchange.
     const requests = Math.max(0, this.inFlight(slot) - tunnels);
     return { requests, tunnels, wiresIdle: this.gauge(this.layout.wiresIdle + 4 * slot) };
+  }
+
+  /** What of an endpoint needs a connection: exchanges in flight, tunnels among them, and idle wires. */
+  portsHeld(slot: number): number {
+    const { i32, layout } = this;
+    const idleAt = (layout.stripes + layout.wiresIdle) / 4 + slot;
+    let sum = this.inFlight(slot);
+    for (let stripe = 0; stripe < i32[header.stripesHigh]!; stripe++) sum += i32[idleAt + (stripe * layout.stripeBytes) / 4]!;
+    return sum;
+  }
+
+  /** Connections made to an endpoint, ever. */
+  connectsMade(slot: number): number {
+    const row = this.layout.slots + 8 * slot * SLOT_STRIDE;
+    return this.sum(row, slotField.connects + connectResult.ok) + this.sum(row, slotField.connects + connectResult.tls);
   }
 
   /** Is the word of this slot marked: while it drains, it keeps requests bound to it by a cookie. */

@@ -14,37 +14,37 @@ function headroomOf(state: StateFixture, uses: { pool: string; endpoint: string;
     events: { info: tell, warn: tell },
     plan: () => state.plan(),
     workers: () => state.workers(),
-    ports: { look: async () => {}, uses },
+    ports: { look: () => {}, uses },
   });
   return { headroom, told };
 }
 
-test('ports are told to be low once at 80 %, and to be well once below 70 %', async () => {
+test('ports are told to be low once at 80 %, and to be well once below 70 %', () => {
   const use = { pool: 'web', endpoint: '10.0.0.1:80', used: 0, of: 100 };
   const { headroom, told } = headroomOf(new StateFixture(), [use]);
-  const after = async (used: number): Promise<string[]> => {
+  const after = (used: number): string[] => {
     use.used = used;
-    await headroom.look();
+    headroom.look();
     return told.splice(0).map(({ event }) => event);
   };
-  assert.deepEqual(await after(79), []);
-  assert.deepEqual(await after(80), ['ports_low']);
-  assert.deepEqual(await after(100), []);
-  assert.deepEqual(await after(70), []);
-  assert.deepEqual(await after(80), []);
-  assert.deepEqual(await after(69), ['ports_well']);
-  assert.deepEqual(await after(79), []);
-  assert.deepEqual(await after(81), ['ports_low']);
+  assert.deepEqual(after(79), []);
+  assert.deepEqual(after(80), ['ports_low']);
+  assert.deepEqual(after(100), []);
+  assert.deepEqual(after(70), []);
+  assert.deepEqual(after(80), []);
+  assert.deepEqual(after(69), ['ports_well']);
+  assert.deepEqual(after(79), []);
+  assert.deepEqual(after(81), ['ports_low']);
 });
 
-test('what is told names the endpoint, the numbers and what to do', async () => {
+test('what is told names the endpoint, the numbers and what to do', () => {
   const { headroom, told } = headroomOf(new StateFixture(), [{ pool: 'web', endpoint: '10.0.0.1:80', used: 90, of: 100 }]);
-  await headroom.look();
+  headroom.look();
   assert.deepEqual(told[0]!.fields, { pool: 'web', endpoint: '10.0.0.1:80', used: 90, of: 100 });
   assert.match(told[0]!.text, /10\.0\.0\.1:80.*90 %.*source: /);
 });
 
-test('the fullest endpoints come first', async () => {
+test('the fullest endpoints come first', () => {
   const use = (endpoint: string, used: number, of: number) => ({ pool: 'web', endpoint, used, of });
   const { headroom } = headroomOf(new StateFixture(), [use('a', 1, 100), use('b', 50, 200), use('c', 20, 100)]);
   assert.deepEqual(
@@ -53,12 +53,12 @@ test('the fullest endpoints come first', async () => {
   );
 });
 
-test('clients are counted over all listeners and held against what the workers take', async () => {
+test('clients are counted over all listeners and held against what the workers take', () => {
   const state = new StateFixture();
   state.its = { ...state.its!, limits: { connectionsMax: 5 } };
   const { headroom, told } = headroomOf(state);
   for (let i = 0; i < 8; i++) state.worker.connection(state.its.listeners[0]!.id, protocol.http1, 1);
-  await headroom.look();
+  headroom.look();
   // Two workers.
   assert.equal(headroom.clientsRatio, 0.8);
   assert.deepEqual(
@@ -67,13 +67,13 @@ test('clients are counted over all listeners and held against what the workers t
   );
 });
 
-test('clients of datagrams are held against what is remembered, and are no connections', async () => {
+test('clients of datagrams are held against what is remembered, and are no connections', () => {
   const state = new StateFixture();
   const [listener] = state.its!.listeners;
   state.its = { ...state.its!, listeners: [{ ...listener!, protocol: 'udp', udp: { sessionsMax: 5 } as UdpListenerPlan }] };
   const { headroom, told } = headroomOf(state);
   for (let i = 0; i < 9; i++) state.worker.connection(listener!.id, protocol.udp, 1);
-  await headroom.look();
+  headroom.look();
   assert.equal(headroom.sessionsRatio, 0.9);
   assert.equal(headroom.clientsRatio, 0);
   assert.deepEqual(
@@ -82,7 +82,7 @@ test('clients of datagrams are held against what is remembered, and are no conne
   );
 });
 
-test('descriptors are those the process has open, against its limit', async () => {
+test('descriptors are those the process has open, against its limit', () => {
   const before = countDescriptors(process.pid);
   assert.ok(before > 2);
   const opened = Array.from({ length: 7 }, () => openSync('/dev/null', 'r'));
@@ -91,7 +91,7 @@ test('descriptors are those the process has open, against its limit', async () =
   assert.ok(descriptorsMax(process.pid) >= 256);
   assert.equal(countDescriptors(2 ** 22 + 1), 0);
   const { headroom } = headroomOf(new StateFixture());
-  await headroom.look();
+  headroom.look();
   const ratio = countDescriptors(process.pid) / descriptorsMax(process.pid);
   assert.ok(Math.abs(headroom.descriptorsRatio - ratio) < 0.01);
 });

@@ -39,7 +39,6 @@ export class Headroom {
   /** What has been told to be low. */
   private low = new Set<string>();
   private timer: NodeJS.Timeout | null = null;
-  private isLooking = false;
 
   constructor(parts: HeadroomParts) {
     this.parts = parts;
@@ -52,33 +51,37 @@ export class Headroom {
   }
 
   start(): void {
-    void this.look();
-    this.timer = setInterval(() => void this.look(), LOOK_MS).unref();
+    this.look();
+    this.timer = setInterval(() => this.look(), LOOK_MS).unref();
   }
 
   stop(): void {
     if (this.timer !== null) clearInterval(this.timer);
   }
 
-  async look(): Promise<void> {
-    if (this.isLooking) return;
-    this.isLooking = true;
+  look(): void {
+    const stillLow = new Set<string>();
+    this.lookAtDescriptors(stillLow);
+    this.lookAtClients(stillLow);
+    this.lookAtPorts(stillLow);
+    this.low = stillLow;
+  }
+
+  private lookAtPorts(stillLow: Set<string>): void {
     try {
-      const stillLow = new Set<string>();
-      this.lookAtDescriptors(stillLow);
-      this.lookAtClients(stillLow);
-      await this.localPorts.look().catch(() => {});
-      for (const { pool, endpoint, used, of } of this.localPorts.uses) {
-        this.tell(stillLow, `ports ${pool} ${endpoint}`, used / of, 'ports', `local ports towards ${endpoint}`, PORTS_ADVICE, {
-          pool,
-          endpoint,
-          used,
-          of,
-        });
-      }
-      this.low = stillLow;
-    } finally {
-      this.isLooking = false;
+      this.localPorts.look();
+    } catch {
+      // Without /proc there is nothing to see.
+    }
+    const { uses } = this.localPorts;
+    // Most of ten thousand endpoints are far from any limit: no text is made for them.
+    const isAnyLow = this.low.size > 0;
+    for (let i = 0; i < uses.length; i++) {
+      const { pool, endpoint, used, of } = uses[i]!;
+      if (!isAnyLow && used < of * LOW_RATIO) continue;
+      const what = `local ports towards ${endpoint}`;
+      const fields = { pool, endpoint, used, of };
+      this.tell(stillLow, `ports ${pool} ${endpoint}`, used / of, 'ports', what, PORTS_ADVICE, fields);
     }
   }
 

@@ -7,147 +7,152 @@
  *
  * Rules
  * 1. Counting is cheap as long as there is nothing to fear: weir's own connections, from the state table.
- * 2. When those and all of TIME_WAIT would take half of what there is, the kernel's list of connections is read: other programs use the same ports.
+ * 2. The kernel's list of connections is asked when those, and what weir has connected in the last minute, may be half of what there is. Where
+ *    other programs' TIME_WAIT could make it half, once in OTHERS_MS: they may use the same ports. What it said stands until then.
  * 3. Sessions of UDP each take a port of their own of the source address, whatever the endpoint: their pools share one count.
  * 4. From the client's own address (transparent) each client has ports of its own: nothing to count.
  */
-import { readFile } from 'node:fs/promises';
-import { type Address, addressText } from '../../base/wire.ts';
+import { readFileSync } from 'node:fs';
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
-import { encodeAddress, SOCKADDR_BYTES_MAX } from '../../sys/libc.ts';
+import { TCP_CLOSE, TCP_LISTEN, TCP_TIME_WAIT } from '../../sys/constants.generated.ts';
+import { addressWords, type DiagSocket, listTcp } from '../../sys/socket-diag.ts';
+import { type AddressKey, addressKey, ConnectHistory, type PortGroup, type PortUse, portGroups } from './port-groups.ts';
+
+export type { PortUse } from './port-groups.ts';
 
 /** Share of the ports from which on they are counted exactly. */
 const EXACT_RATIO = 0.5;
-const TIME_WAIT = '06';
+/** TCP_TIMEWAIT_LEN (include/net/tcp.h). */
+const TIME_WAIT_MS = 60_000;
+const OTHERS_MS = 60_000;
+/** States that hold a port, those of linux/tcp_states.h up to 11. */
+const HOLDING = 0xffe & ~((1 << TCP_CLOSE) | (1 << TCP_LISTEN));
 
-/** What is in use towards one endpoint, over all its sources. */
-export interface PortUse {
-  pool: string;
-  endpoint: string;
-  used: number;
-  of: number;
+export interface LocalPortsParts {
+  /** Text of a file in /proc. */
+  read?: (path: string) => string;
+  list?: typeof listTcp;
+  /** ms of a clock that never goes back. */
+  clock?: () => number;
 }
-
-interface Group extends PortUse {
-  /** null: UDP, which is not looked for in the list of connections. */
-  remote: string | null;
-  isLoopback: boolean;
-  /** Local addresses as the kernel writes them; empty: any. */
-  sources: ReadonlySet<string>;
-}
-
-type ReadText = (path: string) => Promise<string>;
-type PortTable = Pick<Tally, 'remaining'>;
 
 export class LocalPorts {
-  /** As of the last look, one row per endpoint; the first pool that has it. */
+  /** As of the last look, one row per endpoint. */
   uses: readonly PortUse[] = [];
-  private readonly tally: PortTable;
+  private readonly tally: Pick<Tally, 'portsHeld' | 'connectsMade'>;
   private readonly plan: () => Plan | null;
-  private readonly read: ReadText;
+  private readonly read: NonNullable<LocalPortsParts['read']>;
+  private readonly list: typeof listTcp;
+  private readonly clock: () => number;
+  private groups: PortGroup[] = [];
+  /** What the groups were made of. */
+  private madeOf: readonly unknown[] = [];
+  private low = 0;
+  private high = -1;
 
-  constructor(tally: PortTable, plan: () => Plan | null, read: ReadText = (path) => readFile(path, 'latin1')) {
+  constructor(tally: LocalPorts['tally'], plan: () => Plan | null, parts: LocalPortsParts = {}) {
     this.tally = tally;
     this.plan = plan;
-    this.read = read;
+    this.read = parts.read ?? ((path) => readFileSync(path, 'latin1'));
+    this.list = parts.list ?? listTcp;
+    this.clock = parts.clock ?? (() => performance.now());
   }
 
-  async look(): Promise<void> {
-    const { read } = this;
-    const range = portsIn(await read('/proc/sys/net/ipv4/ip_local_port_range'));
-    const reserved = await read('/proc/sys/net/ipv4/ip_local_reserved_ports');
-    const portCount = range === null ? 0 : range[1] - range[0] + 1 - countReserved(reserved, range);
-    if (range === null || portCount <= 0) return;
-    const groups = this.groups(portCount);
-    const timeWait = Number(/^TCP:.* tw (\d+)/m.exec(await read('/proc/net/sockstat'))?.[1] ?? 0);
-    const close = groups.filter(({ remote, used, of }) => remote !== null && used + timeWait >= of * EXACT_RATIO);
-    if (close.length > 0) await this.count(close, range);
-    this.uses = groups.map(({ pool, endpoint, used, of }) => ({ pool, endpoint, used, of }));
-  }
-
-  /** Endpoints by what they share ports with, weir's own connections counted. */
-  private groups(portCount: number): Group[] {
-    const groups = new Map<string, Group>();
-    for (const { name, protocol, sourceAddress, endpoints } of this.plan()?.pools ?? []) {
-      if (sourceAddress?.isTransparent) continue;
-      for (const { slot, address, resolved } of endpoints) {
-        if (slot < 0 || resolved === null || resolved.kind !== 'ip') continue;
-        const isV6 = resolved.host.includes(':');
-        const sources = (sourceAddress?.addresses ?? []).filter((text) => text.includes(':') === isV6);
-        const isUdp = protocol === 'udp';
-        const key = `${isUdp ? `udp ${isV6}` : addressText(resolved)} ${sources.join()}`;
-        const { requests, tunnels, wiresIdle } = this.tally.remaining(slot);
-        const own = requests + tunnels + wiresIdle;
-        const known = groups.get(key);
-        if (known !== undefined) known.used += own;
-        else
-          groups.set(key, {
-            pool: name,
-            endpoint: address,
-            used: own,
-            of: portCount * Math.max(1, sources.length),
-            remote: isUdp ? null : asInProc(resolved),
-            isLoopback: /^(?:127\.|::1$)/.test(resolved.host),
-            sources: new Set(sources.map((host) => asInProc({ kind: 'ip', host, port: 0 }).slice(0, -5))),
-          });
-      }
+  /** Throws when /proc cannot be read. */
+  look(): void {
+    const { tally, read } = this;
+    this.regroup();
+    const timeWait = Number(/^TCP:.* tw (\d+)/m.exec(read('/proc/net/sockstat'))?.[1] ?? 0);
+    // Ports in TIME_WAIT may be used again after a second: 1, all; 2, those of loopback (ip-sysctl).
+    const reuse = read('/proc/sys/net/ipv4/tcp_tw_reuse').trim();
+    const near: PortGroup[] = [];
+    for (const group of this.groups) {
+      const { use, slots } = group;
+      let held = 0;
+      for (let i = 0; i < slots.length; i++) held += tally.portsHeld(slots[i]!);
+      use.used = held;
+      if (group.remote === null) continue;
+      if (held + (isRemembered(group, reuse) ? timeWait : 0) >= use.of * EXACT_RATIO) near.push(group);
+      else group.counted = 0;
     }
-    return [...groups.values()];
+    if (near.length > 0) this.lookCloser(near, reuse);
   }
 
-  /** Counts connections of the whole network namespace. */
-  private async count(groups: readonly Group[], [low, high]: readonly [number, number]): Promise<void> {
-    const reuse = (await this.read('/proc/sys/net/ipv4/tcp_tw_reuse')).trim();
-    const byRemote = new Map<string, Group[]>();
+  private lookCloser(near: readonly PortGroup[], reuse: string): void {
+    const now = this.clock();
+    const due = near.filter((group) => {
+      const { use, counted, countedAt } = group;
+      const held = use.used;
+      const lately = isRemembered(group, reuse) ? this.madeLately(group, now) : 0;
+      // What was counted may be others'.
+      use.used = Math.max(held, counted);
+      return Math.max(counted, held + lately) >= use.of * EXACT_RATIO || now - countedAt >= OTHERS_MS;
+    });
+    for (const isV6 of [false, true]) {
+      const its = due.filter((group) => group.isV6 === isV6);
+      if (its.length > 0) this.count(its, isV6, reuse, now);
+    }
+  }
+
+  /** Connections made within the time that a closed one is remembered; more where that is not known. */
+  private madeLately(group: PortGroup, now: number): number {
+    let made = 0;
+    for (const slot of group.slots) made += this.tally.connectsMade(slot);
+    group.made ??= new ConnectHistory(TIME_WAIT_MS);
+    return group.made.growth(now, made);
+  }
+
+  /** Counts connections of the whole network namespace. A kernel that does not tell leaves what is known. */
+  private count(groups: readonly PortGroup[], isV6: boolean, reuse: string, now: number): void {
+    const byRemote = new Map<AddressKey, PortGroup[]>();
+    const remotePorts = new Set<number>();
+    let states = HOLDING & ~(1 << TCP_TIME_WAIT);
     for (const group of groups) {
-      group.used = 0;
-      const same = byRemote.get(group.remote!);
-      if (same === undefined) byRemote.set(group.remote!, [group]);
+      const { host, port } = group.remote!;
+      const key = addressKey(addressWords(host), isV6, port);
+      const same = byRemote.get(key);
+      if (same === undefined) byRemote.set(key, [group]);
       else same.push(group);
+      remotePorts.add(port);
+      if (isRemembered(group, reuse)) states = HOLDING;
+      group.counted = 0;
+      group.countedAt = now;
     }
-    for (const path of ['/proc/net/tcp', '/proc/net/tcp6']) {
-      const isV6 = path.endsWith('6');
-      if (!groups.some(({ remote }) => remote!.length > 13 === isV6)) continue;
-      for (const [, local, port, remote, state] of (await this.read(path)).matchAll(CONNECTION)) {
-        const localPort = Number.parseInt(port!, 16);
-        if (localPort < low || localPort > high) continue;
-        for (const group of byRemote.get(remote!) ?? []) {
-          if (group.sources.size > 0 && !group.sources.has(local!)) continue;
-          // 1: ports in TIME_WAIT may be used again after a second; 2: those of loopback (ip-sysctl).
-          if (state === TIME_WAIT && (reuse === '1' || (reuse === '2' && group.isLoopback))) continue;
-          group.used++;
-        }
+    const visit = ({ state, localPort, remotePort, local, remote }: DiagSocket): void => {
+      if (localPort < this.low || localPort > this.high) return;
+      for (const group of byRemote.get(addressKey(remote, isV6, remotePort)) ?? []) {
+        if (group.sources.size > 0 && !group.sources.has(addressKey(local, isV6, 0))) continue;
+        if (state !== TCP_TIME_WAIT || isRemembered(group, reuse)) group.counted++;
       }
-    }
+    };
+    const found = this.list({ isV6, states, remotePorts: [...remotePorts] }, visit);
+    if (found >= 0) for (const { use, counted } of groups) use.used = counted;
+  }
+
+  private regroup(): void {
+    const madeOf = [
+      this.plan(),
+      this.read('/proc/sys/net/ipv4/ip_local_port_range'),
+      this.read('/proc/sys/net/ipv4/ip_local_reserved_ports'),
+    ] as const;
+    if (madeOf.every((part, i) => part === this.madeOf[i])) return;
+    const [plan, range, reserved] = madeOf;
+    [this.low, this.high] = range.trim().split(/\s+/).map(Number) as [number, number];
+    const portCount = this.high - this.low + 1 - countReserved(reserved, this.low, this.high);
+    this.groups = portCount > 0 ? portGroups(plan, portCount) : [];
+    this.uses = this.groups.map(({ use }) => use);
+    this.madeOf = madeOf;
   }
 }
 
-/** A line of /proc/net/tcp: number, local address and port, remote address with port, state. */
-const CONNECTION = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+:[0-9A-F]{4}) ([0-9A-F]{2}) /gm;
-
-/** "0100007F:1F90": words of 32 bits in the machine's order, then the port. */
-function asInProc(address: Address & { kind: 'ip' }): string {
-  const bytes = new Uint8Array(SOCKADDR_BYTES_MAX);
-  encodeAddress(address, bytes, 0);
-  const [at, words] = address.host.includes(':') ? [8, 4] : [4, 1];
-  const view = new DataView(bytes.buffer);
-  let text = '';
-  for (let i = 0; i < words; i++) text += hex(view.getUint32(at + 4 * i, true), 8);
-  return `${text}:${hex(address.port, 4)}`;
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).toUpperCase().padStart(digits, '0');
-}
-
-function portsIn(text: string): [number, number] | null {
-  const [low, high] = text.trim().split(/\s+/).map(Number);
-  return low! <= high! ? [low!, high!] : null;
+/** Does a closed connection of this group keep its port for a minute? */
+function isRemembered({ isLoopback }: PortGroup, reuse: string): boolean {
+  return reuse !== '1' && !(reuse === '2' && isLoopback);
 }
 
 /** Of "8080,9148-9150" so many lie in the range. */
-function countReserved(text: string, [low, high]: readonly [number, number]): number {
+function countReserved(text: string, low: number, high: number): number {
   let count = 0;
   for (const part of text.trim().split(',').filter(Boolean)) {
     const [first, last = first] = part.split('-').map(Number);

@@ -27,8 +27,8 @@ type PaceTable = Pick<Tally, 'nowMs' | 'requests' | 'pool' | 'isReady' | 'weight
 interface Snapshot {
   /** Shared-clock ms. */
   readonly at: number;
-  /** Requests begun, by slot. */
-  readonly requests: ReadonlyMap<number, number>;
+  /** Requests begun, by slot; NaN: not known. */
+  readonly requests: Float64Array;
   /** By pool id. */
   readonly pools: ReadonlyMap<number, PoolGrowth>;
 }
@@ -45,15 +45,15 @@ export class Pace {
 
   /** Takes a snapshot. Called every PACE_LOOK_MS. */
   look(): void {
-    this.snapshots.push(this.take());
-    if (this.snapshots.length > KEPT) this.snapshots.shift();
+    const oldest = this.snapshots.length === KEPT ? this.snapshots.shift()! : null;
+    this.snapshots.push(this.take(oldest?.requests ?? null));
   }
 
   /** Requests a second given to an endpoint; null until it can be told. */
   requestsPerSecond(slot: number): number | null {
     const since = this.snapshots[0];
-    const before = since?.requests.get(slot);
-    if (since === undefined || before === undefined) return null;
+    const before = since?.requests[slot] ?? Number.NaN;
+    if (since === undefined || Number.isNaN(before)) return null;
     const ms = this.tally.nowMs() - since.at;
     return ms >= PACE_MS_MIN ? Math.max(0, this.tally.requests(slot) - before) / (ms / 1000) : null;
   }
@@ -68,8 +68,8 @@ export class Pace {
     if (since === undefined) return 0;
     let [requests, weights, busiest] = [0, 0, 0];
     for (const { slot, weight, backup } of pool.endpoints) {
-      const before = since.requests.get(slot);
-      if (backup || before === undefined || !tally.isReady(slot)) continue;
+      const before = since.requests[slot] ?? Number.NaN;
+      if (backup || Number.isNaN(before) || !tally.isReady(slot)) continue;
       const itsWeight = (weight * tally.weightPercent(slot)) / 100;
       if (itsWeight === 0) continue;
       const its = Math.max(0, tally.requests(slot) - before);
@@ -89,13 +89,18 @@ export class Pace {
     return differences(now, before);
   }
 
-  private take(): Snapshot {
-    const requests = new Map<number, number>();
+  /** `used`: room of a snapshot that is not needed any more. */
+  private take(used: Float64Array | null): Snapshot {
     const pools = new Map<number, PoolGrowth>();
+    let slots = 0;
     for (const pool of this.plan()?.pools ?? []) {
       pools.set(pool.id, countsOf(this.tally, pool.id));
-      for (const { slot } of pool.endpoints) if (slot >= 0) requests.set(slot, this.tally.requests(slot));
+      for (const { slot } of pool.endpoints) slots = Math.max(slots, slot + 1);
     }
+    const requests = used !== null && used.length >= slots ? used : new Float64Array(slots);
+    requests.fill(Number.NaN);
+    for (const pool of this.plan()?.pools ?? [])
+      for (const { slot } of pool.endpoints) if (slot >= 0) requests[slot] = this.tally.requests(slot);
     return { at: this.tally.nowMs(), requests, pools };
   }
 }
