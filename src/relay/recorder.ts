@@ -1,6 +1,6 @@
 /**
  * Recorder: the flight recorder of one worker. It keeps what was decided on the last requests, always, so that a request id from a log line or a
- * header can still be asked about.
+ * header can still be asked about. What was carried as it is stands in recorder-streams.ts.
  *
  * A ring for each kind of request, so that none pushes another out:
  *
