@@ -198,7 +198,7 @@ program
   .description('empty an endpoint: no new requests, and those under way are finished')
   .argument('<endpoint>', 'POOL/ENDPOINT')
   .option('--wait', 'wait until it is safe to stop; exit with 8 when it is not by the deadline')
-  .option('--timeout <duration>', 'deadline, from now; 5m if none is given')
+  .option('--timeout <duration>', 'deadline, from now, at which connections and upgraded requests are cut; 5m if none is given')
   .option('--no-keep-bound', 'send requests that are bound to it by a cookie elsewhere at once, not at the deadline')
   .option('--reason <text>', 'why, for others to read')
   .addOption(adminOption())
