@@ -4,10 +4,12 @@
  * Each example runs as it stands, on other ports; each of its tests is made as real traffic, and the pool it expects has to answer.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
@@ -193,4 +195,46 @@ test('examples/two-tier tells its endpoints who the client is, and a client at i
   assert.equal(heard.length, 1);
   await front.stop();
   await inner.stop();
+});
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+
+test('examples/tls.yaml opens TLS with the certificate that its own command makes', {
+  skip: !hasOpenssl && 'openssl is not installed',
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-example-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const text = readFileSync(join(examples, 'tls.yaml'), 'utf8');
+  const [, words] = /^# {3}openssl (req .*)$/m.exec(text)!;
+  const made = spawnSync('openssl', words!.split(' '), { cwd: folder, encoding: 'utf8' });
+  assert.equal(made.status, 0, made.stderr);
+  const config = parse(text) as WeirConfig;
+  const ports: Record<string, number> = {};
+  for (const [name, listener] of Object.entries(config.listeners!))
+    listener['listen'] = `127.0.0.1:${(ports[name] = await freePort())}`;
+  for (const [pool, written] of Object.entries(config.pools!)) written['endpoints'] = [`127.0.0.1:${await serverOf(t, pool)}`];
+  const weir = await Weir.start({ folder, config: ({ admin }) => ({ ...config, admin: { listen: `127.0.0.1:${admin}` } }) });
+  t.after(() => weir.kill());
+  const ca = readFileSync(join(folder, 'shop.crt'));
+  /** What comes back in TLS, whose certificate is checked. */
+  const inTls = async (listener: string, servername: string, protocol: string, bytes: string): Promise<string> => {
+    const socket = tlsConnect({ host: '127.0.0.1', port: ports[listener]!, servername, ca, ALPNProtocols: [protocol] });
+    let received = '';
+    socket.setEncoding('latin1').on('data', (piece: string) => (received += piece));
+    await within('a handshake', 3000, once(socket, 'secureConnect'));
+    assert.equal(socket.alpnProtocol, protocol);
+    socket.write(bytes);
+    await within('an answer', 3000, once(socket, 'end'));
+    socket.destroy();
+    return received.slice(received.lastIndexOf('\n') + 1);
+  };
+  for (const [host, pool] of [
+    ['shop.example', 'web'],
+    ['api.shop.example', 'api'],
+  ] as const)
+    assert.equal(await inTls('secure', host, 'http/1.1', `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`), pool);
+  assert.equal(await inTls('mail', 'shop.example', 'imap', 'a1 LOGIN\r\n'), 'mail');
+  const { status } = await get(ports['web']!, '/', { host: 'shop.example' });
+  assert.equal(status, 308);
+  await weir.stop();
 });

@@ -66,3 +66,16 @@ export function writeCertificate(folder: string, name: string, certificatePem: s
   writeFileSync(key, keyPem, { mode: 0o600 });
   return { certificate, key, certificatePem, keyPem };
 }
+
+/** In the place of the files that an example asks its reader to make: every .crt is a good certificate for shop.example and all below it, and every .key its key. */
+export function exampleFiles(): { readFile: (path: string) => string; fileMode: () => number } {
+  const { cert, key } = issueCertificate({ names: ['shop.example', '*.shop.example'], untilDays: 90 });
+  return {
+    readFile(path) {
+      if (path.endsWith('.crt')) return cert;
+      if (path.endsWith('.key')) return key;
+      throw new Error(`no example names ${path}`);
+    },
+    fileMode: () => 0o600,
+  };
+}

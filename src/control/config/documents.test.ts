@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { exampleFiles } from '../../../tests/support/certificates.ts';
 import { codes, jsonSchema, parseConfig } from './config.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const examples = join(root, 'examples');
-const around = { node: 'lb-a', cores: 2 };
+const around = { node: 'lb-a', cores: 2, ...exampleFiles() };
 
 // Those of the simulator are scenarios and no configurations.
 const written = readdirSync(examples, { recursive: true, encoding: 'utf8' });

@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify as toToml } from 'smol-toml';
 import { parse as fromYaml } from 'yaml';
+import { exampleFiles } from '../../../tests/support/certificates.ts';
 import { Prng } from '../../base/prng.ts';
 import { formatFaults, parseConfig } from './config.ts';
 
 const ROUNDS = 1000;
-const around = { node: 'lb-a', cores: 2 };
+const around = { node: 'lb-a', cores: 2, ...exampleFiles() };
 const folder = join(import.meta.dirname, '../../../examples');
 const yamls = readdirSync(folder)
   .filter((name) => name.endsWith('.yaml'))

@@ -15,7 +15,7 @@ const settings = shape(
   'How TLS is opened.',
   {
     certificates: oneOrMany(
-      'Names of certificates. A client gets the first that fits the name it asks for; one that asks for none gets the first. Default: all of the file.',
+      'Names of certificates. The first is for clients that ask for no name, or for one that no certificate is for. Default: all of the file.',
       certificateName,
     ).optional(),
     minVersion: text('Oldest version of TLS: "1.2" or "1.3". Default "1.2".', VERSION_EXPECTED, readVersion, {
@@ -27,9 +27,7 @@ const settings = shape(
       'Protocols agreed on by ALPN, best first. Default http/1.1 for requests, none with protocol tcp.',
       text('Protocol.', 'expected the name of a protocol, for example http/1.1', readAlpn, { examples: ['http/1.1'] }),
     ).optional(),
-    strictSni: yes(
-      'A name that no certificate has is refused, instead of getting the first certificate. Default false.',
-    ).optional(),
+    strictSni: yes('Clients that ask for no name, or for one that no certificate is for, are refused. Default false.').optional(),
     handshakeTimeout: span('From the first byte of a client to the end of its handshake. Default 10s.').optional(),
   },
   {

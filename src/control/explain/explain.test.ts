@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { exampleFiles } from '../../../tests/support/certificates.ts';
 import { admin, health } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import { ControlDoor, initTable, tableBytes, WorkerDoor } from '../../state/table.ts';
@@ -329,7 +330,7 @@ describe('the examples', () => {
     const tests = all.filter((each): each is Expected => 'request' in each);
     count += tests.length;
     test(`${file}: every test is explained as it is expected`, { skip: tests.length === 0 }, () => {
-      const example = parseConfig(text, file, {}).plan!;
+      const example = parseConfig(text, file, {}, exampleFiles()).plan!;
       const parts = offlineParts(example);
       for (const { request, headers = {}, client, listener, expect } of tests) {
         const [method, url] = request.split(' ') as [string, string];
