@@ -12,6 +12,7 @@ import type { Address } from '../../base/wire.ts';
 import type { CheckTlsPlan } from '../../state/plan.ts';
 import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
 import { decodeAnswer, encodeRequest } from './check-grpc.ts';
+import { failedByStream } from './check-stream.ts';
 
 const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed';
 
@@ -244,4 +245,10 @@ test('both messages of a gRPC check are what protobuf makes of them', () => {
   ])
     assert.equal(decodeAnswer(broken), -1);
   assert.equal(decodeAnswer(Buffer.concat([message(0x08, 1), Buffer.from([0])])), -1, 'more than one message');
+});
+
+test('a socket that finds no port, no descriptor or no memory here makes no check; what the endpoint did is a failure', () => {
+  const of = (code: string): string => failedByStream(Object.assign(new Error('connect'), { code })).reason;
+  for (const code of ['EADDRNOTAVAIL', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) assert.equal(of(code), 'not_made', code);
+  assert.deepEqual(['ECONNREFUSED', 'EACCES', ''].map(of), ['connection_refused', 'failed', 'failed']);
 });

@@ -33,8 +33,8 @@ export function begin(lane: Lane): void {
   const { address, script } = lane.job!.check;
   // A request takes the ACK along; a check that only connects sends none. Who waits to be greeted must send it at once.
   if (lane.fd >= 0 && address.kind === 'ip' && script.opening?.length !== 0) setsockopt(lane.fd, IPPROTO_TCP, TCP_QUICKACK, 0);
-  // What fails at once is found again by the next step.
-  knock(lane);
+  // What fails at once is found again by the next step, or is not: a port may be free by then.
+  if (knock(lane)) lane.heard = null;
 }
 
 /** The next step, whichever it is. */
