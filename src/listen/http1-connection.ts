@@ -14,39 +14,23 @@
  */
 
 import { NO_BLOCK } from '../base/blocks.ts';
-import { Carry } from '../base/carry.ts';
+import type { Carry } from '../base/carry.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { fault } from '../base/faults.ts';
 import { framing, type Head } from '../base/head.ts';
 import type { ClientStream, RequestSink } from '../base/stream.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
-import { Http1Decoder, type Http1Limits, Http1Writer } from '../protocol/http1/http1.ts';
+import type { Http1Decoder, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
 import { protocol } from '../state/doors.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
+import type { ConnectionKit } from './connection-kit.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
+import { pace, type RateWatch } from './rate-watch.ts';
 import type { StreamOrigin } from './stream-connection.ts';
-
-/**
- * What a connection decodes and writes with. Kept by the listener and lent to one connection after the other: where connections are short,
- * making these anew would be most of the garbage.
- */
-export class ConnectionKit {
-  readonly limits: Http1Limits;
-  readonly decoder: Http1Decoder;
-  readonly writer: Http1Writer;
-  readonly carry: Carry;
-
-  constructor(limits: Http1Limits, parts: ListenParts) {
-    this.limits = limits;
-    this.decoder = new Http1Decoder('request', limits);
-    this.writer = new Http1Writer(parts.blocks);
-    this.carry = new Carry(parts.blocks);
-  }
-}
 
 /** A closing connection with less than this queued is left to the wire, which gives up on a peer that takes nothing. */
 const FLUSH_FREE_BYTES = 4096;
@@ -81,6 +65,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   private readonly decoder: Http1Decoder;
   private readonly writer: Http1Writer;
   private readonly carry: Carry;
+  private readonly rate: RateWatch;
   /** Block of the bytes being decoded. */
   private block = NO_BLOCK;
   // Bytes behind the request under way (pipelining), held.
@@ -113,12 +98,6 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   private deadlineMs = Infinity;
   private ticket = 0;
   private ticketMs = Infinity;
-  // The minimum rate: what had been moved at the last look. -1: not looked yet.
-  private markMs = -1;
-  private markReading = false;
-  private markWriting = false;
-  private markReceived = 0;
-  private markSent = 0;
   private countedReceived = 0;
   private countedSent = 0;
 
@@ -139,6 +118,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.decoder = kit.decoder;
     this.writer = kit.writer;
     this.carry = kit.carry;
+    this.rate = kit.rate;
     this.tls = from === null ? null : from.tls;
     this.secure = this.tls !== null;
     if (from === null) {
@@ -252,7 +232,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
 
   pause(): void {
     this.isPausedByRelay = true;
-    this.markReading = false;
+    this.rate.excuseReading();
     this.applyPause();
   }
   resume(): void {
@@ -410,53 +390,25 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     else if (this.sink === null) this.close(closeHow.flush);
   }
 
-  /**
-   * Looks at what was moved since the last look: less than rateBytesMin a second, where there was something to move, ends the exchange.
-   * Reading counts while the request is unfinished and not paused by relay/, writing while bytes are queued.
-   */
+  /** Ends the exchange when the client is too slow. It has to send while the request is unfinished and not paused by relay/. */
   private checkRate(now: number): void {
-    const { wire } = this;
     const isReadingBody = !this.isRequestDone && !this.isPausedByRelay;
-    const isWriting = wire.queued > 0;
-    if (!isReadingBody && !isWriting) {
-      this.markMs = -1;
-      return;
+    const found = this.rate.look(this.wire, now, this.listener.plan.limits.rateBytesMin, isReadingBody);
+    if (found === pace.good) this.arm(now + this.rateMs);
+    else if (found === pace.readingSlow) this.requestFault(fault.requestBodyTimeout, 'body below the minimum rate');
+    else if (found === pace.writingSlow) {
+      const { sink } = this;
+      this.sink = null;
+      this.close(closeHow.reset);
+      if (sink !== null) sink.onClientGone(fault.clientReadTimeout);
     }
-    if (this.markMs >= 0) {
-      const floor = Math.max(1, (this.listener.plan.limits.rateBytesMin * (now - this.markMs)) / 1000);
-      if (isReadingBody && this.markReading && wire.received - this.markReceived < floor) {
-        this.requestFault(fault.requestBodyTimeout, 'body below the minimum rate');
-        return;
-      }
-      if (isWriting && this.markWriting && wire.sent - this.markSent < floor) {
-        const { sink } = this;
-        this.sink = null;
-        this.close(closeHow.reset);
-        if (sink !== null) sink.onClientGone(fault.clientReadTimeout);
-        return;
-      }
-    }
-    this.markMs = now;
-    this.markReading = isReadingBody;
-    this.markWriting = isWriting;
-    this.markReceived = wire.received;
-    this.markSent = wire.sent;
-    this.arm(now + this.rateMs);
   }
 
   /** The connection is being closed, and what is queued must still leave at the minimum rate. */
   private checkFlush(now: number): void {
-    const { wire } = this;
-    if (wire.queued === 0) return;
-    const floor = (this.listener.plan.limits.rateBytesMin * (now - this.markMs)) / 1000;
-    if (wire.sent - this.markSent < floor) wire.close(closeHow.reset);
-    else this.markFlush(now);
-  }
-
-  private markFlush(now: number): void {
-    this.markMs = now;
-    this.markSent = this.wire.sent;
-    this.arm(now + this.rateMs);
+    const found = this.rate.lookAtFlush(this.wire, now, this.listener.plan.limits.rateBytesMin);
+    if (found === pace.good) this.arm(now + this.rateMs);
+    else if (found === pace.writingSlow) this.wire.close(closeHow.reset);
   }
 
   /** Something is slow: makes sure that a look at the rate comes. */
@@ -532,7 +484,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.isRequestDone = this.isResponseDone = false;
     this.startedMs = now;
     this.idleMs = now - this.idleSinceMs;
-    this.markMs = -1;
+    this.rate.begin();
     this.clients.unlinkIdle(this);
   }
 
@@ -653,7 +605,10 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     }
     this.writer.drop();
     this.clients.unlinkIdle(this);
-    if (how !== closeHow.reset && this.wire.queued > FLUSH_FREE_BYTES) this.markFlush(this.parts.engine.now);
+    if (how !== closeHow.reset && this.wire.queued > FLUSH_FREE_BYTES) {
+      this.rate.beginFlush(this.wire, this.parts.engine.now);
+      this.watchRate();
+    }
     this.wire.close(how);
   }
 
