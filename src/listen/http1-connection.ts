@@ -329,8 +329,7 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     this.dropStash();
     this.giveHead();
     this.clients.unlinkIdle(this);
-    if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);
-    this.ticket = 0;
+    this.disarm();
     if (this.countsAsClosing) this.clients.closing--;
     this.countsAsClosing = false;
     if (this.isAdmitted) {
@@ -430,9 +429,15 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
   private arm(ms: number): void {
     if (this.ticketMs <= ms) return;
     const { engine } = this.parts;
-    if (this.ticket !== 0) engine.cancelTimer(this.ticket);
+    this.disarm();
     this.ticket = engine.setTimer(ms - engine.now, this, 0);
     this.ticketMs = ms;
+  }
+
+  private disarm(): void {
+    if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);
+    this.ticket = 0;
+    this.ticketMs = Infinity;
   }
 
   // Reading.
@@ -605,6 +610,8 @@ export class Http1ClientConnection implements ClientStream, ClientConnection, Wi
     }
     this.writer.drop();
     this.clients.unlinkIdle(this);
+    // A deadline of what was before says nothing about how fast the rest has to leave.
+    this.disarm();
     if (how !== closeHow.reset && this.wire.queued > FLUSH_FREE_BYTES) {
       this.rate.beginFlush(this.wire, this.parts.engine.now);
       this.watchRate();

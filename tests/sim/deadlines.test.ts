@@ -97,6 +97,23 @@ test('a client that does not read is cut after the minimum rate was missed, and 
   assert.equal(ends[0]!.closedCount, 1, 'the endpoint was let go');
 });
 
+for (const size of [3000, 40_000])
+  test(`the last answer of ${size} bytes is not cut at a deadline of what was before it: its client has the time of minRateAfter`, () => {
+    const { w, ends } = withDeafEndpoints({ kernelBytesMax: 512 });
+    const client = w.peer();
+    // The header deadline is at 10 s, the end of the exchange a second before.
+    w.engine.runFor(8500);
+    client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    w.engine.runUntil(() => ends.length === 1 && ends[0]!.text().endsWith('\r\n\r\n'), 500);
+    client.pause();
+    ends[0]!.send(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`);
+    w.engine.runFor(5000);
+    assert.equal(client.closedCount, 0);
+    client.resume();
+    w.engine.runUntil(() => client.closedCount === 1 || client.hasEnded, 5000);
+    assert.equal(client.text().length - client.text().indexOf('\r\n\r\n') - 4, size);
+  });
+
 test('no answer within the response timeout is a 504, once, and the endpoint gets no second try of a POST', () => {
   const { w, ends } = withDeafEndpoints({ timeouts: { responseMs: 3000 } });
   const client = w.peer().send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi');
