@@ -30,10 +30,10 @@ import { RoundRobinPolicy } from './round-robin.ts';
 import { Tiers } from './tiers.ts';
 
 export { Breaker } from './breaker.ts';
-export { FALLBACKS_MAX, isWorthWaiting, limitedSlots, pickTrusted, type Suspects } from './full.ts';
+export { FALLBACKS_MAX, isWorthWaiting, limitedSlots, pickTrusted } from './full.ts';
 export { endpointHash } from './hashed.ts';
 export { isPanicking } from './panic.ts';
-export { type Algorithm, hashing, NONE, type NodePlace, type Policy } from './policy.ts';
+export { type Algorithm, hashing, NONE, type NodePlace, type Policy, type Suspects } from './policy.ts';
 export { PoolQueue, type Waiter } from './pool-queue.ts';
 export { rampOf } from './ramp.ts';
 export { RetryBudget } from './retry-budget.ts';

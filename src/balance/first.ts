@@ -7,6 +7,10 @@ import type { Tier } from './tier.ts';
 import { TieredPolicy } from './tiered-policy.ts';
 
 export class FirstPolicy extends TieredPolicy {
+  protected override firstPlace(): number {
+    return 0;
+  }
+
   protected choose(tier: Tier, _key: number, _random: number, avoid: number): number {
     for (let place = 0; place < tier.count; place++) if (place !== avoid && !tier.isFull(place)) return place;
     return NONE;

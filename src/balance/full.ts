@@ -1,7 +1,7 @@
 /** Full: is nobody there, or are those who are there only full? Who is asked then, and who is asked last. */
 import { admin, type TableReader } from '../state/doors.ts';
 import type { PoolPlan } from '../state/plan.ts';
-import { NONE, type Policy } from './policy.ts';
+import { NONE, type Policy, type Suspects } from './policy.ts';
 
 /** Pools asked in the place of the first one; a circle of fallbacks ends here. */
 export const FALLBACKS_MAX = 4;
@@ -28,21 +28,14 @@ export function isWorthWaiting(slots: Int32Array, pool: PoolPlan, table: TableRe
   return false;
 }
 
-/** Who knows which endpoints refused a moment ago. */
-export interface Suspects {
-  isSuspect(slot: number): boolean;
-}
-
 /** The policy's pick; a suspect one only when no other can be. `random` gives 32 bits. */
-export function pickTrusted(
-  policy: Pick<Policy, 'pick'>,
-  key: number,
-  avoid: number,
-  random: () => number,
-  suspects: Suspects,
-): number {
+export function pickTrusted(policy: Policy, key: number, avoid: number, random: () => number, suspects: Suspects): number {
   const slot = policy.pick(key, random(), avoid);
   if (slot === NONE || !suspects.isSuspect(slot)) return slot;
+  // As the policy would have it without that one; and where that is no better, whoever there is.
   const other = policy.pick(key, random(), slot);
+  if (other !== avoid && !suspects.isSuspect(other)) return other;
+  const trusted = policy.pickAmong(random(), suspects);
+  if (trusted !== NONE) return trusted;
   return other === avoid ? slot : other;
 }

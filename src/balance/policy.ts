@@ -54,4 +54,11 @@ export interface Policy {
    * `avoid` a slot that is chosen only if no other can be (the one that just failed), or NONE.
    */
   pick(key: number, random: number, avoid: number): number;
+  /** Any endpoint that is neither full nor suspect, or NONE. Walks the pool: for when those that would be chosen have just failed. */
+  pickAmong(random: number, suspects: Suspects): number;
+}
+
+/** Who knows which endpoints refused a moment ago. */
+export interface Suspects {
+  isSuspect(slot: number): boolean;
 }

@@ -3,7 +3,7 @@
  *
  * Order: an endpoint in the zone, an ordinary one, a backup, and only then the one that just failed: an answer of a backup is worth more than a second failure.
  */
-import { NONE, type Policy, type PoolView } from './policy.ts';
+import { NONE, type Policy, type PoolView, type Suspects } from './policy.ts';
 import { mix, type Tier } from './tier.ts';
 import { Tiers } from './tiers.ts';
 
@@ -39,6 +39,32 @@ export abstract class TieredPolicy implements Policy {
       if (place !== NONE) return backups.slots[place]!;
     }
     return avoid === NONE ? NONE : this.lastResort(avoid);
+  }
+
+  pickAmong(random: number, suspects: Suspects): number {
+    const { tiers } = this;
+    if (tiers.freshen()) this.onRefresh();
+    const { near, ordinary, backups } = tiers;
+    let slot = this.amongTier(near, random, suspects);
+    if (slot === NONE) slot = this.amongTier(ordinary, random, suspects);
+    return slot === NONE ? this.amongTier(backups, random, suspects) : slot;
+  }
+
+  /** Where in a tier of so many pickAmong() begins to look. */
+  protected firstPlace(random: number, count: number): number {
+    return (random >>> 0) % count;
+  }
+
+  private amongTier(tier: Tier, random: number, suspects: Suspects): number {
+    const { count, slots } = tier;
+    if (count === 0) return NONE;
+    let place = this.firstPlace(random, count);
+    for (let left = count; left > 0; left--) {
+      const slot = slots[place]!;
+      if (!tier.isFull(place) && !suspects.isSuspect(slot)) return slot;
+      if (++place === count) place = 0;
+    }
+    return NONE;
   }
 
   /** Place in a tier that is not empty, or NONE. `random` is 32 bits, signed; `avoid` is a place that must not be chosen, or NONE. Allocates nothing. */

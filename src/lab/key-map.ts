@@ -2,8 +2,7 @@
  * KeyMap: which endpoint each key goes to, asked of a policy of its own, so that asking leaves the ones at work as they are. A change of the pool is held
  * against it: how many keys moved, and how many had to.
  */
-import { NONE } from '../balance/balance.ts';
-import type { Picker } from './reference.ts';
+import { NONE, type Policy } from '../balance/balance.ts';
 
 /** Keys that are followed: the standard error of a share of 10 % is then 0.3 points. */
 const KEYS_FOLLOWED_MAX = 10_000;
@@ -14,7 +13,7 @@ export class KeyMap {
   private readonly hashes: Uint32Array;
   private slots: Int32Array | null;
 
-  constructor(picker: Picker, hashes: Uint32Array) {
+  constructor(picker: Policy, hashes: Uint32Array) {
     this.hashes = hashes.subarray(0, KEYS_FOLLOWED_MAX);
     this.slots = isKeyed(picker, this.hashes) ? this.map(picker) : null;
   }
@@ -24,7 +23,7 @@ export class KeyMap {
   }
 
   /** Takes the new mapping; null when the policy does not look at keys. */
-  move(picker: Picker, leaving: number): { keys: number; moved: number; needed: number } | null {
+  move(picker: Policy, leaving: number): { keys: number; moved: number; needed: number } | null {
     const before = this.slots;
     if (before === null) return null;
     const after = this.map(picker);
@@ -38,7 +37,7 @@ export class KeyMap {
     return { keys: after.length, moved, needed };
   }
 
-  private map(picker: Picker): Int32Array {
+  private map(picker: Policy): Int32Array {
     return Int32Array.from(this.hashes, (hash) => picker.pick(hash, 0, NONE));
   }
 }
@@ -48,7 +47,7 @@ function isNew(before: Int32Array, slot: number): boolean {
 }
 
 /** The same key always goes to the same endpoint, and not all keys go to one. */
-function isKeyed(picker: Picker, hashes: Uint32Array): boolean {
+function isKeyed(picker: Policy, hashes: Uint32Array): boolean {
   const seen = new Set<number>();
   for (const hash of hashes.subarray(0, 500)) {
     const slots = new Set(RANDOMS.map((random) => picker.pick(hash, random, NONE)));

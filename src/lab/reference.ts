@@ -6,19 +6,22 @@
  * lowest-latency: average latency times requests in flight, the lowest wins. An endpoint that was slow once gets nothing, so nobody learns that it is well again.
  * ring(points): a ring on which each endpoint stands at so few points that chance gives some of them far more than their share.
  */
-import { endpointHash, NONE, type NodePlace, policyOf } from '../balance/balance.ts';
+import { endpointHash, NONE, type NodePlace, type Policy, policyOf } from '../balance/balance.ts';
 import { fmix32 } from '../base/hash.ts';
 import type { TableReader } from '../state/doors.ts';
 import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 import type { Reference } from './scenario.ts';
 
-/** What a run needs of a policy. */
-export interface Picker {
-  pick(key: number, random: number, avoid: number): number;
+/** References know nobody who just failed. */
+abstract class ReferencePolicy implements Policy {
+  abstract pick(key: number, random: number, avoid: number): number;
+  pickAmong(): number {
+    return NONE;
+  }
 }
 
 /** A policy of its own for whoever picks: that of the pool, or a reference. */
-export function pickerOf(reference: Reference | null, pool: PoolPlan, table: TableReader, at: NodePlace): Picker {
+export function pickerOf(reference: Reference | null, pool: PoolPlan, table: TableReader, at: NodePlace): Policy {
   if (reference === null) return policyOf(pool, table, at);
   switch (reference.kind) {
     case 'modulo-hash':
@@ -30,12 +33,13 @@ export function pickerOf(reference: Reference | null, pool: PoolPlan, table: Tab
   }
 }
 
-class ModuloHash implements Picker {
+class ModuloHash extends ReferencePolicy {
   private readonly slots: Int32Array;
   private readonly table: TableReader;
   private readonly ready: Int32Array;
 
   constructor(endpoints: readonly EndpointPlan[], table: TableReader) {
+    super();
     this.slots = Int32Array.from(
       endpoints.filter((endpoint) => endpoint.weight > 0),
       (endpoint) => endpoint.slot,
@@ -55,11 +59,12 @@ class ModuloHash implements Picker {
   }
 }
 
-class LowestLatency implements Picker {
+class LowestLatency extends ReferencePolicy {
   private readonly slots: readonly number[];
   private readonly table: TableReader;
 
   constructor(endpoints: readonly EndpointPlan[], table: TableReader) {
+    super();
     this.slots = endpoints.filter((endpoint) => endpoint.weight > 0).map((endpoint) => endpoint.slot);
     this.table = table;
   }
@@ -79,11 +84,12 @@ class LowestLatency implements Picker {
   }
 }
 
-class FewPointRing implements Picker {
+class FewPointRing extends ReferencePolicy {
   private readonly table: TableReader;
   private readonly points: readonly { at: number; slot: number }[];
 
   constructor(endpoints: readonly EndpointPlan[], table: TableReader, points: number) {
+    super();
     this.table = table;
     this.points = endpoints
       .flatMap(({ address, slot }) =>

@@ -4,6 +4,7 @@ import {
   isWorthWaiting,
   limitedSlots,
   NONE,
+  type Policy,
   PoolQueue,
   pickTrusted,
   RetryBudget,
@@ -15,7 +16,7 @@ import type { PoolPlan } from '../state/plan.ts';
 import { WorkerDoor } from '../state/table.ts';
 import type { Agenda } from './agenda.ts';
 import { type Node, START_MS } from './node.ts';
-import { type Picker, pickerOf } from './reference.ts';
+import { pickerOf } from './reference.ts';
 import type { Variant } from './scenario.ts';
 
 export class Seat implements Suspects {
@@ -23,7 +24,7 @@ export class Seat implements Suspects {
   readonly door: WorkerDoor;
   readonly budget: RetryBudget;
   readonly queue: PoolQueue;
-  picker!: Picker;
+  picker!: Policy;
   breaker: Breaker | null = null;
   now = 0;
   private readonly index: number;

@@ -2,6 +2,8 @@
  * World: what a run has of the product: nodes with their tables, verdicts and judgements, and their workers. Plans change here as they do there: every worker builds
  * its policies anew.
  */
+
+import type { Policy } from '../balance/balance.ts';
 import { assert } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
 import type { Address } from '../base/wire.ts';
@@ -9,7 +11,7 @@ import type { EndpointPlan, PoolPlan } from '../state/plan.ts';
 import { Agenda } from './agenda.ts';
 import { KeyMap } from './key-map.ts';
 import { Node } from './node.ts';
-import { type Picker, pickerOf } from './reference.ts';
+import { pickerOf } from './reference.ts';
 import type { Change, Move } from './result.ts';
 import type { Scenario, Variant } from './scenario.ts';
 import { Seat } from './seat.ts';
@@ -32,7 +34,7 @@ export class World {
   pool: PoolPlan;
   private readonly variant: Variant;
   private readonly hashes: Uint32Array;
-  private probe!: Picker;
+  private probe!: Policy;
   private keyMap: KeyMap | null = null;
 
   constructor(scenario: Scenario, variant: Variant, hashes: Uint32Array, endpointsMax: number, prng: Prng) {
