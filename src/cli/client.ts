@@ -72,7 +72,8 @@ async function configured(named: readonly string[] | undefined, shell: Shell): P
   const paths = isNamed ? named : [found!];
   const { plan, faults } = await loadConfig(
     paths.map((path) => (path === '-' ? path : resolve(shell.folder, path))),
-    { env: shell.environment },
+    // Whoever may ask an instance how it is need not be one who may read its keys.
+    { env: shell.environment, withoutCertificates: true },
   );
   if (plan === null) {
     // One that merely lies here need not be the instance's.

@@ -13,7 +13,8 @@ export function buildTls(written: ListenerConfig['tls'], kind: ListenerKind, bui
   const named = isMap ? settings.certificates : written === true ? undefined : written;
   const names = named === undefined ? Object.keys(builder.config.certificates ?? {}) : listOf(named);
   return {
-    certificates: names.map((name) => builder.certificateIndex(name)),
+    // All are there, or none was to be read.
+    certificates: names.filter((name) => builder.options.certificates.has(name)).map((name) => builder.certificateIndex(name)),
     minVersion: settings.minVersion === undefined ? '1.2' : must(readVersion(settings.minVersion)),
     alpn: settings.alpn === undefined ? (kind === 'tcp' ? [] : ['http/1.1']) : listOf(settings.alpn),
     strictSni: settings.strictSni ?? false,

@@ -11,7 +11,7 @@ export interface Chain {
   certificates: readonly X509Certificate[];
   /** They stood in this order. */
   wasInOrder: boolean;
-  /** Places, from 1, of those that lead from the first one to nowhere. */
+  /** Places, from 1, of those that issued none of the others. */
   strangers: readonly number[];
 }
 

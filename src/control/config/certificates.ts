@@ -68,6 +68,14 @@ function readCertificate(name: string, written: Node, files: CertificateFiles, f
   const all = certificatePem && certificatesOf(certificatePem, tellAt('certificate'));
   const key = keyPem && readKey(keyPem, tellAt('key'));
   if (!certificatePem || !keyPem || !all || !key) return null;
+  const damaged = all.findIndex((certificate) => !isReadable(certificate));
+  if (damaged >= 0) {
+    tellAt('certificate')(
+      'bad-value',
+      `the dates or the key of certificate ${damaged + 1} in ${certificatePem.name} cannot be read`,
+    );
+    return null;
+  }
   const chain = orderChain(all, key);
   if (chain === null) {
     const what = all.length === 1 ? `the certificate in ${certificatePem.name}` : `any certificate in ${certificatePem.name}`;
@@ -99,7 +107,7 @@ function readCertificate(name: string, written: Node, files: CertificateFiles, f
       `number ${chain.strangers.join(', ')} in ${certificatePem.name} issued none of the others, and is left out`,
       'perhaps one between is missing',
     );
-  if (isFromSubject)
+  if (isFromSubject || names.length === 0)
     notice(
       'certificate',
       'certificate-names',
@@ -131,6 +139,19 @@ function readCertificate(name: string, written: Node, files: CertificateFiles, f
     chain: certificates,
     notices,
   };
+}
+
+/** OpenSSL parses the frame of a certificate at first, and the rest when it is asked for. */
+function isReadable(certificate: X509Certificate): boolean {
+  try {
+    return (
+      certificate.publicKey.asymmetricKeyType !== undefined &&
+      Number.isFinite(certificate.validFromDate.getTime()) &&
+      Number.isFinite(certificate.validToDate.getTime())
+    );
+  } catch {
+    return false;
+  }
 }
 
 function readKey({ text, name }: Pem, tell: TellPem): KeyObject | null {

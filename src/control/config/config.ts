@@ -18,7 +18,7 @@ import type { Plan } from '../../state/plan.ts';
 import { readAuthorities } from './authorities.ts';
 import { type Built, buildPlan, type ProcessSettings } from './build.ts';
 import { runCases, type TestCase } from './cases.ts';
-import { readCertificates } from './certificates.ts';
+import { type ReadCertificate, readCertificates } from './certificates.ts';
 import { checkContradictions } from './contradictions.ts';
 import { checkStreams } from './contradictions-stream.ts';
 import { checkTls } from './contradictions-tls.ts';
@@ -61,6 +61,8 @@ export interface ConfigOptions {
    * Key of sticky cookies that have no secret of their own, of 32 bytes. Default: a fixed one, for plans that carry no traffic.
    */
   secret?: Uint8Array;
+  /** Reads no certificates and no keys, and gives listeners none: for who asks something else of a config, and need not have the right to read keys. */
+  withoutCertificates?: boolean;
   /** Ms since 1970, by which certificates are judged. Default: now. */
   now?: number;
   /** What `workers: auto` means. Default: the cores this process may use. */
@@ -180,7 +182,7 @@ function check(root: MapNode, gatherer: Gatherer, options: ConfigOptions, result
   checkTls(root, gatherer.isIncomplete, faults);
   const files = { ...gatherer.files, seen: gatherer.seen };
   const authorities = readAuthorities(root, files, faults);
-  const certificates = readCertificates(root, files, faults);
+  const certificates = options.withoutCertificates ? new Map<string, ReadCertificate>() : readCertificates(root, files, faults);
   if (faults.length > 0) return;
   const config = configSchema.parse(walked.value) as Config;
   const placeOf = (path: readonly string[]): Place => {

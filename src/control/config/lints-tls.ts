@@ -6,6 +6,7 @@ import type { ReadCertificate } from './certificates.ts';
 import type { LintInput, Warn } from './lints.ts';
 
 export function lintTls(input: LintInput, warn: Warn): void {
+  if (input.certificates.size === 0) return;
   const used = new Set(input.plan.certificates.map(({ name }) => name));
   for (const [name, certificate] of input.certificates) {
     if (!used.has(name)) warn(['certificates', name], 'certificate-unused', `no listener uses certificate ${name}`);
@@ -45,13 +46,13 @@ function lintCertificate(name: string, { chain, notices }: ReadCertificate, now:
 }
 
 /** Of two that fit the same name and have the same kind of key, the second is never given to whoever asks for the name. */
-function lintClashes({ name, tls }: ListenerPlan, { plan, config, certificates, placeOf }: LintInput, warn: Warn): void {
-  const listed = tls!.certificates.map((index) => plan.certificates[index]!);
+function lintClashes(listener: ListenerPlan, { plan, config, certificates, placeOf }: LintInput, warn: Warn): void {
+  const { name } = listener;
   const written = config.listeners[name]!.tls;
   const isMap = typeof written === 'object' && !Array.isArray(written);
   const path = ['listeners', name, 'tls', ...(isMap ? ['certificates'] : [])];
   const first = new Map<string, string>();
-  for (const certificate of listed) {
+  for (const certificate of certificatesAt(listener, plan)) {
     const { keyKind } = certificates.get(certificate.name)!;
     const clash = certificate.names.find((host) => first.has(`${keyKind} ${host}`));
     for (const host of certificate.names) {
@@ -73,15 +74,21 @@ function lintClashes({ name, tls }: ListenerPlan, { plan, config, certificates, 
 /** Hosts of routes that can only be reached by TLS, and that no certificate there is for: browsers would refuse them. */
 function lintHosts({ plan, origins }: LintInput, warn: Warn): void {
   const told = new Set<string>();
+  const names = new Map(plan.listeners.map((listener) => [listener, new CertificateNames(certificatesAt(listener, plan))]));
   for (const route of plan.routes) {
     const origin = origins.get(route);
     const { host } = route.match;
     if (origin === undefined || host === null) continue;
     const listeners = listenersOf(route, plan);
     if (listeners.length === 0 || listeners.some(({ tls }) => tls === null)) continue;
-    const certificates = listeners.flatMap(({ tls }) => tls!.certificates.map((index) => plan.certificates[index]!));
     const shown = host.wildcard ? `*.${host.value}` : host.value;
-    if (isCovered(certificates, host) || told.has(shown)) continue;
+    // Of a host with a wildcard, one for any name that it stands for is enough.
+    const isCovered = host.wildcard
+      ? listeners.some((listener) =>
+          certificatesAt(listener, plan).some((each) => each.names.some((name) => name.endsWith(`.${host.value}`))),
+        )
+      : listeners.some((listener) => names.get(listener)!.find(host.value).length > 0);
+    if (isCovered || told.has(shown)) continue;
     told.add(shown);
     const where = listeners.map(({ name }) => name).join(', ');
     warn(['routes', String(origin), 'host'], 'host-uncovered', `no certificate of listener ${where} is for ${shown}`);
@@ -96,8 +103,6 @@ function listenersOf({ listeners }: RoutePlan, plan: Plan): ListenerPlan[] {
   );
 }
 
-/** Is one of them for a host? Of a host with a wildcard, for any name that it stands for. */
-function isCovered(certificates: readonly CertificatePlan[], { value, wildcard }: { value: string; wildcard: boolean }): boolean {
-  if (!wildcard) return new CertificateNames(certificates).find(value).length > 0;
-  return certificates.some(({ names }) => names.some((name) => name.endsWith(`.${value}`)));
+function certificatesAt({ tls }: ListenerPlan, plan: Plan): CertificatePlan[] {
+  return tls === null ? [] : tls.certificates.map((index) => plan.certificates[index]!);
 }

@@ -193,6 +193,7 @@ for (const [title, text, expected] of [
   ['a version without quotes', config('tls: { minVersion: 1.2 }'), /^bad-value: .*\(did you mean "1\.2"\?\)/],
   ['an old version without quotes', config('tls: { minVersion: 1.1 }'), /^bad-value: .*\("1\.2" is the oldest\)/],
   ['tls: false', config('tls: false'), /^bad-value: .*expected true, the name of a certificate, or a map/],
+  ['ACME alone', config('tls: shop').replace(/files: \{.*?\}/, 'acme: {}'), /^not-yet: acme/],
   ['ACME', config('tls: shop').replace('key: shop.key }', 'key: shop.key }, acme: {}'), /^not-yet: acme/],
   [
     'keys of nginx',
@@ -326,6 +327,32 @@ test('a certificate without alternative names is known by its subject, with a wa
   assert.match(warningsOf(text)[0]!, /^certificate-names: .*no subject alternative name.*old\.example/);
   writeIssued(folder, 'subject', issueCertificate({ subject: 'A Person', untilDays: 90 }));
   assert.deepEqual(warningsOf(text), ['certificate-names: certificate subject: it is for no name']);
+  writeIssued(folder, 'subject', issueCertificate({ names: ['*'], untilDays: 90 }));
+  assert.deepEqual(warningsOf(text), ['certificate-names: certificate subject: it is for no name']);
+});
+
+test('a certificate whose dates or key cannot be read is an error, and nothing throws', () => {
+  const der = Buffer.from(made.shop.certificatePem.replace(/-----.*-----/g, ''), 'base64');
+  const spoilt = (at: number, byte: number): string => {
+    const bytes = Buffer.from(der);
+    bytes[at] = byte;
+    return `-----BEGIN CERTIFICATE-----\n${bytes.toString('base64')}\n-----END CERTIFICATE-----\n`;
+  };
+  // The kind of key (id-ecPublicKey), and the first digit of the first date.
+  for (const at of [der.indexOf(Buffer.from('2a8648ce3d0201', 'hex')) + 6, der.indexOf(Buffer.from([0x17, 13])) + 2]) {
+    writeCertificate(folder, 'use', spoilt(at, 0x7f), made.shop.keyPem);
+    assert.match(
+      faultOf(config('tls: use', ['use'])),
+      /^bad-value: the dates or the key of certificate 1 in use\.crt cannot be read/,
+    );
+  }
+});
+
+test('who asks for no certificates gets a plan without the right to read them', () => {
+  const text = config('tls: true', ['gone'], `${POOLS}routes: [{ host: a.example, to: web }]\n`);
+  assert.equal(parse(text).plan, null);
+  const { plan, faults, warnings } = parseConfig(text, join(folder, 'weir.yaml'), {}, { withoutCertificates: true });
+  assert.deepEqual([faults, warnings, plan!.certificates, plan!.listeners[0]!.tls!.certificates], [[], [], [], []]);
 });
 
 test('a key that everybody can read is told, and one of owner and group is not', () => {

@@ -91,8 +91,8 @@ class Walker {
     }
     for (const key of known) {
       if (meant.has(key) || isOptional(shape[key])) continue;
-      // A pool that is to be discovered needs no endpoints.
-      if (hasNotYet && key === 'endpoints') continue;
+      // A pool that is to be discovered needs no endpoints, a certificate that is to be ordered no files.
+      if (hasNotYet && (key === 'endpoints' || key === 'files')) continue;
       const help = key === 'version' ? 'add version: 1 at the top' : null;
       const where = path.length === 0 ? 'the config' : dotted(path);
       this.fault(path.length === 0 ? node : at, 'missing-key', `${where} needs ${key}`, path, help);
