@@ -65,6 +65,16 @@ test('without compare the policy of the pool is tried out, and its config may be
   assert.match(out, /^first /m);
 });
 
+test('the config of a machine whose keys are not here can be simulated', async () => {
+  written(
+    'secure.yaml',
+    'version: 1\nlisteners: { web: { listen: ":1", to: web, protocol: https, tls: true } }\ncertificates: { shop: { files: { certificate: gone.crt, key: gone.key } } }\npools: { web: { endpoints: ["10.0.0.1:80"] } }\n',
+  );
+  const text = 'simulate: { config: secure.yaml, duration: 1s, traffic: { rate: 10/s } }\n';
+  const { code, err } = await simulated({ scenario: written('secure-too.yaml', text) });
+  assert.equal(code, exit.done, err);
+});
+
 const faults: readonly (readonly [name: string, text: string, says: RegExp])[] = [
   [
     'an unknown key',
