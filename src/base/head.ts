@@ -10,9 +10,8 @@
  *
  * Rules
  * 1. `bytes` between base and base + size are as received; an edit never changes them. An edit marks a field removed, or appends.
- * 2. A codec leaves only end-to-end fields live. What belongs to one hop (Connection, fields it names, Transfer-Encoding,
- *    Content-Length, TE, Upgrade, Keep-Alive, Proxy-Connection, HTTP2-Settings, Host) is turned into the properties below and marked removed,
- *    before any filter adds a field (RFC 9110 §7.6.1, CVE-2022-31813).
+ * 2. A codec leaves only end-to-end fields live. What belongs to one hop (the fields of base/hop-by-hop.ts, those that Connection names, Host) is
+ *    turned into the properties below and marked removed, before any filter adds a field (RFC 9110 §7.6.1, CVE-2022-31813).
  * 3. Text is latin1: one byte, one char code (RFC 9110 §5.5).
  */
 import { assert } from './assert.ts';

@@ -3,21 +3,11 @@
  * the configuration when it is loaded, text made of a request when it is made.
  */
 import { field, fieldIdOf } from '../base/head.ts';
+import { connectionFields } from '../base/hop-by-hop.ts';
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Fields that frame a message or belong to one hop: the codec writes them, no edit may. */
-const framingFields: readonly number[] = [
-  field.connection,
-  field.contentLength,
-  field.transferEncoding,
-  field.te,
-  field.trailer,
-  field.upgrade,
-  field.keepAlive,
-  field.proxyConnection,
-  field.expect,
-  field.http2Settings,
-];
+/** Fields that the codec writes: no edit may. Credentials for an endpoint that is a proxy may be set. */
+const framingFields: readonly number[] = [...connectionFields, field.trailer, field.expect];
 
 export function isToken(text: string): boolean {
   return token.test(text);

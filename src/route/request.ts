@@ -1,23 +1,11 @@
 /**
  * A request head from text, for `weir explain`, the `tests:` of a configuration and unit tests. Off the hot path.
  */
-import { FIELD_STRIDE, field, fieldIdOf, Head, method, methodNames, targetForm } from '../base/head.ts';
+import { FIELD_STRIDE, field, fieldIdOf, fieldNames, Head, method, methodNames, targetForm } from '../base/head.ts';
+import { hopByHopFields } from '../base/hop-by-hop.ts';
 
 /** Room for what filters append. */
 const APPEND_BYTES = 8192;
-/** Fields a codec takes out of the live ones (base/head.ts rule 2). */
-const hopByHop: readonly number[] = [
-  field.host,
-  field.connection,
-  field.contentLength,
-  field.transferEncoding,
-  field.te,
-  field.upgrade,
-  field.keepAlive,
-  field.proxyConnection,
-  field.http2Settings,
-];
-
 /**
  * Builds the head that `METHOD url` with these fields would decode to. `url` is absolute ("https://shop.example/a?b") or a path; with a path
  * the host comes from a `host` field. Text beyond ASCII goes out as UTF-8.
@@ -31,6 +19,7 @@ export function headFromText(methodName: string, url: string, fields: readonly (
   const host = fields.find(([name]) => name.toLowerCase() === 'host');
   const authority = latin1Of(absolute ? absolute[1]!.replace(/^.*@/, '') : (host?.[1] ?? ''));
   const lines = fields.map(([name, value]) => [latin1Of(name), latin1Of(value.trim())] as const);
+  const removed = removedBy(lines);
 
   let size = methodName.length + path.length + (query?.length ?? 0) + authority.length + 16;
   for (const [name, value] of lines) size += name.length + value.length + 4;
@@ -55,16 +44,31 @@ export function headFromText(methodName: string, url: string, fields: readonly (
     put(head, ': ');
     const [valueStart, valueEnd] = put(head, value);
     put(head, '\r\n');
-    const id = fieldIdOf(name.toLowerCase());
+    const nameLower = name.toLowerCase();
+    const id = fieldIdOf(nameLower);
     if (id === field.upgrade) {
       head.upgradeStart = valueStart;
       head.upgradeEnd = valueEnd;
     }
-    head.addField(hopByHop.includes(id) ? field.removed : id, nameStart, nameEnd, valueStart, valueEnd);
+    head.addField(removed.has(nameLower) ? field.removed : id, nameStart, nameEnd, valueStart, valueEnd);
   }
   put(head, '\r\n');
   head.size = head.used;
   return head;
+}
+
+/** Names of what a codec takes out of a request with these fields: those of one hop, and those that Connection names (RFC 9110 §7.6.1). */
+function removedBy(lines: readonly (readonly [string, string])[]): Set<string> {
+  const removed = new Set(['host', ...hopByHopFields.map((id) => fieldNames[id]!)]);
+  let hasBody = false;
+  for (const [name, value] of lines) {
+    const nameLower = name.toLowerCase();
+    if (nameLower === 'connection') for (const option of value.split(',')) removed.add(option.trim().toLowerCase());
+    else if (nameLower === 'transfer-encoding' || (nameLower === 'content-length' && Number(value) > 0)) hasBody = true;
+  }
+  // Without a body there is nothing to wait for.
+  if (!hasBody) removed.add('expect');
+  return removed;
 }
 
 /** All live fields of a head as pairs, for tests and explanations. */

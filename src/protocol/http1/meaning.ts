@@ -8,6 +8,7 @@
  * 2. Host, Content-Length and Transfer-Encoding have taken effect before Connection is looked at: naming them there changes nothing.
  */
 import { FIELD_STRIDE, field, framing, type Head, method, targetForm } from '../../base/head.ts';
+import { hopByHopFields } from '../../base/hop-by-hop.ts';
 import { ascii, COMMA, isSameText, isWord, SPACE, TAB } from './bytes.ts';
 import { check } from './checks.ts';
 import { isAuthority } from './target.ts';
@@ -27,33 +28,9 @@ const CONTINUE = ascii('100-continue');
 const WEBSOCKET = ascii('websocket');
 
 /** Fields that {@link HeadMeaning.take} wants to see, by id: 1. */
-export const requestFieldsTaken = taken([
-  field.host,
-  field.connection,
-  field.contentLength,
-  field.transferEncoding,
-  field.te,
-  field.upgrade,
-  field.keepAlive,
-  field.proxyConnection,
-  field.expect,
-  field.http2Settings,
-  field.proxyAuthorization,
-  field.proxyAuthenticate,
-]);
+export const requestFieldsTaken = taken([field.host, field.expect, ...hopByHopFields]);
 /** The same for responses. Host has no meaning there and stays. */
-export const responseFieldsTaken = taken([
-  field.connection,
-  field.contentLength,
-  field.transferEncoding,
-  field.te,
-  field.upgrade,
-  field.keepAlive,
-  field.proxyConnection,
-  field.http2Settings,
-  field.proxyAuthorization,
-  field.proxyAuthenticate,
-]);
+export const responseFieldsTaken = taken(hopByHopFields);
 
 function taken(ids: readonly number[]): Uint8Array {
   const table = new Uint8Array(64);

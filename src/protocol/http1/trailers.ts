@@ -2,63 +2,50 @@
  * Which fields a trailer section may bring (RFC 9110 §6.5.1): none that frames, routes, authenticates, changes the request or says how to read the
  * content, for whoever merges trailers into the head would let the sender change what was decided when the head came.
  */
-import { field } from '../../base/head.ts';
+import { field, fieldIdOf, fieldNames } from '../../base/head.ts';
+import { hopByHopFields } from '../../base/hop-by-hop.ts';
 import { ascii, isWord, lower } from './bytes.ts';
 
-const forbiddenIds = new Uint8Array(64);
-for (const id of [
-  field.host,
-  field.connection,
-  field.contentLength,
-  field.transferEncoding,
-  field.te,
-  field.trailer,
-  field.upgrade,
-  field.keepAlive,
-  field.proxyConnection,
-  field.expect,
-  field.http2Settings,
-  field.xForwardedFor,
-  field.xForwardedProto,
-  field.xForwardedHost,
-  field.xForwardedPort,
-  field.forwarded,
-  field.via,
-  field.xRequestId,
-  field.cookie,
-  field.setCookie,
-  field.date,
-  field.authorization,
-  field.proxyAuthorization,
-  field.secWebsocketKey,
-  field.secWebsocketVersion,
-  field.secWebsocketAccept,
-  field.contentType,
-  field.xRealIp,
-  field.cdnLoop,
-  field.location,
-  field.retryAfter,
-  field.traceparent,
-  field.contentEncoding,
-  field.proxyAuthenticate,
-]) {
-  forbiddenIds[id] = 1;
-}
-
-const forbiddenPrefixes = ['content-', 'x-forwarded-', 'proxy-', 'if-', 'sec-', 'access-control-'].map(ascii);
-const forbiddenNames = [
+const prefixes = ['content-', 'x-forwarded-', 'proxy-', 'if-', 'sec-', 'access-control-'];
+const names = [
   'age',
+  'authorization',
   'cache-control',
+  'cdn-loop',
+  'cookie',
+  'date',
+  'expect',
   'expires',
+  'forwarded',
+  'host',
+  'location',
   'max-forwards',
   'origin',
   'pragma',
   'range',
+  'retry-after',
+  'set-cookie',
+  'traceparent',
   'tracestate',
+  'trailer',
   'vary',
+  'via',
   'warning',
   'www-authenticate',
-].map(ascii);
+  'x-real-ip',
+  'x-request-id',
+];
+
+/** By id, for the fields known by number: 1. RFC 9209 §2 lets Proxy-Status trail. */
+const forbiddenIds = new Uint8Array(64);
+for (const id of hopByHopFields) forbiddenIds[id] = 1;
+for (const [id, name] of fieldNames.entries())
+  if (names.includes(name) || prefixes.some((prefix) => name.startsWith(prefix))) forbiddenIds[id] = 1;
+forbiddenIds[field.proxyStatus] = 0;
+
+const forbiddenPrefixes = prefixes.map(ascii);
+/** Those without a number. */
+const forbiddenNames = names.filter((name) => fieldIdOf(name) === field.other).map(ascii);
 
 /** May the field named bytes[from, to) stay in a trailer section? */
 export function mayTrail(id: number, bytes: Uint8Array, from: number, to: number): boolean {
