@@ -1,12 +1,13 @@
 /**
  * One exchange: read head -> route -> filter -> pick -> lease -> send -> copy back -> settle.
  *
- *     begin --route, filter--> attempt --pick, lease--> waiting --onLeased--> sending --request ended--> awaiting head --head--> answering --end--> over
+ *     intake --route, filter--> attempt --pick, lease--> waiting --onLeased--> sending --request ended--> awaiting head --head--> answering --end--> over
  *                                 ^                        |                     |                            |                    |
  *                                 '------ may retry -------'---------------------'----------------------------'                    '-- cut: client.abort()
  *
- * Its parts: placement.ts finds the endpoint (queues, fallbacks, bound clients), upload.ts carries the request's body, download.ts the answer, tries.ts says what is sent once more, hedging.ts what
- * is sent twice, deadline.ts how long all that may take, upgrade.ts what a tunnel is. It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
+ * Its parts: intake.ts reads, routes and filters; placement.ts finds the endpoint (queues, fallbacks, bound clients); upload.ts carries the
+ * request's body, download.ts the answer; tries.ts says what is sent once more, hedging.ts what is sent twice; deadline.ts how long all that may
+ * take; upgrade.ts what a tunnel is. It sees heads, pieces and ends, never the bytes of a protocol, and knows neither sockets nor codecs.
  *
  * Rules
  * 1. Every pick is followed by one table.begin and one table.end (balance, rule 3).
@@ -16,29 +17,23 @@
  */
 import { NONE } from '../balance/balance.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
-import type { ClientAddress } from '../base/client-address.ts';
 import { fault, faults } from '../base/faults.ts';
-import { framing, type Head, method } from '../base/head.ts';
-import type { ClientStream, EndpointStream, RequestSink, ResponseSink } from '../base/stream.ts';
-import { applyRewrite, BAD_PATH, chooseTarget, NO_ROUTE } from '../route/route.ts';
+import { framing, type Head } from '../base/head.ts';
+import type { EndpointStream, RequestSink, ResponseSink } from '../base/stream.ts';
 import type { Carried } from './carried.ts';
 import { Deadline } from './deadline.ts';
 import { Download } from './download.ts';
-import { ExchangeState, type ListenerFacts } from './exchange-state.ts';
+import { ExchangeState } from './exchange-state.ts';
 import type { Hedge } from './hedge.ts';
 import { Hedging } from './hedging.ts';
 import { Placement } from './placement.ts';
 import type { Relay } from './relay.ts';
-import type { RouteRuntime } from './runtime.ts';
 import { tryKind } from './trail.ts';
 import { Tries } from './tries.ts';
-import { closeDownward, closeUpward, cutTunnel, isGoodSwitch, leaveTunnel, mayUpgrade, startTunnel } from './upgrade.ts';
+import { closeDownward, closeUpward, cutTunnel, isGoodSwitch, leaveTunnel, startTunnel } from './upgrade.ts';
 import { Upload } from './upload.ts';
 
 export type { ListenerFacts } from './exchange-state.ts';
-
-/** Room kept behind a request head for what filters append to it and to the response. */
-const APPEND_BYTES = 1536;
 
 export class Exchange extends ExchangeState implements RequestSink, ResponseSink, Carried {
   readonly relay: Relay;
@@ -58,106 +53,6 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     this.tries = new Tries(relay, this);
     this.hedging = new Hedging(relay, this);
     this.deadline = new Deadline(relay, this);
-  }
-
-  // Reading, routing, filtering.
-
-  /** Takes a request. The head belongs to the exchange from here; its bytes are lent for the call. */
-  begin(client: ClientStream, listener: ListenerFacts, head: Head): void {
-    const { relay, facts } = this;
-    const { blocks } = relay;
-    this.head = head;
-    if (!this.open(client, listener, blocks.take(head.size + APPEND_BYTES))) return;
-    head.moveTo(blocks.start(this.block), blocks.size(this.block));
-    this.record.setHead(head, relay.logsFields);
-    facts.method = head.method;
-    facts.nowMs = relay.table.nowMs();
-    if (listener.index < 0) {
-      this.answer(fault.draining, '');
-      return;
-    }
-    const from = this.resolveClient(client, listener.index, head);
-    if (head.method === method.CONNECT || head.method === method.TRACE) {
-      this.answer(fault.methodNotAllowed, 'CONNECT and TRACE are not served');
-    } else if (listener.plan.redirectToHttps) this.download.answerRoute(this.runtime!.toHttps);
-    else this.findRoute(listener.index, head, from);
-  }
-
-  /** A connection on which no head could be read: answers it. */
-  beginBad(client: ClientStream, listener: ListenerFacts, faultId: number, detail: string): void {
-    if (this.open(client, listener, this.relay.blocks.takeSmall())) this.answer(faultId, detail);
-  }
-
-  /** False when there is no memory, not even for an answer: the connection is cut. */
-  private open(client: ClientStream, listener: ListenerFacts, block: number): boolean {
-    const { relay, facts } = this;
-    this.client = client;
-    this.listener = listener;
-    this.runtime = relay.runtime!;
-    this.protocol = client.protocol;
-    this.startedMs = client.startedMs;
-    this.beganMs = this.lastMs = relay.engine.now;
-    this.number = relay.nextNumber();
-    client.sink = this;
-    if (block === NO_BLOCK) {
-      this.record.reset();
-      this.abort(fault.overload, 'no block free');
-      return false;
-    }
-    this.block = block;
-    this.record.tls = client.tls;
-    facts.peer = facts.client = client.address.text;
-    // For the forwarded fields a PROXY line is the whole truth; the log also tells who wrote it.
-    if (relay.isLogging && !client.peer.equals(client.address)) this.record.peer = client.peer.text;
-    facts.clientPort = client.address.port;
-    facts.scheme = client.secure ? 'https' : 'http';
-    facts.listener = listener.plan.name;
-    facts.id = relay.idOf(this.number);
-    return true;
-  }
-
-  /** Who asks: the peer, or whom a trusted peer speaks for. */
-  private resolveClient(client: ClientStream, listenerIndex: number, head: Head): ClientAddress {
-    const { facts, address } = this;
-    const rules = this.runtime!.clientRules[listenerIndex]!;
-    facts.listenerPort = this.runtime!.listenerPorts[listenerIndex]!;
-    if (!rules.trusts(client.address)) return client.address;
-    facts.peerIsTrusted = true;
-    rules.resolve(head, client.address, address);
-    facts.client = address.text;
-    facts.clientPort = address.port;
-    return address;
-  }
-
-  private findRoute(listenerIndex: number, head: Head, from: ClientAddress): void {
-    const runtime = this.runtime!;
-    const table = runtime.tables[listenerIndex]!;
-    const index = table.match(head, from);
-    if (index === BAD_PATH) this.answer(fault.badRequest, 'the path can be read in two ways');
-    else if (index === NO_ROUTE) this.answer(fault.destinationNotFound, table.nearestMiss(head, from));
-    else this.follow(runtime.routes[index]!, head, from);
-  }
-
-  private follow(route: RouteRuntime, head: Head, from: ClientAddress): void {
-    const { facts, placement } = this;
-    const runtime = this.runtime!;
-    const { action } = route.plan;
-    this.route = route;
-    this.from = from;
-    facts.route = route.plan.name;
-    if (action.kind !== 'forward') {
-      const denied = route.filters.request(head, from, facts);
-      if (denied !== 0) this.answer(denied, '');
-      else this.download.answerRoute(route.answer!);
-      return;
-    }
-    placement.use(runtime.pools[chooseTarget(action, this.relay.random())]!, head, from);
-    this.wantsUpgrade = head.upgradeEnd > head.upgradeStart && route.mayUpgrade && mayUpgrade(head, route.plan.upgrade);
-    let refused = runtime.forwarded.request(head, facts);
-    if (refused === 0 && route.plan.rewrite !== null && !applyRewrite(route.plan, head)) refused = fault.headTooLarge;
-    if (refused === 0) refused = route.filters.request(head, from, facts);
-    if (refused === 0) placement.enter();
-    else this.answer(refused, '');
   }
 
   // Choosing and leasing.
@@ -449,7 +344,7 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
   }
 
   /** Answers with a fault of the table. */
-  private answer(faultId: number, detail: string): void {
+  answer(faultId: number, detail: string): void {
     this.note(faultId, detail);
     if (this.client === null) this.finish();
     else this.download.answerFault(faultId, detail);

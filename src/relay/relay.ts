@@ -20,6 +20,7 @@ import type { DatagramSession } from './datagram-session.ts';
 import { Datagrams } from './datagrams.ts';
 import { Exchange, type ListenerFacts } from './exchange.ts';
 import { Hedge } from './hedge.ts';
+import { takeBad, takeRequest } from './intake.ts';
 import { Recorder } from './recorder.ts';
 import { foundIn, type RecorderQuestion } from './recorder-answers.ts';
 import { ownNumber } from './recorder-ring.ts';
@@ -99,11 +100,11 @@ export class Relay {
   }
 
   onRequest(client: ClientStream, listener: ListenerFacts, head: Head): void {
-    this.take().begin(client, listener, head);
+    takeRequest(this.take(), client, listener, head);
   }
 
   onBadRequest(client: ClientStream, listener: ListenerFacts, faultId: number, detail: string): void {
-    this.take().beginBad(client, listener, faultId, detail);
+    takeBad(this.take(), client, listener, faultId, detail);
   }
 
   onStream(
