@@ -47,6 +47,7 @@ import {
   TCP_NODELAY,
 } from '../sys/constants.generated.ts';
 import { close, EPOLL_EVENT_BYTES, EPOLL_EVENT_DATA, epollCreate, epollCtl, epollWait } from '../sys/libc.ts';
+import { LocalPorts } from '../sys/local-ports.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, streamSocket } from '../sys/socket.ts';
@@ -56,7 +57,6 @@ import { EpollAcceptor } from './epoll-acceptor.ts';
 import { EpollDatagrams } from './epoll-datagram.ts';
 import { EpollWire, NO_OWNER, state } from './epoll-wire.ts';
 import { EpollWrites } from './epoll-write.ts';
-import { LocalPorts } from './local-ports.ts';
 import { NO_PIECE, SendQueue } from './send-queue.ts';
 
 export interface EpollOptions extends ArenaOptions {

@@ -56,6 +56,7 @@ import {
   TCP_NODELAY,
 } from '../sys/constants.generated.ts';
 import { close } from '../sys/libc.ts';
+import { LocalPorts } from '../sys/local-ports.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, setsockopt, setTransparent, socket, socketpair } from '../sys/socket.ts';
@@ -63,7 +64,6 @@ import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-addre
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
-import { LocalPorts } from './local-ports.ts';
 import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
 import { UringDatagrams } from './uring-datagram.ts';

@@ -5,6 +5,7 @@
  */
 import {
   EAGAIN,
+  ECONNREFUSED,
   EINPROGRESS,
   IPPROTO_TCP,
   MSG_NOSIGNAL,
@@ -13,7 +14,8 @@ import {
   TCP_INFO,
   TCP_QUICKACK,
 } from '../../sys/constants.generated.ts';
-import { connectTo, getsockopt, mapLow, recv, send, setsockopt } from '../../sys/libc.ts';
+import { connectTo, getsockopt, isItsOwnPeer, mapLow, recv, send, setsockopt } from '../../sys/libc.ts';
+import { LocalPorts } from '../../sys/local-ports.ts';
 import { failed, failedBy, type Heard, passed } from './check.ts';
 import { type Lane, stage } from './prober-lane.ts';
 
@@ -23,6 +25,8 @@ const RECV_BYTES = 64 * 1024;
 /** First byte of TCP_INFO while the handshake is under way, and when it has failed (include/net/tcp_states.h). */
 const TCP_SYN_SENT = 2;
 const TCP_CLOSE = 7;
+
+const localPorts = new LocalPorts();
 
 // One buffer for all probers: nothing in it outlives a call.
 const received = mapLow(RECV_BYTES);
@@ -77,7 +81,9 @@ function seeConnection(lane: Lane): boolean {
   const error = errorOf(lane);
   if (error === EINPROGRESS) return false;
   lane.isReset = true;
-  return over(lane, error === 0 ? passed('connected') : failedBy(error));
+  if (error !== 0) return over(lane, failedBy(error));
+  const metItself = localPorts.mayMeetItself(lane.job!.check.address) && isItsOwnPeer(lane.fd);
+  return over(lane, metItself ? failedBy(ECONNREFUSED) : passed('connected'));
 }
 
 /** 0: connected; EINPROGRESS: not yet; else why not. */
