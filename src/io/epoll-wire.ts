@@ -214,6 +214,11 @@ export class EpollWire implements Wire, TimerOwner {
 
   /** What epoll reports. */
   onEvents(events: number): void {
+    if (this.state === state.dialling) {
+      if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.end(this.takeError(ECONNREFUSED));
+      else if ((events & EPOLLOUT) !== 0) this.opened();
+    }
+    // The peer may have said something by the time the dial is seen to have succeeded: there is no second edge for it.
     if (this.state === state.open) {
       if ((events & EPOLLOUT) !== 0 && !this.isWritable) this.becomeWritable();
       if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0) return;
@@ -222,9 +227,6 @@ export class EpollWire implements Wire, TimerOwner {
       // After its end nothing is left to read, and recv() would tell the end again instead of the error.
       if ((events & EPOLLERR) !== 0 && (this.isPaused || this.recvEnded)) this.end(this.takeError(ECONNRESET));
       else if (!this.isPaused) this.read();
-    } else if (this.state === state.dialling) {
-      if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.end(this.takeError(ECONNREFUSED));
-      else if ((events & EPOLLOUT) !== 0) this.opened();
     } else if (this.state === state.flushing) {
       // What arrives is left to the kernel, which answers it with a reset when the descriptor is closed.
       if ((events & EPOLLERR) !== 0) this.end(this.takeError(ECONNRESET));

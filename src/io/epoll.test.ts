@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { type Address, closeHow } from '../base/wire.ts';
@@ -31,6 +32,26 @@ sentence('epoll', open, 'an event of a descriptor that a child holds on to does 
   assert.equal(users[0]!.closedCount, 0);
   assert.equal(next.closedCount, 0);
   close(held);
+});
+
+test('epoll: what a server says, and that it ends, before it is known that the dial has succeeded, is told', async () => {
+  const fixture = open();
+  const { engine } = fixture;
+  const server = createServer((socket) => socket.end('220 hello'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peer = new Peer(engine).dial({ kind: 'ip', host: '127.0.0.1', port: (server.address() as { port: number }).port });
+  // The engine has had no turn since.
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  if (!socket.writableFinished) await once(socket, 'finish');
+  await until(engine, () => peer.hasEnded, 'what was said before');
+  assert.equal(peer.text(), '220 hello');
+  assert.deepEqual(peer.events, ['open', 'bytes', 'recvEnd']);
+  peer.end();
+  await until(engine, () => peer.closedCount === 1, 'its end');
+  assert.equal(peer.closedErrno, 0);
+  server.close();
+  fixture.close();
 });
 
 test('epoll: sockets of node:net on the other side see what wires do', async () => {
