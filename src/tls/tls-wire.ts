@@ -66,6 +66,8 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
   private readonly loop: TlsLoop;
   private readonly greeting: Greeting;
   private phase: number = phase.handshake;
+  /** Of TicketKeys.find, until it was used. */
+  private ticketKey: number;
   private errno = 0;
   private isPaused = false;
   private hasFin = false;
@@ -86,6 +88,7 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
     this.inner = inner;
     this.owner = owner;
     this.greeting = greeting;
+    this.ticketKey = greeting.ticketKey;
     this.ssl = ssl;
     if (ssl !== 0n) {
       const { read, write } = loop.bios;
@@ -241,11 +244,14 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
     }
     const { tickets } = loop;
     loop.protocol = greeting.protocol;
-    if (greeting.ticketKey > 0) tickets.apply(greeting.context.pointer, greeting.ticketKey);
+    // An older key opens the ticket in the hello, which is whole in the first step. New tickets, in a later one, are sealed with the newest.
+    const { ticketKey } = this;
+    this.ticketKey = 0;
+    if (ticketKey > 0) tickets.apply(greeting.context.pointer, ticketKey);
     const result = SSL_do_handshake(ssl);
     const error = result === 1 ? 0 : SSL_get_error(ssl, result);
     if (error !== 0 && error !== SSL_ERROR_WANT_READ) this.failure = takeErrorText() || 'the client ended the handshake';
-    if (greeting.ticketKey > 0) tickets.apply(greeting.context.pointer, 0);
+    if (ticketKey > 0) tickets.apply(greeting.context.pointer, 0);
     loop.sendOut(this.inner);
     if (error === SSL_ERROR_WANT_READ) return false;
     if (error !== 0) {

@@ -45,6 +45,9 @@ const sslControl = checked<(ssl: bigint, command: number, value: bigint, at: str
   ['pointer', 'int32', 'int64', 'pointer'],
   'int64',
 );
+const sessionOf = checked<(ssl: bigint) => bigint>('SSL_get1_session', ['pointer'], 'pointer');
+const useSession = checked<(ssl: bigint, session: bigint) => number>('SSL_set_session', ['pointer', 'pointer'], 'int32');
+const sessionFree = checked<(session: bigint) => void>('SSL_SESSION_free', ['pointer'], 'void');
 const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55;
 const KEY_UPDATE_REQUESTED = 1;
 
@@ -66,7 +69,8 @@ class World implements AcceptOwner {
   private readonly arena = mapLow(arenaBytes(128, 128));
   private readonly context = contextNew(clientMethod());
   private readonly serverName: string;
-  private readonly reader = new ClientHelloReader();
+  /** The hello that came last. */
+  readonly reader = new ClientHelloReader();
 
   constructor({ settings = plain, serverName = 'shop.example', ...options }: Options = {}) {
     this.engine = new MemoryEngine({ seed: 1, reuseWires: true, arena: this.arena.bytes, ...options });
@@ -108,10 +112,12 @@ class World implements AcceptOwner {
   }
   onAcceptFault(): void {}
 
-  dial(): Peer {
+  /** `session`: of an earlier connection; 0n: none. */
+  dial(session = 0n): Peer {
     const peer = new Peer(this.engine);
     const ssl = SSL_new(this.context);
     setConnectState(ssl);
+    if (session !== 0n) useSession(ssl, session);
     sslControl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, 0n, this.serverName);
     const inner = this.engine.dial(this.address, peer);
     const greeting = { context: null as unknown as ServerContext, protocol: NO_PROTOCOL, alpn: '', serverName: '', ticketKey: 0 };
@@ -121,8 +127,8 @@ class World implements AcceptOwner {
   }
 
   /** A pair of ends after the handshake. */
-  pair(): [client: Peer, server: Peer] {
-    const client = this.dial();
+  pair(session = 0n): [client: Peer, server: Peer] {
+    const client = this.dial(session);
     const at = this.served.length;
     this.until(() => client.isOpen && this.served[at]?.isOpen === true);
     return [client, this.served[at]!];
@@ -395,5 +401,26 @@ test('a ticket key is found by its name, and the newest stands for all others', 
       [1, 2, 3, 4].map((n) => world.loop.tickets.find(Buffer.alloc(16, n))),
       [0, 1, 2, 0],
     );
+  });
+});
+
+test('an older ticket key opens what it sealed and seals nothing: who comes back leaves with a ticket of the newest', () => {
+  inWorld({ splitting: 'whole', delayMsMax: 0 }, (world) => {
+    const keys = [1, 2].map((n) => Buffer.alloc(TICKET_KEY_BYTES, n).toString('hex'));
+    /** A connection, and the session that its tickets make. */
+    const session = (from: bigint): bigint => {
+      const [client] = world.pair(from);
+      world.engine.runFor(20);
+      return sessionOf((client.wire as TlsWire).ssl);
+    };
+    const sealedBy = (): number | undefined => (world.reader.hasTicket ? world.reader.ticketName[0] : undefined);
+    world.loop.setTickets([keys[0]!]);
+    const first = session(0n);
+    world.loop.setTickets([keys[1]!, keys[0]!]);
+    const second = session(first);
+    assert.deepEqual([sealedBy(), world.wires.at(-1)!.facts!.isResumed], [1, true]);
+    const third = session(second);
+    assert.deepEqual([sealedBy(), world.wires.at(-1)!.facts!.isResumed], [2, true]);
+    for (const each of [first, second, third]) sessionFree(each);
   });
 });
