@@ -37,8 +37,8 @@ export class Listener implements AcceptOwner, TimerOwner {
   /** Peers that speak for many clients: the limit per address is not for them. */
   private trusted: CidrSet;
   private needs: PrefaceNeeds | null;
-  /** How TLS is opened; null: it is not. */
-  tls: ServerTls | null;
+  /** How TLS is opened; null: it is not. Held: a plan that is not in force any more has given it up. */
+  tls: ServerTls | null = null;
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;
@@ -52,14 +52,14 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
     this.needs = prefaceNeeds(plan);
-    this.tls = tls;
     this.parts = parts;
     this.clients = clients;
+    this.useTls(tls);
   }
 
   update(plan: ListenerPlan, index: number, tls: ServerTls | null): void {
     this.plan = plan;
-    this.tls = tls;
+    this.useTls(tls);
     this.limits = plan.limits;
     this.trusted = new CidrSet(plan.clientIp.trust);
     this.needs = prefaceNeeds(plan);
@@ -77,6 +77,17 @@ export class Listener implements AcceptOwner, TimerOwner {
   leave(fds: ReadonlySet<number>): void {
     for (const { fd, acceptor } of this.acceptors) if (fds.has(fd)) acceptor.close();
     this.acceptors = this.acceptors.filter((a) => !fds.has(a.fd));
+  }
+
+  /** It left the plan, and its sockets are gone: who has not begun a handshake does not begin one. */
+  forgetTls(): void {
+    this.useTls(null);
+  }
+
+  private useTls(tls: ServerTls | null): void {
+    tls?.hold();
+    this.tls?.close();
+    this.tls = tls;
   }
 
   stop(): void {

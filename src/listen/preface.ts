@@ -49,6 +49,7 @@ export interface PrefaceNeeds {
   readonly sniffsTls: boolean;
   /** TLS is opened here, but for what a route takes by its names. */
   readonly opensTls: boolean;
+  readonly handshakeMs: number;
 }
 
 /** null: every connection can be served unseen. */
@@ -62,7 +63,8 @@ export function prefaceNeeds(plan: ListenerPlan): PrefaceNeeds | null {
     (protocol === 'tcp' && streams.some(({ match }) => match.serverName !== null || match.alpn !== null));
   if (proxyProtocol === null && !sniffsHttp && !sniffsTls) return null;
   const from = proxyProtocol === null ? null : new CidrSet(proxyProtocol.from);
-  return { from, isRequired: proxyProtocol?.isRequired ?? false, sniffsHttp, sniffsTls, opensTls };
+  const isRequired = proxyProtocol?.isRequired ?? false;
+  return { from, isRequired, sniffsHttp, sniffsTls, opensTls, handshakeMs: plan.tls?.handshakeMs ?? 0 };
 }
 
 // One each: a connection is read within one call.
@@ -254,7 +256,12 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   private openTls(): void {
     const { carry, listener, parts, wire } = this;
-    const tls = listener.tls!.accept(wire, this, helloReader);
+    if (listener.tls === null) {
+      // The plan under which it came had TLS; the one in force has none.
+      this.refuse(rejection.preface);
+      return;
+    }
+    const tls = listener.tls.accept(wire, this, helloReader);
     this.handshakeMs = parts.engine.now;
     if (tls === null) {
       this.refuseHello(alert.unrecognizedName, handshakeResult.refused);
@@ -263,7 +270,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     this.wire = tls;
     this.isInHandshake = true;
     this.stop();
-    this.ticket = parts.engine.setTimer(listener.plan.tls!.handshakeMs, this, 0);
+    this.ticket = parts.engine.setTimer(this.needs.handshakeMs, this, 0);
     // Its end may come within this call, and then another owns the wire.
     const { block } = carry;
     parts.blocks.retain(block);
@@ -347,8 +354,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   private arm(): void {
     this.stop();
-    const { sniffMs, tls } = this.listener.plan;
-    const ms = this.wantsLine ? LINE_MS : this.needsTls ? tls!.handshakeMs : sniffMs;
+    const ms = this.wantsLine ? LINE_MS : this.needsTls ? this.needs.handshakeMs : this.listener.plan.sniffMs;
     this.ticket = this.parts.engine.setTimer(ms, this, 0);
   }
   private stop(): void {

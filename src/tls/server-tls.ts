@@ -32,6 +32,8 @@ export class ServerTls {
   /** By the indexes of the certificates, in order. */
   private readonly contexts = new Map<string, ServerContext>();
   private readonly first: ServerContext;
+  /** Plans and listeners that use it. */
+  private users = 1;
 
   /** Throws SystemError when OpenSSL takes one of the certificates not. */
   constructor(loop: TlsLoop, settings: ServerSettings) {
@@ -66,8 +68,14 @@ export class ServerTls {
     return new TlsWire(this.loop, inner, owner, ssl, { context, protocol, alpn: alpn ?? '', serverName, ticketKey });
   }
 
-  /** Who uses it is gone. Connections keep their context until they end. */
+  /** One more uses it, until close(). */
+  hold(): void {
+    this.users++;
+  }
+
+  /** Who made or held it uses it no more. Connections keep their context until they end. */
   close(): void {
+    if (--this.users > 0) return;
     for (const context of this.contexts.values()) this.loop.contexts.leave(context);
     this.contexts.clear();
   }

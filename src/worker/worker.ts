@@ -318,6 +318,7 @@ class Worker implements TimerOwner {
     const gone = new Set(retiring.map((r) => r.fd));
     for (const [id, listener] of this.listeners) {
       listener.leave(gone);
+      if (listener.index < 0 && listener instanceof Listener) listener.forgetTls();
       if (listener.index < 0 && listener.connections === 0) this.listeners.delete(id);
     }
     for (const { fd } of retiring) close(fd);

@@ -1,0 +1,251 @@
+/**
+ * Harm prevented: a certificate that was renewed is not the one that clients see, or its renewal cuts those who are connected; a bad one takes the good one's place; who is
+ * in the middle of a handshake when the configuration changes takes a worker down.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import { Agent, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type Issued, issueCertificate } from '../support/certificate.ts';
+import { writeIssued } from '../support/certificates.ts';
+import { connect } from '../support/peer.ts';
+import { descriptorGuard } from '../support/streams.ts';
+import { freePort } from '../support/system.ts';
+import { beginTls, openTls, type TlsClient } from '../support/tls-client.ts';
+import { until } from '../support/wait.ts';
+import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'weir-tls-reload-'));
+const root: Issued = issueCertificate({ subject: 'weir test authority', isAuthority: true });
+const ca = root.cert;
+/** The same names each time, another certificate. */
+const renewed = (): Issued => issueCertificate({ names: ['shop.example'], issuer: root });
+let endpoint: Server;
+before(async () => {
+  endpoint = createHttpServer((incoming, response) => {
+    if (incoming.url === '/slow') setTimeout(() => response.end('late'), 300);
+    else response.end('hello');
+  });
+  endpoint.listen(0, '127.0.0.1');
+  await once(endpoint, 'listening');
+});
+after(() => {
+  endpoint.closeAllConnections();
+  endpoint.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+const address = (): string => `127.0.0.1:${(endpoint.address() as AddressInfo).port}`;
+
+async function ask({ peer }: TlsClient): Promise<string> {
+  peer.reader.expect('GET');
+  peer.send('GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');
+  return String((await peer.message()).body);
+}
+
+/** The certificate that a new client is shown, in PEM. */
+async function shownTo(port: number): Promise<string> {
+  const client = await openTls({ port, servername: 'shop.example', ca });
+  const certificate = client.socket.getPeerX509Certificate()!.toString();
+  assert.equal(await ask(client), 'hello');
+  await client.close();
+  return certificate;
+}
+
+/** What a client of TLS says first, as bytes. */
+async function helloOf(servername: string): Promise<Buffer> {
+  const server = createHttpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const connected = once(server, 'connection');
+  const client = await beginTls({ port: (server.address() as AddressInfo).port, servername });
+  client.socket.on('error', () => {});
+  const [socket] = await connected;
+  socket.removeAllListeners('data');
+  const [bytes] = (await once(socket, 'data')) as [Buffer];
+  await client.close();
+  server.close();
+  return bytes;
+}
+
+for (const engine of ['uring', 'epoll'] as const)
+  describe(`with ${engine}`, () => {
+    let weir: Weir;
+    let guard: () => Promise<void>;
+    let files: { certificate: string; key: string };
+    const ports = (): { web: number; admin: number } => ({ web: weir.port, admin: weir.adminPort });
+    const configOf = (own: { web: number; admin: number }, listener: Record<string, unknown> = {}): WeirConfig =>
+      simpleConfig(own, [address()], {
+        listener: { protocol: 'https', tls: ['shop'], ...listener },
+        pool: { connections: { keepAlive: 0 } },
+        top: { certificates: { shop: { files } } },
+      });
+    before(async () => {
+      const { certificate, key } = writeIssued(folder, `shop-${engine}`, renewed());
+      files = { certificate, key };
+      weir = await Weir.start({ engine, config: configOf });
+      guard = descriptorGuard(weir);
+    });
+    after(async () => {
+      await weir?.stop();
+    });
+
+    test('a renewed certificate is what new clients see at once, and who is connected goes on', async () => {
+      const before = await shownTo(weir.port);
+      assert.equal(before, readFileSync(files.certificate, 'utf8'));
+      const old = await openTls({ port: weir.port, servername: 'shop.example', ca });
+      assert.equal(await ask(old), 'hello');
+      const next = renewed();
+      writeFileSync(files.certificate, next.cert);
+      writeFileSync(files.key, next.key);
+      await weir.reload(configOf(ports()));
+      assert.equal(await shownTo(weir.port), next.cert);
+      assert.equal(await ask(old), 'hello');
+      await old.close();
+    });
+
+    test('a certificate that is none, and a key that is another one, keep the old in force, and the log says why', async () => {
+      const before = await shownTo(weir.port);
+      const good = [readFileSync(files.certificate, 'utf8'), readFileSync(files.key, 'utf8')] as const;
+      for (const [certificate, key, why] of [
+        ['no PEM at all', good[1], /certificate/],
+        [good[0], renewed().key, /key/],
+        [good[0].replace(/[A-Za-z]{8}/g, 'AAAAAAAA'), good[1], /certificate/],
+      ] as const) {
+        writeFileSync(files.certificate, certificate);
+        writeFileSync(files.key, key);
+        const refused = weir.events('reload_refused').length;
+        weir.signal('SIGHUP');
+        const { faults } = await until('a refusal', () => weir.events('reload_refused')[refused]);
+        assert.match(String(faults), why);
+        assert.equal(await shownTo(weir.port), before);
+      }
+      writeFileSync(files.certificate, good[0]);
+      writeFileSync(files.key, good[1]);
+      await weir.reload(configOf(ports()));
+      assert.equal(await shownTo(weir.port), before);
+    });
+
+    for (const [name, hello] of [
+      ['before its hello', 0],
+      ['in the middle of its hello', 40],
+    ] as const)
+      test(`a client that is ${name} when TLS, or the listener, goes is let go, and nothing else is`, async () => {
+        const bytes = await helloOf('shop.example');
+        const otherPort = await freePort();
+        const other = {
+          listen: `127.0.0.1:${otherPort}`,
+          protocol: 'https',
+          tls: ['shop'],
+          to: 'pool',
+          proxyProtocol: { accept: 'required', from: 'loopback' },
+        };
+        const base = configOf(ports());
+        const both = { ...base, listeners: { ...base.listeners, other } };
+        for (const without of [
+          configOf(ports(), { protocol: 'http', tls: undefined }),
+          { ...base, listeners: { ...base.listeners, other: { ...other, protocol: 'http', tls: undefined } } },
+          base,
+        ]) {
+          await weir.reload(both);
+          const waiting = await connect(weir.port);
+          const behindLine = await connect(otherPort);
+          const said = await connect(otherPort);
+          said.send('PROXY TCP4 203.0.113.9 198.51.100.1 5555 443\r\n');
+          for (const client of [waiting, said]) client.send(bytes.subarray(0, hello));
+          await weir.reload(without);
+          for (const client of [waiting, said]) client.send(bytes.subarray(hello));
+          behindLine.send('PROXY TCP4 203.0.113.9 198.51.100.1 5555 443\r\n');
+          behindLine.send(bytes);
+          // Answered with a handshake by what is in force, or let go: never left.
+          for (const client of [waiting, said, behindLine]) {
+            await until(
+              'an answer or an end',
+              () => client.receivedBytes > 0 || client.ending !== 'open' || client.socket.destroyed,
+            );
+            await client.close();
+          }
+        }
+        await weir.reload(base);
+        assert.equal(await weir.metric('weir_worker_restarts_total'), 0);
+        assert.ok((await shownTo(weir.port)).length > 0);
+      });
+
+    test('who connects to a listener that is about to go is served in TLS as long as its socket is there', async () => {
+      const otherPort = await freePort();
+      const base = configOf(ports());
+      const other = { listen: `127.0.0.1:${otherPort}`, protocol: 'https', tls: ['shop'], to: 'pool' };
+      await weir.reload({ ...base, listeners: { ...base.listeners, other } });
+      const open = await openTls({ port: otherPort, servername: 'shop.example', ca });
+      // The certificates change with it, so that nothing of the old is held by the new.
+      const next = renewed();
+      writeFileSync(files.certificate, next.cert);
+      writeFileSync(files.key, next.key);
+      await weir.reload(base);
+      const late = await openTls({ port: otherPort, servername: 'shop.example', ca });
+      for (const client of [open, late]) {
+        // The listener's routes are gone with it.
+        client.peer.reader.expect('GET');
+        client.peer.send('GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');
+        assert.ok((await client.peer.message()).status > 0);
+        await client.close();
+      }
+      assert.equal(await shownTo(weir.port), next.cert);
+      await guard();
+    });
+
+    test('under load neither renewals nor the end of the process lose a request', async () => {
+      const own = await Weir.start({ engine, workers: 2, config: configOf });
+      try {
+        const agent = new Agent({ keepAlive: true, maxSockets: 8, ca, servername: 'shop.example' });
+        let [ok, failed, stopping] = [0, 0, false];
+        const failures: string[] = [];
+        const one = (path: string): Promise<void> =>
+          new Promise((resolve) => {
+            const fail = (error: Error & { code?: string }): void => {
+              // A connection that was kept may be closed while the next request is on its way; and when all is over nobody listens.
+              if (stopping) return resolve();
+              failed++;
+              failures.push(`${error.code} ${error.message}`);
+              resolve();
+            };
+            request({ host: '127.0.0.1', port: own.port, path, agent, headers: { host: 'shop.example' } }, (response) => {
+              response.on('data', () => {}).on('error', fail);
+              response.on('end', () => {
+                if (response.statusCode === 200) ok++;
+                else fail(new Error(`status ${response.statusCode}`));
+                resolve();
+              });
+            })
+              .on('error', fail)
+              .end();
+          });
+        let isOver = false;
+        const loops = Array.from({ length: 8 }, async (_, at) => {
+          while (!isOver) await one(at < 2 ? '/slow' : '/');
+        });
+        for (let i = 0; i < 5; i++) {
+          const next = renewed();
+          writeFileSync(files.certificate, next.cert);
+          writeFileSync(files.key, next.key);
+          const from = ok;
+          await own.reload(configOf({ web: own.port, admin: own.adminPort }));
+          await until('50 more answers', () => ok >= from + 50);
+        }
+        assert.deepEqual([failed, failures], [0, []]);
+        // No new request is begun; those under way are answered.
+        isOver = true;
+        own.signal('SIGTERM');
+        await Promise.all(loops);
+        assert.deepEqual([failed, failures], [0, []]);
+        stopping = true;
+        agent.destroy();
+        await own.stop();
+      } finally {
+        await own.kill();
+      }
+    });
+  });
