@@ -20,11 +20,15 @@ import type { TlsWire } from './tls-wire.ts';
 
 /** Plaintext of one record (RFC 8446 §5.1). */
 const RECORD_BYTES_MAX = 16 * 1024;
-/** Header, nonce, tag and content type of the suites in use: 29 bytes at most; and an answer to a KeyUpdate may go first. */
-const OVERHEAD_BYTES_MAX = 96;
+/** Plaintext of the shortest records a client can ask for (max_fragment_length, RFC 6066 §4). */
+const RECORD_BYTES_MIN = 512;
+/** Header, nonce, tag and content type of one record of the suites in use. */
+const RECORD_OVERHEAD_BYTES = 29;
+/** An answer to a KeyUpdate may go first. */
+const KEY_UPDATE_BYTES = 64;
 /** Plaintext of one call: three full records fit a large block. */
 const CHUNK_BYTES_MAX = 3 * RECORD_BYTES_MAX;
-const SMALL_CHUNK_BYTES_MAX = SMALL_BYTES - OVERHEAD_BYTES_MAX;
+const SMALL_CHUNK_BYTES_MAX = SMALL_BYTES - KEY_UPDATE_BYTES - Math.ceil(SMALL_BYTES / RECORD_BYTES_MIN) * RECORD_OVERHEAD_BYTES;
 /** From here on a piece is encrypted where it lies; below it is cheaper to gather. */
 const DIRECT_BYTES_MIN = 8 * 1024;
 const PROTOCOLS_BYTES = 4096;
@@ -177,6 +181,7 @@ export class TlsLoop implements SoonTask {
     bios.collect(base + start, blocks.size(block));
     const result = SSL_write(wire.ssl, base + at, size);
     const { written } = bios;
+    assert(written <= blocks.size(block), 'what OpenSSL writes in one call fits the block it is given');
     if (written > 0) wire.inner.send(block, start, start + written);
     blocks.release(block);
     return result === size;

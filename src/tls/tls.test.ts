@@ -48,12 +48,19 @@ const sslControl = checked<(ssl: bigint, command: number, value: bigint, at: str
 const sessionOf = checked<(ssl: bigint) => bigint>('SSL_get1_session', ['pointer'], 'pointer');
 const useSession = checked<(ssl: bigint, session: bigint) => number>('SSL_set_session', ['pointer', 'pointer'], 'int32');
 const sessionFree = checked<(session: bigint) => void>('SSL_SESSION_free', ['pointer'], 'void');
+const setFragments = checked<(context: bigint, mode: number) => number>(
+  'SSL_CTX_set_tlsext_max_fragment_length',
+  ['pointer', 'uint32'],
+  'int32',
+);
+const OF_512_BYTES = 1;
 const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55;
 const KEY_UPDATE_REQUESTED = 1;
 
 interface Options extends Partial<MemoryOptions> {
   settings?: ServerSettings;
   serverName?: string;
+  isInShortRecords?: boolean;
 }
 
 /** An engine with a TLS server, whose connections are kept, and clients that speak TLS too. */
@@ -72,7 +79,8 @@ class World implements AcceptOwner {
   /** The hello that came last. */
   readonly reader = new ClientHelloReader();
 
-  constructor({ settings = plain, serverName = 'shop.example', ...options }: Options = {}) {
+  constructor({ settings = plain, serverName = 'shop.example', isInShortRecords = false, ...options }: Options = {}) {
+    if (isInShortRecords) setFragments(this.context, OF_512_BYTES);
     this.engine = new MemoryEngine({ seed: 1, reuseWires: true, arena: this.arena.bytes, ...options });
     this.loop = new TlsLoop(this.engine);
     this.tls = new ServerTls(this.loop, settings);
@@ -204,6 +212,23 @@ test('small sends of one turn are one record', () => {
     world.until(() => client.text() === 'headbodyend');
     // Header, 11 bytes, kind of content, tag (RFC 8446 §5.2).
     assert.equal(server.wire!.sent - before, 5 + 11 + 1 + 16);
+  });
+});
+
+test('a client that asks for the shortest records gets every length of answer in them', () => {
+  inWorld({ isInShortRecords: true, splitting: 'whole', kernelBytesMax: 1 << 20, delayMsMax: 0 }, (world) => {
+    const [client, server] = world.pair();
+    let had = 0;
+    // Around what a small block and what a large one holds.
+    for (const [from, to] of [
+      [3000, 4200],
+      [48_000, 50_000],
+    ] as const)
+      for (let length = from; length < to; length += 37) {
+        server.send(Buffer.alloc(length, 7));
+        had += length;
+        world.until(() => client.receivedBytes === had);
+      }
   });
 });
 
