@@ -105,7 +105,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     this.startedMs = parts.engine.now;
     wire.readPeer(this.peer);
     this.address.copy(this.peer);
-    this.wantsLine = needs.from !== null && needs.from.has(this.peer);
+    this.wantsLine = needs.from?.has(this.peer) === true;
     wire.owner = this;
   }
 
