@@ -72,6 +72,8 @@ class World implements AcceptOwner {
   readonly dialled: Peer[] = [];
   readonly wires: TlsWire[] = [];
   readonly refused: Wire[] = [];
+  /** Told of each connection whose hello has come, before it is looked at. */
+  onServed: ((peer: Peer) => void) | null = null;
   private readonly address: Address = { kind: 'ip', host: '192.0.2.1', port: 443 };
   private readonly arena = mapLow(arenaBytes(128, 128));
   private readonly context = contextNew(clientMethod());
@@ -108,6 +110,7 @@ class World implements AcceptOwner {
           peer.wire = tls;
           served.push(peer);
           this.wires.push(tls);
+          this.onServed?.(peer);
           const { block } = carry;
           engine.blocks.retain(block);
           tls.onBytes(wire, block, carry.start, carry.end);
@@ -352,6 +355,30 @@ test('no free block ends a connection, at each place where one is asked for, and
     });
   }
   assert.ok(failures > 0, 'some connection had no block');
+});
+
+test('one byte changed anywhere, on the way to the server or back, never does more than end the connection', () => {
+  const errnos = new Set<number>();
+  for (let seed = 1; seed <= 150; seed++) {
+    const random = new Prng(seed);
+    let left = random.below(seed % 2 === 0 ? 4500 : 1200);
+    const spoil = (wire: Wire): void => {
+      const send = wire.send.bind(wire);
+      wire.send = (block, start, end) => {
+        if (left >= 0 && left < end - start) world.engine.blocks.bytes[start + left]! ^= 1 << random.below(8);
+        left -= end - start;
+        send(block, start, end);
+      };
+    };
+    const world = new World({ seed, reuseWires: false });
+    const client = world.dial().send('x'.repeat(3000));
+    if (seed % 2 === 0) spoil(inner(client));
+    else world.onServed = (peer) => spoil(inner(peer));
+    world.engine.runFor(300);
+    for (const peer of world.served) if (peer.closedCount === 1) errnos.add(peer.closedErrno);
+    world.close();
+  }
+  assert.ok(errnos.has(EPROTO), 'some were noticed by TLS');
 });
 
 test('a broken connection is told once, during the handshake and after it', () => {
