@@ -13,6 +13,8 @@
  * 3. A cancel that came while the operation was between two states finds nothing. It is repeated until the completion is there:
  *    otherwise the operation would hold the socket open for ever.
  * 4. Calls made on the wire only note what is wanted; flush(), at the end of the turn, does it.
+ *
+ * Its fields stand in uring-wire-state.ts; -receive, -send and -pour are the ways of its bytes.
  */
 import { assert } from '../base/assert.ts';
 import { LARGE_BYTES } from '../base/blocks.ts';
