@@ -308,6 +308,13 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     if (stream !== null) stream.cancel();
   }
 
+  /** The same by a reset: the endpoint must not take a tunnel that was cut for one that ended. */
+  breakStream(): void {
+    const { stream } = this;
+    this.stream = null;
+    if (stream !== null) stream.breakOff();
+  }
+
   /** Takes the endpoint's side down, whatever its state. */
   private cancelEndpoint(faultId: number): void {
     const { hedging } = this;
@@ -315,7 +322,8 @@ export class Exchange extends ExchangeState implements RequestSink, ResponseSink
     this.placement.stopWaiting();
     this.isLeasing = this.tries.isWaiting = false;
     hedging.drop();
-    this.dropStream();
+    if (this.isTunnel && faultId !== 0) this.breakStream();
+    else this.dropStream();
     this.settle(faultId, this.responseMs);
   }
 

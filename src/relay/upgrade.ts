@@ -42,9 +42,7 @@ export function leaveTunnel(exchange: Exchange, slot: number): void {
 
 /** The drain of its endpoint is over its deadline: both sides are reset. */
 export function cutTunnel(exchange: Exchange): void {
-  const { stream } = exchange;
-  exchange.stream = null;
-  stream?.breakOff();
+  exchange.breakStream();
   exchange.settle(0, exchange.responseMs);
   exchange.abort(fault.draining, 'the drain of the endpoint is over its deadline');
 }

@@ -57,6 +57,22 @@ for (const engine of ['uring', 'epoll'] as const)
       await client.close();
     });
 
+    test('a WebSocket that its client resets is reset towards the endpoint, which does not take it for ended', async () => {
+      use(async (peer) => {
+        await peer.expect('\r\n\r\n');
+        peer.send(switching());
+      });
+      const from = endpoint.peers.length;
+      const client = await connect(weir.port);
+      client.send(opening());
+      await client.expect('101 Switching Protocols');
+      client.send('half of it');
+      const peer = await endpoint.peer(from);
+      await peer.expect('half of it');
+      client.reset();
+      assert.equal(await peer.ended(), 'reset');
+    });
+
     const notTunnels: readonly (readonly [string, string, string])[] = [
       [
         'an opening without a version',
