@@ -93,8 +93,10 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   private wantsLine: boolean;
   private ticket = 0;
   private isOver = false;
+  /** From the first byte of a hello that is to be answered here. */
   private isInHandshake = false;
-  private handshakeMs = 0;
+  /** When that byte came. */
+  private helloMs = -1;
 
   constructor(wire: Wire, listener: Listener, parts: ListenParts, needs: PrefaceNeeds) {
     this.wire = wire;
@@ -180,7 +182,6 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     this.ticket = 0;
     if (this.isOver) return;
     if (this.isInHandshake) {
-      this.isInHandshake = false;
       this.countHandshake(handshakeResult.timeout);
       this.refuse(rejection.tls);
       return;
@@ -223,7 +224,9 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
       return;
     }
     if (carry.start === carry.end) return;
+    if (this.helloMs < 0) this.helloMs = this.parts.engine.now;
     const read = helloReader.read(bytes, carry.start, carry.end);
+    this.isInHandshake = read === MORE_HELLO && this.needs.opensTls;
     if (read === MORE_HELLO) return;
     if (read === BAD_HELLO) {
       if (this.needs.opensTls) this.refuseHello(alert.decodeError, handshakeResult.failed);
@@ -262,7 +265,6 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
       return;
     }
     const tls = listener.tls.accept(wire, this, helloReader);
-    this.handshakeMs = parts.engine.now;
     if (tls === null) {
       this.refuseHello(alert.unrecognizedName, handshakeResult.refused);
       return;
@@ -270,7 +272,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     this.wire = tls;
     this.isInHandshake = true;
     this.stop();
-    this.ticket = parts.engine.setTimer(this.needs.handshakeMs, this, 0);
+    this.ticket = parts.engine.setTimer(this.helloMs + this.needs.handshakeMs - parts.engine.now, this, 0);
     // Its end may come within this call, and then another owns the wire.
     const { block } = carry;
     parts.blocks.retain(block);
@@ -281,7 +283,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   private countHandshake(result: number): void {
     const { table, engine } = this.parts;
-    table.handshake(this.listener.plan.id, result, engine.now - this.handshakeMs);
+    table.handshake(this.listener.plan.id, result, engine.now - this.helloMs);
   }
 
   private refuseHello(description: number, result: number): void {
@@ -329,6 +331,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   }
 
   private refuse(reason: number): void {
+    this.isInHandshake = false;
     this.parts.table.rejected(this.listener.plan.id, reason);
     this.close(closeHow.reset);
   }

@@ -16,7 +16,7 @@ import { writeIssued } from '../support/certificates.ts';
 import { connect } from '../support/peer.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
-import { beginTls, openTls, type TlsClient } from '../support/tls-client.ts';
+import { helloOf, openTls, type TlsClient } from '../support/tls-client.ts';
 import { until } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
@@ -54,21 +54,6 @@ async function shownTo(port: number): Promise<string> {
   assert.equal(await ask(client), 'hello');
   await client.close();
   return certificate;
-}
-
-/** What a client of TLS says first, as bytes. */
-async function helloOf(servername: string): Promise<Buffer> {
-  const server = createHttpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const connected = once(server, 'connection');
-  const client = await beginTls({ port: (server.address() as AddressInfo).port, servername });
-  client.socket.on('error', () => {});
-  const [socket] = await connected;
-  socket.removeAllListeners('data');
-  const [bytes] = (await once(socket, 'data')) as [Buffer];
-  await client.close();
-  server.close();
-  return bytes;
 }
 
 for (const engine of ['uring', 'epoll'] as const)
@@ -134,7 +119,7 @@ for (const engine of ['uring', 'epoll'] as const)
       ['in the middle of its hello', 40],
     ] as const)
       test(`a client that is ${name} when TLS, or the listener, goes is let go, and nothing else is`, async () => {
-        const bytes = await helloOf('shop.example');
+        const bytes = await helloOf({ servername: 'shop.example' });
         const otherPort = await freePort();
         const other = {
           listen: `127.0.0.1:${otherPort}`,

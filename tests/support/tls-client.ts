@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { Certificates } from './certificates.ts';
-import { connect, Peer } from './peer.ts';
-import { within } from './wait.ts';
+import { connect, Peer, ScriptedEndpoint } from './peer.ts';
+import { until, within } from './wait.ts';
 
 export interface TlsClientOptions extends ConnectionOptions {
   port: number;
@@ -76,6 +76,20 @@ export async function alertOf(options: TlsClientOptions): Promise<string> {
   } finally {
     await client.close();
   }
+}
+
+/** What a client says first, as bytes. */
+export async function helloOf(options: ConnectionOptions): Promise<Buffer> {
+  const server = await ScriptedEndpoint.start(() => {});
+  const client = await beginTls({ ...options, port: server.port });
+  client.socket.on('error', () => {});
+  const peer = await server.peer(0);
+  // A hello is one record, and its length stands in front of it.
+  const bytes = (): Buffer => Buffer.from(peer.received, 'latin1');
+  await until('a hello', () => bytes().length > 5 && bytes().length === 5 + bytes().readUInt16BE(3));
+  await client.close();
+  await server.close();
+  return bytes();
 }
 
 /** For `certificates` of a configuration. */
