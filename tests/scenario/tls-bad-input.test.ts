@@ -558,9 +558,9 @@ for (const engine of ['uring', 'epoll'] as const)
 
       test(`${version}: a carried connection that ends unannounced is reset towards the endpoint`, () =>
         counting({ ok: 1 }, async () => {
+          const from = streams.peers.length;
           const client = await openTls(shop({ ...its, port: tcpPort, ALPNProtocols: [] }));
           client.socket.on('error', () => {});
-          const from = streams.peers.length;
           client.peer.send('half of it');
           const peer = await streams.peer(from);
           await client.peer.expect('half of it');
