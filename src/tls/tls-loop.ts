@@ -109,9 +109,16 @@ export class TlsLoop implements SoonTask {
   sendOut(to: Wire): void {
     const { blocks, outBlock } = this;
     const { written } = this.bios;
-    const start = blocks.start(outBlock);
     this.outBlock = NO_BLOCK;
-    if (written > 0 && to.isOpen) to.send(outBlock, start, start + written);
+    if (written > 0 && to.isOpen) {
+      // Who takes nothing must not hold large blocks by what is small.
+      const small = written <= SMALL_BYTES ? blocks.takeSmall() : NO_BLOCK;
+      const block = small === NO_BLOCK ? outBlock : small;
+      const start = blocks.start(block);
+      if (small !== NO_BLOCK) blocks.bytes.copyWithin(start, blocks.start(outBlock), blocks.start(outBlock) + written);
+      to.send(block, start, start + written);
+      if (small !== NO_BLOCK) blocks.release(small);
+    }
     blocks.release(outBlock);
   }
 
@@ -124,13 +131,14 @@ export class TlsLoop implements SoonTask {
   write(wire: TlsWire, start: number, end: number): boolean {
     const size = end - start;
     if (size >= DIRECT_BYTES_MIN) {
-      if (!this.flush()) return false;
+      // What was gathered may be of another wire: whether that one goes on is not this one's concern.
+      if (!this.flush() && !wire.isOpen) return false;
       for (let at = start; at < end; at += CHUNK_BYTES_MAX)
         if (!this.encrypt(wire, at, Math.min(CHUNK_BYTES_MAX, end - at))) return false;
       return true;
     }
     if (this.gathered !== wire || this.gatheredOf(wire) + size > RECORD_BYTES_MAX) {
-      if (!this.flush()) return false;
+      if (!this.flush() && !wire.isOpen) return false;
       const block = this.blocks.takeLarge();
       if (block === NO_BLOCK) return this.encrypt(wire, start, size);
       this.gathered = wire;

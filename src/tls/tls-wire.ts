@@ -41,6 +41,11 @@ import type { TlsLoop } from './tls-loop.ts';
 const phase = Object.freeze({ handshake: 0, open: 1, closing: 2, closed: 3 });
 /** Less than this in a received piece cannot become more plaintext than a small block holds, but for a record that began before. */
 const SMALL_PIECE_BYTES = 4096;
+/**
+ * What TLS itself answers to a peer that takes nothing, each answer in a block of its own: more ends the connection. Some 38 requests for new keys (RFC 8446 §4.6.3; 32
+ * in a row are BoringSSL's limit) or attempts to renegotiate; a peer asks once for many gigabytes.
+ */
+const ANSWER_BYTES_MAX = 1024;
 
 /** What the client hello said, and was decided of it. */
 export interface Greeting {
@@ -77,6 +82,8 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
   /** OpenSSL has plaintext of a record that was begun. */
   private isUnfinished = false;
   private isDueSoon = false;
+  /** Answers of TLS itself since nothing was queued. */
+  private answerBytes = 0;
   // Received and not yet opened, held.
   private keptBlock = NO_BLOCK;
   private keptStart = 0;
@@ -299,9 +306,14 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
       } while (error === 0 && at < stop && bios.unread > 0);
       this.isUnfinished = at === stop;
       if (error !== 0 && error !== SSL_ERROR_WANT_READ) this.failure = takeErrorText();
+      this.answerBytes = this.inner.queued === 0 ? bios.written : this.answerBytes + bios.written;
       loop.sendOut(this.inner);
       if (at > start) this.owner.onBytes(this, plain, start, at);
       blocks.release(plain);
+      if (this.phase === phase.open && this.answerBytes > ANSWER_BYTES_MAX) {
+        this.failure = 'too many requests whose answers are not read';
+        this.breakOff(EPROTO, closeHow.reset);
+      }
       if (this.phase !== phase.open || error === SSL_ERROR_WANT_READ) return;
       if (error !== 0) {
         this.ended(error);

@@ -381,6 +381,54 @@ test('one byte changed anywhere, on the way to the server or back, never does mo
   assert.ok(errnos.has(EPROTO), 'some were noticed by TLS');
 });
 
+test('a wire whose gathered bytes find no block ends alone: the one that sends next goes on', () => {
+  inWorld({ splitting: 'whole', delayMsMax: 0 }, (world) => {
+    const [unlucky, first] = world.pair();
+    const [client, second] = world.pair();
+    // More than a small block, less than what is encrypted where it lies.
+    first.send('x'.repeat(5000));
+    // The first is what the next one's own bytes lie in.
+    world.engine.blocks.failIn = 2;
+    second.send('y'.repeat(9000));
+    world.until(() => unlucky.closedCount === 1 && first.closedCount === 1 && client.receivedBytes === 9000);
+    assert.deepEqual([first.closedErrno, second.isOpen], [ENOBUFS, true]);
+    client.send('still there');
+    world.until(() => second.text() === 'still there');
+  });
+});
+
+test('new keys may be asked for thousands of times by who reads the answers; who does not is cut off before he holds much', () => {
+  inWorld({ splitting: 'whole', delayMsMax: 0, kernelBytesMax: 2048 }, (world) => {
+    const { blocks } = world.engine;
+    const ask = (client: Peer): void => {
+      keyUpdate((client.wire as TlsWire).ssl, KEY_UPDATE_REQUESTED);
+      client.send('x');
+    };
+    const [good, server] = world.pair();
+    for (let i = 1; i <= 2000; i++) {
+      ask(good);
+      world.until(() => server.receivedBytes === i);
+    }
+    server.send('answer');
+    world.until(() => good.text() === 'answer');
+    const [bad, other] = world.pair();
+    bad.pause();
+    const { largeAvailable } = blocks;
+    let asked = 0;
+    let least = largeAvailable;
+    while (other.closedCount === 0) {
+      assert.ok(++asked < 1000, 'it is cut off');
+      ask(bad);
+      world.engine.runFor(2);
+      least = Math.min(least, blocks.largeAvailable);
+    }
+    assert.equal(other.closedErrno, EPROTO);
+    assert.ok(asked > 30 && largeAvailable - least <= 1, `${asked} times, ${largeAvailable - least} large blocks`);
+    assert.ok(server.isOpen);
+    world.until(() => bad.closedCount === 1);
+  });
+});
+
 test('a broken connection is told once, during the handshake and after it', () => {
   for (let bytes = 1; bytes < 6000; bytes += 173) {
     inWorld({ seed: bytes }, (world) => {
