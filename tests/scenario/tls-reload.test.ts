@@ -14,6 +14,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Issued, issueCertificate } from '../support/certificate.ts';
 import { writeIssued } from '../support/certificates.ts';
 import { connect } from '../support/peer.ts';
+import { finish, missing } from '../support/programs.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { helloOf, openTls, type TlsClient } from '../support/tls-client.ts';
@@ -180,6 +181,24 @@ for (const engine of ['uring', 'epoll'] as const)
       }
       assert.equal(await shownTo(weir.port), next.cert);
       await guard();
+    });
+
+    test('wrk sees no error while certificates are renewed', { skip: missing('wrk') }, async (t) => {
+      const wrk = finish(t, 'wrk', ['-t1', '-c16', '-d2s', '-H', 'Host: shop.example', `https://127.0.0.1:${weir.port}/`]);
+      let isOver = false;
+      void wrk.finally(() => (isOver = true));
+      let renewals = 0;
+      while (!isOver) {
+        const next = renewed();
+        writeFileSync(files.certificate, next.cert);
+        writeFileSync(files.key, next.key);
+        await weir.reload(configOf(ports()));
+        assert.equal(await shownTo(weir.port), next.cert);
+        renewals++;
+      }
+      const { out, err } = await wrk;
+      assert.ok(renewals > 2 && Number(/(\d+) requests in/.exec(out)![1]) > 100, out + err);
+      assert.doesNotMatch(out, /Socket errors|Non-2xx/);
     });
 
     test('under load neither renewals nor the end of the process lose a request', async () => {
