@@ -196,9 +196,7 @@ for (const engine of ['uring', 'epoll'] as const)
       total.ok++;
       endpoint.script = answer(ok('hello'));
       const client = await openTls(shop());
-      client.peer.reader.expect('GET');
-      client.peer.send(GET);
-      assert.equal(String((await client.peer.message()).body), 'hello');
+      assert.equal(String((await client.get()).body), 'hello');
       await client.close();
       assert.deepEqual(weir.workers, [worker]);
     }
@@ -301,9 +299,7 @@ for (const engine of ['uring', 'epoll'] as const)
           if (cuts) rewrite(client, (bytes) => (bytes[0] === 22 ? inRecordsOf(500, bytes) : [bytes]));
           await client.opened();
           assert.equal(client.socket.alpnProtocol, 'http/1.1');
-          client.peer.reader.expect('GET');
-          client.peer.send(GET);
-          assert.equal((await client.peer.message()).status, 200);
+          assert.equal((await client.get()).status, 200);
           await client.close();
         }
       }));
@@ -313,9 +309,7 @@ for (const engine of ['uring', 'epoll'] as const)
         const client = await beginTls(shop());
         rewrite(client, (bytes) => Array.from(bytes, (byte) => Buffer.of(byte)));
         await client.opened();
-        client.peer.reader.expect('GET');
-        client.peer.send(GET);
-        assert.equal((await client.peer.message()).status, 200);
+        assert.equal((await client.get()).status, 200);
         await client.close();
       }));
 
@@ -378,9 +372,7 @@ for (const engine of ['uring', 'epoll'] as const)
         // Some 60 KB each, most of it OpenSSL's.
         assert.ok(held - base < 100 * MB, `grew by ${((held - base) / MB).toFixed(1)} MB`);
         const other = await openTls(shop());
-        other.peer.reader.expect('GET');
-        other.peer.send(GET);
-        assert.equal((await other.peer.message()).status, 200);
+        assert.equal((await other.get()).status, 200);
         await other.close();
         for (const client of patient) {
           await client.ended(15_000);

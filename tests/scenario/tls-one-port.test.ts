@@ -17,7 +17,7 @@ import { ProxyLineReader, WRITE_BYTES_MAX, writeProxyLine } from '../../src/prot
 import { certificateFor } from '../support/certificate.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { fieldsOf } from '../support/message-reader.ts';
-import { connect, type Peer, ScriptedEndpoint } from '../support/peer.ts';
+import { connect, ScriptedEndpoint } from '../support/peer.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { beginTls, filesOf, openTls, type TlsClient, type TlsClientOptions } from '../support/tls-client.ts';
@@ -58,14 +58,6 @@ async function greeted(options: TlsClientOptions): Promise<{ client: TlsClient; 
   return { client, line: client.peer.received.trim() };
 }
 
-/** The answer to a GET on this connection. */
-async function request(peer: Peer, host: string, path = '/'): Promise<{ status: number; body: string; setCookie: string }> {
-  peer.reader.expect('GET');
-  peer.send(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
-  const message = await peer.message();
-  return { status: message.status, body: String(message.body), setCookie: fieldsOf(message, 'set-cookie').join() };
-}
-
 /** A line of version 2 from `client`. */
 function line2(client: string): Buffer {
   const [from, to] = [new ClientAddress(), new ClientAddress()];
@@ -73,6 +65,11 @@ function line2(client: string): Buffer {
   to.set('198.51.100.1:443');
   const bytes = Buffer.alloc(WRITE_BYTES_MAX);
   return bytes.subarray(0, writeProxyLine(bytes, 0, 2, from, to, null));
+}
+
+/** What the endpoint below was sent. */
+function fieldsAt(body: Buffer): Record<string, string> {
+  return JSON.parse(body.toString()) as Record<string, string>;
 }
 
 /** An answer for each request with the fields it came with. */
@@ -137,7 +134,9 @@ for (const engine of ['uring', 'epoll'] as const)
 
       // Plain HTTP.
       const plain = await connect(port);
-      const seen = JSON.parse((await request(plain, 'shop.example')).body) as Record<string, string>;
+      plain.reader.expect('GET');
+      plain.send('GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');
+      const seen = fieldsAt((await plain.message()).body);
       assert.deepEqual([seen['x-forwarded-proto'], seen['x-forwarded-port']], ['http', String(port)]);
       await plain.close();
       // TLS that is opened here, by name; several requests on a connection, one of them bound by a cookie.
@@ -145,12 +144,12 @@ for (const engine of ['uring', 'epoll'] as const)
         const client = await openTls({ port, servername, ca, checkServerIdentity: () => undefined });
         assert.equal(client.socket.alpnProtocol, 'http/1.1');
         for (let i = 0; i < 3; i++) {
-          const { status, body } = await request(client.peer, 'shop.example', `/in-tls/${i}`);
-          const fields = JSON.parse(body) as Record<string, string>;
+          const { status, body } = await client.get(`/in-tls/${i}`);
+          const fields = fieldsAt(body);
           assert.equal(status, 200);
           assert.deepEqual([fields['x-forwarded-proto'], fields['x-forwarded-port']], ['https', String(port)]);
         }
-        assert.match((await request(client.peer, 'shop.example', '/bound')).setCookie, /; *secure/i);
+        assert.match(fieldsOf(await client.get('/bound'), 'set-cookie').join(), /; *secure/i);
         await client.close();
       }
       const line = await logged(({ path, sni }) => path === '/in-tls/2' && sni === 'x.shop.example');
@@ -351,7 +350,7 @@ for (const engine of ['uring', 'epoll'] as const)
       t.after(() => weir.kill());
       for (const ahead of ['PROXY TCP4 203.0.113.9 198.51.100.1 5555 443\r\n', line2('203.0.113.9:5555')]) {
         const client = await openTls({ port: weir.port, servername: 'shop.example', ca, ahead });
-        const fields = JSON.parse((await request(client.peer, 'shop.example')).body) as Record<string, string>;
+        const fields = fieldsAt((await client.get()).body);
         assert.deepEqual(
           [fields['x-forwarded-for'], fields['x-forwarded-proto'], fields['x-forwarded-port']],
           ['203.0.113.9', 'https', String(weir.port)],
@@ -441,7 +440,7 @@ test('http is redirected to where TLS is, and the answer there is not', async (t
   assert.deepEqual(fieldsOf(message, 'location'), ['https://shop.example/a?b=c']);
   await plain.close();
   const client = await openTls({ port: weir.port, servername: 'shop.example', ca });
-  assert.equal((await request(client.peer, 'shop.example', '/a?b=c')).status, 200);
+  assert.equal((await client.get('/a?b=c')).status, 200);
   await client.close();
   await weir.stop();
 });

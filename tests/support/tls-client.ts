@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { Certificates } from './certificates.ts';
+import type { Message } from './message-reader.ts';
 import { connect, Peer, ScriptedEndpoint } from './peer.ts';
 import { until, within } from './wait.ts';
 
@@ -35,6 +36,13 @@ export class TlsClient {
   async opened(): Promise<this> {
     await within('a handshake', 10_000, once(this.socket, 'secureConnect'));
     return this;
+  }
+
+  /** The answer to a GET. */
+  get(path = '/'): Promise<Message> {
+    this.peer.reader.expect('GET');
+    this.peer.send(`GET ${path} HTTP/1.1\r\nHost: shop.example\r\n\r\n`);
+    return this.peer.message();
   }
 
   async close(): Promise<void> {
