@@ -1,9 +1,9 @@
 import type { Blocks } from './blocks.ts';
-import { LARGE_BYTES, NO_BLOCK } from './blocks.ts';
+import { LARGE_BYTES, NO_BLOCK, SMALL_BYTES } from './blocks.ts';
 
 /**
- * Bytes a decoder has not consumed yet (an incomplete head), kept together until more arrive. Holds one large block, and only while
- * there is something to keep. Owner: one connection.
+ * Bytes a decoder has not consumed yet (an incomplete head), kept together until more arrive. Holds one block, and only while there is something to
+ * keep: a small one as long as that will do, since many clients may stop in the middle of a head. Owner: one connection.
  */
 export class Carry {
   block = NO_BLOCK;
@@ -24,14 +24,12 @@ export class Carry {
    */
   append(from: number, to: number): number {
     const { blocks } = this;
+    const size = to - from;
     if (this.block === NO_BLOCK) {
-      const block = blocks.takeLarge();
-      if (block === NO_BLOCK) return -1;
-      this.block = block;
-      this.start = this.end = blocks.start(block);
-    }
-    const room = blocks.start(this.block) + LARGE_BYTES - this.end;
-    const count = Math.min(room, to - from);
+      if (!this.take(size)) return -1;
+      this.start = this.end = blocks.start(this.block);
+    } else if (size > this.room && blocks.size(this.block) < LARGE_BYTES && !this.grow()) return -1;
+    const count = Math.min(this.room, size);
     if (count > 0) {
       blocks.bytes.copyWithin(this.end, from, from + count);
       this.end += count;
@@ -52,6 +50,32 @@ export class Carry {
     const kept = this.append(start, end);
     this.blocks.release(block);
     return kept >= 0;
+  }
+
+  /** Bytes that still fit. */
+  private get room(): number {
+    const { blocks, block, end } = this;
+    return blocks.start(block) + blocks.size(block) - end;
+  }
+
+  private take(size: number): boolean {
+    const { blocks } = this;
+    this.block = blocks.take(Math.min(size, LARGE_BYTES));
+    if (this.block === NO_BLOCK && size <= SMALL_BYTES) this.block = blocks.takeLarge();
+    return this.block !== NO_BLOCK;
+  }
+
+  /** Moves what is kept to a large block. */
+  private grow(): boolean {
+    const { blocks, block, start, end } = this;
+    const large = blocks.takeLarge();
+    if (large === NO_BLOCK) return false;
+    this.block = large;
+    this.start = blocks.start(large);
+    this.end = this.start + (end - start);
+    blocks.bytes.copyWithin(this.start, start, end);
+    blocks.release(block);
+    return true;
   }
 
   clear(): void {
