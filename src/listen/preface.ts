@@ -143,16 +143,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     const tls = (this.tls = (wire as TlsWire).facts!);
     this.alpn = tls.alpn;
     this.isInHandshake = false;
-    const isNew = tls.version === '1.3';
-    this.countHandshake(
-      tls.isResumed
-        ? isNew
-          ? handshakeResult.resumed13
-          : handshakeResult.resumed12
-        : isNew
-          ? handshakeResult.full13
-          : handshakeResult.full12,
-    );
+    this.countHandshake(handshakeResult[`${tls.isResumed ? 'resumed' : 'full'}${tls.version === '1.3' ? 13 : 12}`]);
     this.served();
     // A name that leads to a stream was followed before anything was opened.
     if (listener.plan.protocol === 'tcp') listener.serveStream(wire, this, this.startedMs, '', NO_NAMES, NO_BLOCK, 0, 0);
