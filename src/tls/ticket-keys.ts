@@ -1,10 +1,8 @@
 /** Ticket keys: with which session tickets (RFC 5077, RFC 8446 §4.6.1) are sealed and opened. The newest seals; the older ones only open what they sealed. */
+import { TICKET_KEY_BYTES, TICKET_NAME_BYTES } from '../base/ticket-key.ts';
 import { type Mapping, mapLow } from '../sys/memory.ts';
 import { SSL_CTRL_SET_TLSEXT_TICKET_KEYS, SSL_CTX_ctrl } from '../sys/openssl.ts';
 
-/** Name (16 bytes), HMAC key (32), AES key (32). */
-export const TICKET_KEY_BYTES = 80;
-export const TICKET_NAME_BYTES = 16;
 const KEYS_MAX = 4;
 
 export class TicketKeys {

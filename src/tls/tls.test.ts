@@ -7,6 +7,7 @@ import { makeCertificates } from '../../tests/support/certificates.ts';
 import { arenaBytes } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
 import { Prng } from '../base/prng.ts';
+import { TICKET_KEY_BYTES } from '../base/ticket-key.ts';
 import { type AcceptOwner, type Address, closeHow, type Wire, type WireOwner } from '../base/wire.ts';
 import { MemoryEngine, type MemoryOptions, Peer } from '../io/memory.ts';
 import { ClientHelloReader } from '../protocol/client-hello/client-hello.ts';
@@ -14,7 +15,7 @@ import { checked, fast } from '../sys/ffi.ts';
 import { mapLow, munmap } from '../sys/memory.ts';
 import { SSL_CTX_free, SSL_new } from '../sys/openssl.ts';
 import type { ServerContext } from './server-context.ts';
-import { type ServerSettings, ServerTls, TICKET_KEY_BYTES, TlsLoop, TlsWire } from './tls.ts';
+import { type ServerSettings, ServerTls, TlsLoop, TlsWire } from './tls.ts';
 import { NO_PROTOCOL } from './tls-loop.ts';
 
 const ECONNRESET = 104;

@@ -5,6 +5,5 @@
  */
 export type { Certificate } from './server-context.ts';
 export { type Hello, type ServerSettings, ServerTls } from './server-tls.ts';
-export { TICKET_KEY_BYTES, TICKET_NAME_BYTES } from './ticket-keys.ts';
 export { TlsLoop } from './tls-loop.ts';
 export { TlsWire } from './tls-wire.ts';

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { TICKET_KEY_BYTES } from '../../base/ticket-key.ts';
 import type { DownMessage } from '../../state/channel.ts';
 import type { Plan } from '../../state/plan.ts';
 import { close } from '../../sys/libc.ts';
@@ -11,7 +12,7 @@ import { makeEventLog } from './events.ts';
 import { Fleet } from './fleet.ts';
 import { newTable } from './shared-table.ts';
 import { Sockets } from './sockets.ts';
-import { TICKET_KEY_BYTES, TICKET_KEY_MS_MAX, TicketKeys } from './ticket-keys.ts';
+import { TICKET_KEY_MS_MAX, TicketKeys } from './ticket-keys.ts';
 
 /** Keys made at a time that the test sets; the first is all 01, the second all 02. */
 class Clocked {

@@ -6,9 +6,8 @@
  * 2. The first seals; the others only open what was sealed before, so that clients of the last hours are still known after a change.
  */
 import { randomBytes } from 'node:crypto';
+import { TICKET_KEY_BYTES } from '../../base/ticket-key.ts';
 
-/** A name of 16 bytes, 32 to seal with and 32 to sign with, as OpenSSL divides them. */
-export const TICKET_KEY_BYTES = 80;
 /** One key seals for so long. */
 export const TICKET_KEY_MS_MAX = 12 * 3_600_000;
 /** Kept only to open with. */

@@ -10,6 +10,8 @@
  *    brackets) is BAD: it would be compared with names of the configuration.
  */
 
+import { TICKET_NAME_BYTES } from '../../base/ticket-key.ts';
+
 /** Returned by read() besides lengths: more bytes are needed. */
 export const MORE = 0;
 /** Returned by read(): this is not the beginning of a TLS handshake. */
@@ -25,8 +27,6 @@ const CLIENT_HELLO = 1;
 /** Plaintext of one record (RFC 8446 §5.1). */
 const RECORD_BYTES_MAX = 1 << 14;
 const NAME_CHARS_MAX = 253;
-/** A server that seals its tickets as RFC 5077 §4 proposes begins them with the name of the key. */
-const TICKET_NAME_BYTES = 16;
 const extension = Object.freeze({ serverName: 0, alpn: 16, sessionTicket: 35, preSharedKey: 41, encryptedHello: 0xfe0d });
 
 export class ClientHelloReader {
