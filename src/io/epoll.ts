@@ -47,7 +47,7 @@ import {
   TCP_NODELAY,
 } from '../sys/constants.generated.ts';
 import { close, EPOLL_EVENT_BYTES, EPOLL_EVENT_DATA, epollCreate, epollCtl, epollWait } from '../sys/libc.ts';
-import { LocalPorts } from '../sys/local-ports.ts';
+import { LocalPortRange } from '../sys/local-port-range.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, streamSocket } from '../sys/socket.ts';
@@ -101,7 +101,7 @@ export class EpollEngine implements Engine {
   readonly epoll: number;
   readonly arenaAddress: number;
   readonly pieces: SendQueue;
-  readonly localPorts: LocalPorts;
+  readonly localPorts: LocalPortRange;
   readonly flushStallMs: number;
   /** Bytes the last sendPieces() asked the kernel to take. */
   askedBytes: number;
@@ -137,7 +137,7 @@ export class EpollEngine implements Engine {
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
     this.pieces = new SendQueue(this.blocks);
-    this.localPorts = new LocalPorts();
+    this.localPorts = new LocalPortRange();
     this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
     this.scratch = mapLow(SCRATCH_BYTES);
     this.words = new Int32Array(this.scratch.buffer);

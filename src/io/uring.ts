@@ -56,7 +56,7 @@ import {
   TCP_NODELAY,
 } from '../sys/constants.generated.ts';
 import { close } from '../sys/libc.ts';
-import { LocalPorts } from '../sys/local-ports.ts';
+import { LocalPortRange } from '../sys/local-port-range.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, setsockopt, setTransparent, socket, socketpair } from '../sys/socket.ts';
@@ -149,7 +149,7 @@ export class UringEngine implements Engine {
   readonly messages: Messages;
   readonly pieces: SendQueue;
   readonly pipes: Pipes;
-  readonly localPorts: LocalPorts;
+  readonly localPorts: LocalPortRange;
   readonly pourAfter: number;
   readonly arenaAddress: number;
   readonly flushStallMs: number;
@@ -203,7 +203,7 @@ export class UringEngine implements Engine {
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);
     this.pipes = new Pipes(options.pipesMax ?? pipesMaxOf(0));
-    this.localPorts = new LocalPorts();
+    this.localPorts = new LocalPortRange();
     this.pourAfter = options.pourAfter ?? POUR_AFTER;
     this.messages = new Messages(MESSAGES_MAX);
     this.writes = new Writes(this.ring, this.blocks, this.arenaAddress);

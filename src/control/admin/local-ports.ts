@@ -16,6 +16,7 @@ import { readFileSync } from 'node:fs';
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import { TCP_CLOSE, TCP_LISTEN, TCP_TIME_WAIT } from '../../sys/constants.generated.ts';
+import { parsePortRange } from '../../sys/local-port-range.ts';
 import { addressWords, type DiagSocket, listTcp } from '../../sys/socket-diag.ts';
 import { type AddressKey, addressKey, ConnectHistory, type PortGroup, type PortUse, portGroups } from './port-groups.ts';
 
@@ -138,7 +139,7 @@ export class LocalPorts {
     ] as const;
     if (madeOf.every((part, i) => part === this.madeOf[i])) return;
     const [plan, range, reserved] = madeOf;
-    [this.low, this.high] = range.trim().split(/\s+/).map(Number) as [number, number];
+    [this.low, this.high] = parsePortRange(range);
     const portCount = this.high - this.low + 1 - countReserved(reserved, this.low, this.high);
     this.groups = portCount > 0 ? portGroups(plan, portCount) : [];
     this.uses = this.groups.map(({ use }) => use);

@@ -15,7 +15,7 @@ import {
   TCP_QUICKACK,
 } from '../../sys/constants.generated.ts';
 import { connectTo, getsockopt, isItsOwnPeer, mapLow, recv, send, setsockopt } from '../../sys/libc.ts';
-import { LocalPorts } from '../../sys/local-ports.ts';
+import { LocalPortRange } from '../../sys/local-port-range.ts';
 import { failed, failedBy, type Heard, passed } from './check.ts';
 import { type Lane, stage } from './prober-lane.ts';
 
@@ -26,7 +26,7 @@ const RECV_BYTES = 64 * 1024;
 const TCP_SYN_SENT = 2;
 const TCP_CLOSE = 7;
 
-const localPorts = new LocalPorts();
+const localPorts = new LocalPortRange();
 
 // One buffer for all probers: nothing in it outlives a call.
 const received = mapLow(RECV_BYTES);

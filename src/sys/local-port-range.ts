@@ -1,5 +1,5 @@
 /**
- * local-ports: may a socket that connects to this port meet itself? Where nobody listens at a port from which the kernel takes local ports, it may choose that very
+ * local-port-range: may a socket that connects to this port meet itself? Where nobody listens at a port from which the kernel takes local ports, it may choose that very
  * port, and the connection comes about without anybody else (simultaneous open, RFC 9293 §3.5); of UDP likewise.
  */
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import type { Address } from '../base/wire.ts';
 /** The kernel's own range, should this one not be readable (ip(7)). */
 const DEFAULT_RANGE: readonly [number, number] = [32768, 60999];
 
-export class LocalPorts {
+export class LocalPortRange {
   private readonly first: number;
   private readonly last: number;
 
@@ -22,10 +22,15 @@ export class LocalPorts {
   }
 }
 
+/** First and last of net.ipv4.ip_local_port_range as the kernel writes it: "32768\t60999\n". */
+export function parsePortRange(text: string): readonly [number, number] {
+  const [first, last] = text.trim().split(/\s+/).map(Number);
+  return [first!, last!];
+}
+
 function readRange(): readonly [number, number] {
   try {
-    const [first, last] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1').trim().split(/\s+/).map(Number);
-    return [first!, last!];
+    return parsePortRange(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1'));
   } catch {
     return DEFAULT_RANGE;
   }
