@@ -20,7 +20,7 @@ import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wi
 import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
 import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
 import { handshakeResult, rejection } from '../state/doors.ts';
-import type { ListenerPlan } from '../state/plan.ts';
+import { isByName, type ListenerPlan } from '../state/plan.ts';
 import type { TlsWire } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Listener } from './listener.ts';
@@ -57,10 +57,7 @@ export function prefaceNeeds(plan: ListenerPlan): PrefaceNeeds | null {
   const { proxyProtocol, protocol, streams } = plan;
   const sniffsHttp = protocol === 'auto';
   const opensTls = plan.tls !== null;
-  const sniffsTls =
-    opensTls ||
-    protocol === 'auto' ||
-    (protocol === 'tcp' && streams.some(({ match }) => match.serverName !== null || match.alpn !== null));
+  const sniffsTls = opensTls || protocol === 'auto' || (protocol === 'tcp' && streams.some(isByName));
   if (proxyProtocol === null && !sniffsHttp && !sniffsTls) return null;
   const from = proxyProtocol === null ? null : new CidrSet(proxyProtocol.from);
   const isRequired = proxyProtocol?.isRequired ?? false;

@@ -3,6 +3,7 @@
  *
  * It does not know: sockets, HTTP's bytes, how an endpoint is chosen or a wire is kept.
  */
+
 import { PoolQueue, type Waiter } from '../balance/balance.ts';
 import type { Blocks } from '../base/blocks.ts';
 import type { ClientAddress } from '../base/client-address.ts';
@@ -15,6 +16,7 @@ import type { StreamClient } from '../base/stream-client.ts';
 import { closeHow, type Engine } from '../base/wire.ts';
 import type { FoundMessage } from '../state/channel.ts';
 import { protocol, rejection, type WorkerWriter } from '../state/doors.ts';
+import { isByName } from '../state/plan.ts';
 import { CarriedList } from './carried.ts';
 import type { DatagramSession } from './datagram-session.ts';
 import { Datagrams } from './datagrams.ts';
@@ -126,8 +128,8 @@ export class Relay {
 
   carriesByName(listener: ListenerFacts, serverName: string, alpn: readonly string[], client: ClientAddress): boolean {
     if (listener.index < 0) return false;
-    const match = this.runtime!.streams[listener.index]!.match(serverName, alpn, client)?.plan.match;
-    return match !== undefined && (match.serverName !== null || match.alpn !== null);
+    const route = this.runtime!.streams[listener.index]!.match(serverName, alpn, client);
+    return route !== null && isByName(route.plan);
   }
 
   /** What a UDP listener receives is for it. */

@@ -159,6 +159,11 @@ export interface StreamRoutePlan {
   attempts: number;
 }
 
+/** Does it ask for a name or a protocol of the client hello? Then it takes TLS unopened, also from a listener that opens it. */
+export function isByName({ match }: Pick<StreamRoutePlan, 'match'>): boolean {
+  return match.serverName !== null || match.alpn !== null;
+}
+
 export interface StreamTimeoutsPlan {
   /** Connecting to one endpoint. 1 s. */
   connectMs: number;

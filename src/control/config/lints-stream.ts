@@ -1,4 +1,5 @@
 /** Lints of what carries bytes as they are. */
+import { isByName } from '../../state/plan.ts';
 import type { LintInput, Warn } from './lints.ts';
 import { ROUTES_COMPARED_MAX } from './precedence.ts';
 import { compareStreams, coversStream, streamsMayTie } from './precedence-stream.ts';
@@ -24,7 +25,7 @@ export function lintStreams(input: LintInput, warn: Warn): void {
           : `listener ${name} drops every datagram: nothing says where to`,
         'add to: and the name of a pool',
       );
-    const looksAtTls = streams.some(({ match }) => match.serverName !== null || match.alpn !== null);
+    const looksAtTls = streams.some(isByName);
     if (protocol === 'tcp' && !looksAtTls && config.listeners[name].sniffTimeout !== undefined)
       warn(
         [...path, 'sniffTimeout'],

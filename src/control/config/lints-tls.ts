@@ -1,6 +1,6 @@
 /** Lints of TLS that is opened here: certificates, and the hosts they are to cover. */
 import { CertificateNames } from '../../base/certificate-names.ts';
-import type { CertificatePlan, ListenerPlan, Plan, RoutePlan } from '../../state/plan.ts';
+import { type CertificatePlan, isByName, type ListenerPlan, type Plan, type RoutePlan } from '../../state/plan.ts';
 import { lifeOf, lifeText } from '../certificate-life.ts';
 import type { ReadCertificate } from './certificates.ts';
 import type { LintInput, Warn } from './lints.ts';
@@ -16,8 +16,7 @@ export function lintTls(input: LintInput, warn: Warn): void {
     if (listener.tls === null) continue;
     lintClashes(listener, input, warn);
     const { name, protocol, streams } = listener;
-    const opens = ({ match }: ListenerPlan['streams'][number]): boolean => match.serverName === null && match.alpn === null;
-    if (protocol === 'tcp' && streams.length > 0 && !streams.some(opens))
+    if (protocol === 'tcp' && streams.length > 0 && streams.every(isByName))
       warn(
         ['listeners', name],
         'no-route',

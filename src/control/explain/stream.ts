@@ -7,11 +7,11 @@ import { fault, faults } from '../../base/faults.ts';
 import { addressText } from '../../base/wire.ts';
 import { chooseTarget, type StreamRoute, StreamTable } from '../../route/route.ts';
 import type { TableReader } from '../../state/doors.ts';
-import type { ListenerPlan, Plan, PoolPlan, StreamRoutePlan } from '../../state/plan.ts';
+import { isByName, type ListenerPlan, type Plan, type PoolPlan, type StreamRoutePlan } from '../../state/plan.ts';
 import type { ExplainParts, RouteStep } from './explain.ts';
 import { enterStream, type Placing, type PoolStep, placeIn } from './place.ts';
 import type { ChosenListener, ExplainRequest } from './request.ts';
-import { type ClientHello, carriedStep, isByName, missingStep, openedStep, type TlsStep } from './tls.ts';
+import { type ClientHello, carriedStep, missingStep, openedStep, type TlsStep } from './tls.ts';
 import { durationText, streamMatchText, targetText } from './words.ts';
 
 /** Where a connection stands in a queue: it has no urgency of its own (relay/tunnel). */

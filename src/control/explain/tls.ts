@@ -45,11 +45,6 @@ export function helloFor(url: string, sni: string | null, alpn: readonly string[
   };
 }
 
-/** Does this route take TLS unopened from a listener that opens it? */
-export function isByName({ match }: StreamRoutePlan): boolean {
-  return match.serverName !== null || match.alpn !== null;
-}
-
 export function carriedStep({ serverName }: ClientHello, route: StreamRoutePlan): TlsStep {
   return { verdict: 'carried', serverName, alpn: null, minVersion: null, certificates: [], why: `route ${route.name} takes it` };
 }
