@@ -40,7 +40,7 @@ export const SSL_session_reused = fast<(ssl: Pointer) => number>('SSL_session_re
 export const SSL_get_current_cipher = fast<(ssl: Pointer) => Pointer>('SSL_get_current_cipher', ['pointer'], 'pointer');
 export const ERR_clear_error = fast<() => void>('ERR_clear_error', [], 'void');
 export const BIO_up_ref = fast<(bio: Pointer) => number>('BIO_up_ref', ['pointer'], 'int32');
-export const BIO_ctrl = fast<(bio: Pointer, command: number, value: bigint, at: Pointer) => bigint>(
+const BIO_ctrl = fast<(bio: Pointer, command: number, value: bigint, at: Pointer) => bigint>(
   'BIO_ctrl',
   ['pointer', 'int32', 'int64', 'pointer'],
   'int64',
@@ -135,9 +135,9 @@ export const SSL_OP_PRIORITIZE_CHACHA: bigint = 1n << 21n;
 export const SSL_OP_CIPHER_SERVER_PREFERENCE: bigint = 1n << 22n;
 export const SSL_OP_NO_RENEGOTIATION: bigint = 1n << 30n;
 // What an ALPN callback returns.
-export const SSL_TLSEXT_ERR_OK = 0;
-export const SSL_TLSEXT_ERR_ALERT_FATAL = 2;
-export const SSL_TLSEXT_ERR_NOACK = 3;
+const SSL_TLSEXT_ERR_OK = 0;
+const SSL_TLSEXT_ERR_ALERT_FATAL = 2;
+const SSL_TLSEXT_ERR_NOACK = 3;
 
 const BIO_C_SET_BUF_MEM = 114;
 const BIO_FLAGS_MEM_RDONLY = 0x200;

@@ -11,7 +11,7 @@
  * 3. What is paused in the middle of received bytes keeps their block; resume() goes on at the end of the turn.
  * 4. `received`, `sent` and `queued` count the bytes of the socket, but for those that wait for the end of the turn.
  */
-import { NO_BLOCK } from '../base/blocks.ts';
+import { NO_BLOCK, SMALL_BYTES } from '../base/blocks.ts';
 import type { ClientAddress } from '../base/client-address.ts';
 import type { SoonTask } from '../base/soon.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
@@ -39,8 +39,6 @@ import type { ServerContext } from './server-context.ts';
 import type { TlsLoop } from './tls-loop.ts';
 
 const phase = Object.freeze({ handshake: 0, open: 1, closing: 2, closed: 3 });
-/** Less than this in a received piece cannot become more plaintext than a small block holds, but for a record that began before. */
-const SMALL_PIECE_BYTES = 4096;
 /**
  * What TLS itself answers to a peer that takes nothing, each answer in a block of its own: more ends the connection. Some 38 requests for new keys (RFC 8446 §4.6.3; 32
  * in a row are BoringSSL's limit) or attempts to renegotiate; a peer asks once for many gigabytes.
@@ -286,7 +284,8 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
         this.keep(block, end - bios.unread, end);
         return;
       }
-      const isSmall = bios.unread <= SMALL_PIECE_BYTES && !this.isUnfinished;
+      // What is received becomes less plaintext than it is long, but for a record that began before.
+      const isSmall = bios.unread <= SMALL_BYTES && !this.isUnfinished;
       let plain = isSmall ? blocks.takeSmall() : NO_BLOCK;
       if (plain === NO_BLOCK) plain = blocks.takeLarge();
       if (plain === NO_BLOCK || !loop.openOut()) {
