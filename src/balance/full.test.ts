@@ -1,21 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BalanceAlgorithm } from '../state/plan.ts';
+import { algorithms } from '../control/config/schema-balance.ts';
 import { NONE, pickTrusted } from './balance.ts';
 import { Bench } from './bench.ts';
-
-const algorithms: readonly BalanceAlgorithm[] = [
-  'round-robin',
-  'random',
-  'power-of-two',
-  'least-requests',
-  'least-time',
-  'first',
-  'source',
-  'ring-hash',
-  'maglev',
-  'rendezvous',
-];
 
 for (const algorithm of algorithms) {
   test(`${algorithm}: of ten endpoints of which nine just failed the tenth is found, whatever the key, and a full one is not`, () => {
