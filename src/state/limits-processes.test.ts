@@ -12,12 +12,14 @@ import { ControlDoor, initTable, Tally, tableBytes } from './table.ts';
 const WORKERS = 3;
 const TABLE_FD = 3;
 const RUN_MS = 600;
+/** Of the one that is killed: it must not end before, however late the others begin. */
+const KILLED_RUN_MS = 60_000;
 const plans = {
   bucket: { algorithm: 'token-bucket', requests: 5000, windowMs: 1000, burst: 1000 },
   window: { algorithm: 'sliding-window', requests: 2000, windowMs: 100, burst: 1 },
 } as const;
 
-/** Runs in a child: asks as fast as it can until its time is over, and says when it began and ended. */
+/** Runs in a child, with a stripe and ms as arguments: asks as fast as it can until its time is over, and says when it began and ended. */
 const work = `
 import { WorkerDoor, tableBytes } from ${JSON.stringify(new URL('./table.ts', import.meta.url).href)};
 import { LimitRule } from ${JSON.stringify(new URL('./limits.ts', import.meta.url).href)};
@@ -29,7 +31,7 @@ const door = new WorkerDoor(mapShared(${TABLE_FD}, tableBytes()).buffer, stripe)
 const { limits } = door;
 let now = sharedClockMs();
 console.log(now);
-for (const end = now + ${RUN_MS}; now < end; now = sharedClockMs()) {
+for (const end = now + Number(process.argv[2]); now < end; now = sharedClockMs()) {
   limits.nowMs = now;
   for (let i = 0; i < 50; i++) {
     for (let filter = 0; filter < 2; filter++) door.filterDecided(filter, limits.take(rules[filter], 5, filter + 1) ? ${filterDecision.allowed} : ${filterDecision.limited});
@@ -40,8 +42,12 @@ for (const end = now + ${RUN_MS}; now < end; now = sharedClockMs()) {
 console.log(now);
 `;
 
-function start(stripe: number, fd: number): { child: ChildProcess; said: Promise<number[]>; began: Promise<void> } {
-  const args = ['--input-type=module-typescript', '--no-warnings', '-e', work, String(stripe)];
+function start(
+  stripe: number,
+  runMs: number,
+  fd: number,
+): { child: ChildProcess; said: Promise<number[]>; began: Promise<void> } {
+  const args = ['--input-type=module-typescript', '--no-warnings', '-e', work, String(stripe), String(runMs)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit', fd] });
   let out = '';
   const began = Promise.withResolvers<void>();
@@ -60,7 +66,7 @@ test('processes keep a limit together, and one that is killed resets and locks n
   const control = new ControlDoor(buffer);
   for (const name of ['bucket', 'window']) control.claimId('filter', name);
   const tally = new Tally(buffer);
-  const running = Array.from({ length: WORKERS }, () => start(control.claimStripe(), fd));
+  const running = Array.from({ length: WORKERS }, (_, i) => start(control.claimStripe(), i === 0 ? KILLED_RUN_MS : RUN_MS, fd));
   await Promise.all(running.map(({ began }) => began));
   running[0]!.child.kill('SIGKILL');
   const said = await Promise.all(running.map((r) => r.said));

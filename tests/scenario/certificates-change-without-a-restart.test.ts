@@ -103,7 +103,7 @@ test('a certificate that is replaced on disk is served within moments, a half-wr
 test('HUP reads certificates anew; one that is broken leaves the old one in force, and weir says what is wrong', async (t) => {
   const files = mkdtempSync(join(tmpdir(), 'weir-renewed-'));
   t.after(() => rmSync(files, { recursive: true }));
-  const paths = writeIssued(files, 'shop', issueCertificate({ names: [NAME], fromDays: -80, untilDays: 10 }));
+  const paths = writeIssued(files, 'shop', issueCertificate({ names: [NAME], fromDays: -80, untilDays: 9.5 }));
   const { weir, config } = await start(t, paths);
   const before = await shown(weir.port);
   assert.equal(weir.events('certificate_expires').length, 1, weir.logs);
@@ -118,7 +118,7 @@ test('HUP reads certificates anew; one that is broken leaves the old one in forc
   assert.match(status.out, /the configuration that was last loaded is not in force/);
   assert.match(status.out, /certificate shop expires in 9 days/);
 
-  const next = writeIssued(files, 'shop', issueCertificate({ names: [NAME], untilDays: 90 }));
+  const next = writeIssued(files, 'shop', issueCertificate({ names: [NAME], untilDays: 89.98 }));
   await weir.reload(config);
   assert.notEqual(await shown(weir.port), before);
   assert.equal(weir.events('certificate_expires').length, 1, 'the new one has time');

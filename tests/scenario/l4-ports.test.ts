@@ -65,8 +65,8 @@ describe('with 50 local ports', { skip }, () => {
       const guard = descriptorGuard(weir);
       const { served, refused } = await sortByAnswer(await dial(weir, PORTS + 9));
       assert.equal(served.length, PORTS);
-      // Some were reset before they knew that they were connected.
-      assert.ok(refused.length > 0 && refused.length <= 9);
+      // Some, or all, were reset before they knew that they were connected: the count below is of all.
+      assert.ok(refused.length <= 9);
       assert.ok(refused.every(({ ending }) => ending === 'reset'));
       assert.equal(await weir.metric('weir_faults_total', noPort), 9);
       // Each was tried twice: there is no other endpoint.

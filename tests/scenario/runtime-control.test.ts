@@ -256,17 +256,22 @@ describe('a running instance', () => {
       };
       const home = await servedBy();
       const at = `bound/${endpoints.find(({ name }) => name === home)!.address}`;
-      const waited = order('drain', at, '--wait', '--timeout', '1500ms', '--json');
+      const waited = order('drain', at, '--wait', '--timeout', '4s', '--json');
       const drain = async () => JSON.parse((await weir.admin('/api/v1/drains')).body).items[0];
       await until('the drain', async () => (await drain())?.state === 'draining');
       const { deadline } = await drain();
       let stayed = 0;
-      await until('the client to move', async () => {
-        if ((await servedBy()) !== home) return true;
-        stayed++;
-        return false;
-      });
-      assert.ok(Date.now() >= Date.parse(deadline), 'it moves at the deadline');
+      await until(
+        'the client to move',
+        async () => {
+          if ((await servedBy()) !== home) return true;
+          stayed++;
+          return false;
+        },
+        10_000,
+      );
+      const late = Date.now() - Date.parse(deadline);
+      assert.ok(late >= 0, `it moved ${-late} ms before the deadline`);
       assert.ok(stayed > 1, `${stayed} requests reached it while it drained`);
       const { code, out } = await waited;
       const { state, isSafeToStop } = JSON.parse(out);

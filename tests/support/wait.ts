@@ -10,7 +10,7 @@ export class Hopeless extends Error {
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  withinMs = 5000,
+  withinMs = 15_000,
   everyMs = 10,
 ): Promise<Exclude<T, undefined | null | false | 0 | ''>> {
   const deadline = performance.now() + withinMs;
