@@ -29,7 +29,7 @@ export class KeyedEndpoint {
       env: { ...process.env, NODE_TEST_CONTEXT: undefined },
     });
     const endpoint = new KeyedEndpoint(child, name);
-    const [message] = await within(`endpoint ${name} to listen`, 10_000, once(child, 'message'));
+    const [message] = await within(`endpoint ${name} to listen`, 15_000, once(child, 'message'));
     endpoint.port = (message as { port: number }).port;
     return endpoint;
   }
@@ -44,7 +44,7 @@ export class KeyedEndpoint {
 
   async stats(): Promise<EndpointStats> {
     this.child.send('stats');
-    const [message] = await within(`stats of ${this.name}`, 5000, once(this.child, 'message'));
+    const [message] = await within(`stats of ${this.name}`, 15_000, once(this.child, 'message'));
     return (message as { stats: EndpointStats }).stats;
   }
 

@@ -111,7 +111,7 @@ export class Load {
   async progress(): Promise<Record<Outcome, number>> {
     this.child.send('progress');
     while (true) {
-      const [message] = await within('progress of the load', 5000, once(this.child, 'message'));
+      const [message] = await within('progress of the load', 15_000, once(this.child, 'message'));
       if (message.progress !== undefined) return message.progress;
     }
   }

@@ -8,7 +8,8 @@ import { Hopeless, until, within } from './wait.ts';
 
 /** How a side ended. */
 export type Ending = 'open' | 'fin' | 'reset';
-const PATIENCE_MS = 5000;
+/** A machine may stand still for seconds. */
+const PATIENCE_MS = 15_000;
 
 export class Peer {
   readonly socket: Socket;

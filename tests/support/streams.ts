@@ -61,7 +61,7 @@ export function descriptorGuard(weir: Weir): () => Promise<void> {
   return async () => {
     // The counts are made anew once a second: to ask more often would only use up local ports, of which a test may have few.
     await until('all clients to be let go', async () => (await weir.metric('weir_connections')) === 0, 10_000, 100);
-    await until('the descriptors of the worker to come back', () => descriptorsOf(pid!) <= before, 5000).catch((error: Error) => {
+    await until('the descriptors of the worker to come back', () => descriptorsOf(pid!) <= before).catch((error: Error) => {
       error.message += `: ${descriptorsOf(pid!)} instead of ${before}, ${descriptorTargets(pid!).join(' ')}`;
       throw error;
     });

@@ -34,7 +34,7 @@ export class TlsClient {
 
   /** The handshake is over, and as wanted; else its error. */
   async opened(): Promise<this> {
-    await within('a handshake', 10_000, once(this.socket, 'secureConnect'));
+    await within('a handshake', 15_000, once(this.socket, 'secureConnect'));
     return this;
   }
 
@@ -77,7 +77,7 @@ export async function alertOf(options: TlsClientOptions): Promise<string> {
     // A client of TLS 1.3 is done before the server has looked at its answer.
     client.peer.send('GET /alert HTTP/1.1\r\nHost: a\r\n\r\n');
     const first = Promise.race([once(client.socket, 'data'), once(client.socket, 'close').then(() => 'closed')]);
-    return (await within('an answer or an alert', 5000, first)) === 'closed' ? 'closed' : '';
+    return (await within('an answer or an alert', 15_000, first)) === 'closed' ? 'closed' : '';
   } catch (error) {
     const { reason, message } = error as Error & { reason?: string };
     return reason ?? message;

@@ -13,7 +13,9 @@ import { Hopeless, until, within } from './wait.ts';
 
 const root = join(import.meta.dirname, '../..');
 const START_MS = 15_000;
-const STOP_MS = 15_000;
+const STOP_MS = 25_000;
+/** Beyond it a GET has failed: a machine may stand still for seconds. */
+const GET_MS = 10_000;
 
 export type EngineName = 'uring' | 'epoll';
 
@@ -54,7 +56,7 @@ export function simpleConfig(
 ): WeirConfig {
   return {
     version: 1,
-    process: { drain: { notReadyFor: '0s', graceful: '2s', hardStop: '5s' } },
+    process: { drain: { notReadyFor: '0s', graceful: '5s', hardStop: '10s' } },
     admin: { listen: [`127.0.0.1:${ports.admin}`] },
     listeners: { web: { listen: `127.0.0.1:${ports.web}`, to: 'pool', ...more.listener } },
     pools: { pool: { endpoints, ...more.pool } },
@@ -226,7 +228,7 @@ export class Weir {
       const { code, signal } = await within('weir to stop', STOP_MS, this.exited);
       if (expectCode !== null && (code !== expectCode || signal !== null))
         throw new Error(`weir exited with ${code ?? signal}, expected ${expectCode}\n${this.logs}`);
-      await until('all workers to be gone', () => workers.every((pid) => !isAlive(pid)), 3000);
+      await until('all workers to be gone', () => workers.every((pid) => !isAlive(pid)));
     } finally {
       await this.kill();
     }
@@ -245,13 +247,13 @@ export class Weir {
 /** A GET with Node's own client. */
 export function get(port: number, path: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 3000 }, (response) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: GET_MS }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text) => (body += text));
       response.on('end', () => resolve({ status: response.statusCode!, body }));
       response.on('error', reject);
     });
-    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer to GET ${path} within 3 s`)));
+    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer to GET ${path} within ${GET_MS} ms`)));
     outgoing.on('error', reject);
     outgoing.end();
   });
