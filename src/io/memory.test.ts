@@ -116,12 +116,11 @@ test('virtual time jumps: an hour passes in no time, and nothing fires early', (
   const engine = new MemoryEngine({ seed: 1 });
   let firedAt = -1;
   engine.setTimer(3_600_000, { onTimer: () => void (firedAt = engine.now) }, 0);
-  const began = performance.now();
   engine.runFor(3_599_999);
   assert.equal(firedAt, -1);
   engine.runUntil(() => firedAt >= 0, 100);
   assert.ok(firedAt >= 3_600_000 && firedAt <= 3_600_010);
-  assert.ok(performance.now() - began < 1000);
+  assert.ok(engine.stats.enters < 1000, `${engine.stats.enters} turns`);
 });
 
 test('runUntil throws when the awaited cannot come, and when it is late', () => {

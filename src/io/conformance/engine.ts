@@ -269,17 +269,21 @@ export function engineSentences(name: string, open: OpenFixture): void {
     }
     client.send('x');
     let turns = 0;
-    const began = performance.now();
+    const gaps: number[] = [];
+    let last = performance.now();
     const count = () => {
       turns++;
+      const now = performance.now();
+      gaps.push(now - last);
+      last = now;
       if (turns < 6) setTimeout(count, 1);
       else scene.engine.stop();
     };
     setTimeout(count, 1);
     await scene.engine.run();
     assert.equal(turns, 6);
-    // Six turns at 50 ms; the rest is for a machine that is busy with others.
-    assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
+    // A turn comes every 50 ms; the rest is for a machine that is busy with others, and half of them for one that stands still.
+    assert.ok(gaps.sort((a, b) => a - b)[2]! < 500, `gaps of ${gaps} ms`);
     client.onEvent = null;
     server.onEvent = null;
   });

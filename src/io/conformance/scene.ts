@@ -37,6 +37,8 @@ export type OpenFixture = () => Fixture;
 /** How long anything may take. Virtual time in the memory driver; on a busy machine a step may lose the processor for long. */
 const LIMIT_MS = 20_000;
 const CHECK_MS = 1;
+/** How often a part is played on a machine that stands still now and then. */
+const TRIES_MAX = 10;
 
 class Watch implements TimerOwner {
   isMet = false;
@@ -76,11 +78,15 @@ export class Scene implements AcceptOwner {
   readonly acceptErrnos: number[] = [];
   /** Called with each accepted peer before anything arrives. */
   onPeer: ((peer: Peer, wire: Wire) => void) | null = null;
+  /** The longest time between two looks of until(), ms: how long the engine, or the whole machine, stood still. */
+  stoodStillMs = 0;
+  private lookedAt: number;
   private readonly closers: (() => void)[] = [];
 
   constructor(fixture: Fixture) {
     this.fixture = fixture;
     this.engine = fixture.engine;
+    this.lookedAt = this.engine.now;
   }
 
   /** Accepts on a fresh address. */
@@ -124,7 +130,28 @@ export class Scene implements AcceptOwner {
   }
 
   until(condition: () => boolean, what: string, limitMs?: number): Promise<void> {
-    return until(this.engine, condition, what, limitMs);
+    const look = () => {
+      this.stoodStillMs = Math.max(this.stoodStillMs, this.engine.now - this.lookedAt);
+      this.lookedAt = this.engine.now;
+      return condition();
+    };
+    return until(this.engine, look, what, limitMs);
+  }
+
+  /**
+   * For what a deadline of the driver may end when turns do not come within `ms`: a part of a sentence that fails while the machine
+   * stood still that long is played again, on new peers.
+   */
+  async unlessStill(ms: number, part: () => Promise<void>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      this.stoodStillMs = 0;
+      this.lookedAt = this.engine.now;
+      try {
+        return await part();
+      } catch (error) {
+        if (this.stoodStillMs < ms || tries === TRIES_MAX) throw error;
+      }
+    }
   }
 
   /** Lets the engine run for a while in which something must not happen. */
