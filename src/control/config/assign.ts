@@ -43,10 +43,10 @@ export function assignIds(plan: Plan, control: Pick<ControlWriter, 'claimId' | '
   return { plan: assigned, withoutRoom };
 }
 
-/** Slots of `before` that `after` no longer has: to be released once `after` is in force. */
-export function slotsLeft(before: Plan, after: Plan): number[] {
-  const kept = new Set(after.pools.flatMap((pool) => pool.endpoints.map((endpoint) => endpoint.slot)));
-  return before.pools
+/** Slots of `plan` that `other` does not have. */
+export function slotsLeft(plan: Plan, other: Plan): number[] {
+  const kept = new Set(other.pools.flatMap((pool) => pool.endpoints.map((endpoint) => endpoint.slot)));
+  return plan.pools
     .flatMap((pool) => pool.endpoints.map((endpoint) => endpoint.slot))
     .filter((slot) => slot >= 0 && !kept.has(slot));
 }

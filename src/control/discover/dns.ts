@@ -7,6 +7,7 @@
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Plan } from '../../state/plan.ts';
 import type { EventLog } from '../supervise/events.ts';
 
@@ -14,6 +15,8 @@ import type { EventLog } from '../supervise/events.ts';
 export const RESOLVE_MS = 30_000;
 /** A name without an answer is asked for again sooner. */
 export const RESOLVE_FAILED_MS = 2000;
+/** First answers of name servers are waited for so long where somebody waits. */
+const FIRST_MS_MAX = 2000;
 
 export interface Name {
   host: string;
@@ -102,6 +105,11 @@ export class NameResolver {
       first.push(this.ask(host, entry));
     }
     await Promise.all(first);
+  }
+
+  /** As follow(), but for a moment only. */
+  async followBriefly(plan: Plan): Promise<void> {
+    await Promise.race([this.follow(plan), wait(FIRST_MS_MAX, undefined, { ref: false })]);
   }
 
   /** The plan with the addresses known now. */

@@ -7,6 +7,7 @@ import { close, connect, low, send, socket } from '../../sys/libc.ts';
 
 export class Notifier {
   private fd = -1;
+  private watchdog: NodeJS.Timeout | null = null;
   /** How often systemd wants WATCHDOG=1, in ms: half of its limit; 0: not at all. */
   readonly watchdogMs: number;
 
@@ -34,7 +35,14 @@ export class Notifier {
     this.tell('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   }
 
+  /** Feeds systemd's watchdog from now on, as long as all is well; without one nothing happens. */
+  feedWatchdog(isWell: () => boolean): void {
+    if (this.watchdogMs > 0) this.watchdog = setInterval(() => isWell() && this.tell('WATCHDOG=1'), this.watchdogMs);
+  }
+
   close(): void {
+    if (this.watchdog !== null) clearInterval(this.watchdog);
+    this.watchdog = null;
     if (this.fd >= 0) close(this.fd);
     this.fd = -1;
   }

@@ -6,15 +6,17 @@ import type { EventLog } from './events.ts';
 import { startTimeOf, type WorkerRecord } from './instance.ts';
 
 const LOOK_MS = 50;
+/** Beyond the drain, for saying goodbye. */
+const LEAVE_MS = 2000;
 
 export class Orphans {
   private alive: WorkerRecord[];
-  private readonly events: EventLog;
+  private readonly events: Pick<EventLog, 'warn'>;
   private readonly onGone: (orphan: WorkerRecord) => void;
   private timer: NodeJS.Timeout | null = null;
   private deadline = 0;
 
-  constructor(orphans: readonly WorkerRecord[], events: EventLog, onGone: (orphan: WorkerRecord) => void) {
+  constructor(orphans: readonly WorkerRecord[], events: Pick<EventLog, 'warn'>, onGone: (orphan: WorkerRecord) => void) {
     this.alive = [...orphans];
     this.events = events;
     this.onGone = onGone;
@@ -25,9 +27,9 @@ export class Orphans {
     return this.alive;
   }
 
-  /** Asks all to drain; who is still there after `limitMs` is killed. */
-  drain(limitMs: number): void {
-    this.deadline = performance.now() + limitMs;
+  /** Asks all to drain within `gracefulMs`; who is still there some time after it is killed. */
+  drain(gracefulMs: number): void {
+    this.deadline = performance.now() + gracefulMs + LEAVE_MS;
     for (const orphan of this.alive) signal(orphan, 'SIGTERM');
     if (this.alive.length > 0) this.timer = setInterval(() => this.look(), LOOK_MS);
   }
