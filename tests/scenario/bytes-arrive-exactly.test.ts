@@ -62,10 +62,14 @@ for (const engine of ['uring', 'epoll'] as const satisfies EngineName[])
         rate: 300,
         seed: 21,
       });
+      await calm.more(1);
       // Clients that reset in the middle, while requests of others run over the same endpoint connections.
-      const endsAt = Date.now() + 2500;
+      let isEnough = false;
+      const enough = calm.more(700, 60_000).finally(() => {
+        isEnough = true;
+      });
       let resets = 0;
-      while (Date.now() < endsAt) {
+      while (!isEnough || resets < 60) {
         const client = await connect(weir.port);
         const size = 20_000 + resets * 977;
         client.send(
@@ -77,9 +81,8 @@ for (const engine of ['uring', 'epoll'] as const satisfies EngineName[])
         client.reset();
         resets++;
       }
+      await enough;
       const result = await calm.stop();
-      assert.ok(resets > 50, `${resets} resets`);
-      assert.ok(result.counts.ok > 100, describeLoad(result));
       assert.equal(failed(result), 0, describeLoad(result));
       await settled(weir);
     });
@@ -149,14 +152,14 @@ test('an idle weir holds no client, no request and no memory blocks of them', as
   const endpoint = await KeyedEndpoint.start('e');
   const weir = await Weir.start({ config: (ports) => simpleConfig(ports, [endpoint.address]) });
   try {
-    await new Load({ port: weir.port, connections: 4, requests: 50 }).done(10_000);
+    await new Load({ port: weir.port, connections: 4, requests: 50 }).done(20_000);
     await until('the process metrics to be told', async () => (await weir.metric('weir_buffers_free')) > 0);
     const free = await weir.metric('weir_buffers_free');
     await new Load({ port: weir.port, connections: 50, requests: 3000, kind: 'mixed', splits: true, sizeMax: 30_000 }).done(
-      20_000,
+      60_000,
     );
     await settled(weir);
-    await until('all blocks to be back', async () => (await weir.metric('weir_buffers_free')) >= free, 5000, 50);
+    await until('all blocks to be back', async () => (await weir.metric('weir_buffers_free')) >= free, 15_000, 50);
   } finally {
     await weir.stop();
     await endpoint.kill();
@@ -165,12 +168,12 @@ test('an idle weir holds no client, no request and no memory blocks of them', as
 
 /** Nothing is left of what the clients did. */
 async function settled(weir: Weir): Promise<void> {
-  await until('no client connection to be left', async () => (await weir.metric('weir_connections')) === 0, 5000, 50);
-  await until('no request to be in flight', async () => (await weir.metric('weir_requests_in_flight')) === 0, 5000, 50);
+  await until('no client connection to be left', async () => (await weir.metric('weir_connections')) === 0, 15_000, 50);
+  await until('no request to be in flight', async () => (await weir.metric('weir_requests_in_flight')) === 0, 15_000, 50);
   await until(
     'no request to be in flight at an endpoint',
     async () => (await weir.metric('weir_endpoint_requests_in_flight')) === 0,
-    5000,
+    15_000,
     50,
   );
 }

@@ -93,6 +93,8 @@ test('a certificate that is replaced on disk is served within moments, a half-wr
 
   replace(paths.key, next.key);
   await until('the new certificate', async () => (await shown(weir.port)) !== before);
+  // A worker may have it before all have, and what is said may be read after what is served.
+  await until('the reload to be told', () => weir.events('reloaded').length > 0);
   assert.equal(weir.events('reloaded').length, 1);
   assert.equal(await ask(kept), 'HTTP/1.1 200 OK', 'who was connected stays so');
   assert.deepEqual(weir.events('worker_died'), []);
@@ -106,7 +108,7 @@ test('HUP reads certificates anew; one that is broken leaves the old one in forc
   const paths = writeIssued(files, 'shop', issueCertificate({ names: [NAME], fromDays: -80, untilDays: 9.5 }));
   const { weir, config } = await start(t, paths);
   const before = await shown(weir.port);
-  assert.equal(weir.events('certificate_expires').length, 1, weir.logs);
+  await until('the end to be told', () => weir.events('certificate_expires').length === 1);
 
   writeFileSync(paths.certificate, 'half of a cert');
   weir.signal('SIGHUP');

@@ -12,7 +12,7 @@ import { until } from '../support/wait.ts';
 import { simpleConfig, Weir } from '../support/weir.ts';
 
 const PORTS = 50;
-const check = { active: { type: 'tcp', interval: '100ms', timeout: '500ms', fall: 2, rise: 1 } };
+const check = { active: { type: 'tcp', interval: '100ms', timeout: '10s', fall: 2, rise: 1 } };
 
 interface Row {
   status: { state: string; reason: string; evidence: string[] };
@@ -61,17 +61,18 @@ describe('with 50 local ports', { skip: cannotUnshare() }, () => {
     assert.equal(checks.failed, 0);
     const asked = await command('explain', 'GET', 'http://a/', '--admin', `http://127.0.0.1:${weir.adminPort}`);
     assert.match(asked.out, /not checked now: no local port/);
-    for (const client of clients) await client.close();
+    await Promise.all(clients.map((client) => client.close()));
     // The kernel gives ports in TIME_WAIT away again after a second, on loopback.
-    await until('the end to be told', () => weir.events('checks_made_again').length === 1, 10_000);
+    await until('the end to be told', () => weir.events('checks_made_again').length === 1);
     assert.equal(weir.events('checks_not_made').length, 1);
-    assert.equal((await endpointOf(weir)).status.reason, 'ok: connected');
+    await until('it to be well', async () => (await endpointOf(weir)).status.reason === 'ok: connected');
     // And what does speak of the endpoint counts.
     await endpoint.close();
-    await until('the endpoint to be down', async () => (await endpointOf(weir)).status.state === 'down', 5000, 100);
-    assert.deepEqual(
-      weir.events('endpoint_down').map(({ reason }) => reason),
-      ['connection_refused'],
-    );
+    await until('the endpoint to be down', async () => (await endpointOf(weir)).status.state === 'down', 15_000, 100);
+    const reasons = await until('it to be told', () => {
+      const downs = weir.events('endpoint_down');
+      return downs.length > 0 && downs.map(({ reason }) => reason);
+    });
+    assert.deepEqual(reasons, ['connection_refused']);
   });
 });
