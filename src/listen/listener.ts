@@ -12,6 +12,7 @@ import type { ServerTls } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Clients } from './clients.ts';
 import { ConnectionKit } from './connection-kit.ts';
+import { Handshakes } from './handshakes.ts';
 import { Http1ClientConnection } from './http1-connection.ts';
 import type { ListenParts } from './parts.ts';
 import { Preface, type PrefaceNeeds, prefaceNeeds } from './preface.ts';
@@ -39,6 +40,7 @@ export class Listener implements AcceptOwner, TimerOwner {
   private needs: PrefaceNeeds | null;
   /** How TLS is opened; null: it is not. Held: a plan that is not in force any more has given it up. */
   tls: ServerTls | null = null;
+  readonly handshakes = new Handshakes();
 
   private readonly parts: ListenParts;
   private readonly clients: Clients;

@@ -3,7 +3,7 @@
  *
  *     accepted --PROXY line--> named --first bytes--> http, or a stream by its names
  *         |                      |           '------> handshake --over--> http, or a stream that asks for no name
- *         |                      |                        '-- failed: alert; late: reset
+ *         |                      |                        '-- failed: alert; late, or no place left: reset
  *         '-- bad, late: reset   '-- bad hello: reset; silent: the stream that matches all
  *
  * Rules
@@ -16,13 +16,14 @@ import { NO_BLOCK } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
 import { CidrSet, ClientAddress } from '../base/client-address.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
-import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
+import { closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
 import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
 import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
 import { handshakeResult, rejection } from '../state/doors.ts';
 import { isByName, type ListenerPlan } from '../state/plan.ts';
-import type { TlsWire } from '../tls/tls.ts';
+import type { HandshakeOwner, TlsWire } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
+import type { Handshake } from './handshakes.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
 import type { StreamOrigin } from './stream-connection.ts';
@@ -69,7 +70,7 @@ const lineReader = new ProxyLineReader();
 const helloReader = new ClientHelloReader();
 const NO_NAMES: readonly string[] = [];
 
-export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamOrigin {
+export class Preface implements HandshakeOwner, TimerOwner, ClientConnection, StreamOrigin, Handshake {
   readonly address = new ClientAddress();
   readonly peer = new ClientAddress();
   readonly destination = new ClientAddress();
@@ -82,6 +83,9 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   isIdle = false;
   older: ClientConnection | null = null;
   newer: ClientConnection | null = null;
+  begunBefore: Handshake | null = null;
+  begunAfter: Handshake | null = null;
+  placedMs = 0;
   private wire: Wire;
   private readonly listener: Listener;
   private readonly parts: ListenParts;
@@ -92,6 +96,8 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
   private isOver = false;
   /** From the first byte of a hello that is to be answered here. */
   private isInHandshake = false;
+  /** It is one of the listener's handshakes. */
+  private hasPlace = false;
   /** When that byte came. */
   private helloMs = -1;
 
@@ -140,6 +146,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     const tls = (this.tls = (wire as TlsWire).facts!);
     this.alpn = tls.alpn;
     this.isInHandshake = false;
+    this.leavePlace();
     this.countHandshake(handshakeResult[`${tls.isResumed ? 'resumed' : 'full'}${tls.version === '1.3' ? 13 : 12}`]);
     this.served();
     // A name that leads to a stream was followed before anything was opened.
@@ -147,6 +154,22 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     else listener.serveHttp(wire, this, NO_BLOCK, 0, 0);
   }
   onDrained(): void {}
+
+  /** The wire ends by itself, once the alert is taken, or else by the deadline of the handshake. */
+  onHandshakeFailed(): void {
+    this.leavePlace();
+    if (!this.isInHandshake) return;
+    this.isInHandshake = false;
+    this.isOver = true;
+    this.parts.table.rejected(this.listener.plan.id, rejection.tls);
+    this.countHandshake(handshakeResult.failed);
+  }
+
+  /** There is no place for its handshake, or another needs it. */
+  giveWay(): void {
+    this.parts.table.handshake(this.listener.plan.id, handshakeResult.limit, -1);
+    this.refuse(rejection.handshakes);
+  }
 
   onBytes(_wire: Wire, _block: number, start: number, end: number): void {
     if (this.isOver) return;
@@ -168,7 +191,10 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
 
   onTimer(): void {
     this.ticket = 0;
-    if (this.isOver) return;
+    if (this.isOver) {
+      this.wire.close(closeHow.reset);
+      return;
+    }
     if (this.isInHandshake) {
       this.countHandshake(handshakeResult.timeout);
       this.refuse(rejection.tls);
@@ -252,6 +278,11 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
       this.refuse(rejection.preface);
       return;
     }
+    const { now } = parts.engine;
+    if (!listener.handshakes.hasRoom(listener.plan.tls!.handshakesMax, now)) {
+      this.giveWay();
+      return;
+    }
     const tls = listener.tls.accept(wire, this, helloReader);
     if (tls === null) {
       this.refuseHello(alert.unrecognizedName, handshakeResult.refused);
@@ -259,14 +290,28 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     }
     this.wire = tls;
     this.isInHandshake = true;
+    this.takePlace();
     this.stop();
-    this.ticket = parts.engine.setTimer(this.helloMs + this.needs.handshakeMs - parts.engine.now, this, 0);
+    this.ticket = parts.engine.setTimer(this.helloMs + this.needs.handshakeMs - now, this, 0);
     // Its end may come within this call, and then another owns the wire.
     const { block } = carry;
     parts.blocks.retain(block);
     tls.onBytes(wire, block, carry.start, carry.end);
     parts.blocks.release(block);
     carry.clear();
+  }
+
+  private takePlace(): void {
+    const { listener, parts } = this;
+    this.hasPlace = true;
+    listener.handshakes.join(this, parts.engine.now);
+    parts.table.handshakesUnderWay(listener.plan.id, 1);
+  }
+  private leavePlace(): void {
+    if (!this.hasPlace) return;
+    this.hasPlace = false;
+    this.listener.handshakes.leave(this);
+    this.parts.table.handshakesUnderWay(this.listener.plan.id, -1);
   }
 
   private countHandshake(result: number): void {
@@ -328,6 +373,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     if (this.isOver && how !== closeHow.reset) return;
     this.isOver = true;
     this.stop();
+    this.leavePlace();
     this.carry.clear();
     this.wire.close(how);
   }
@@ -339,6 +385,7 @@ export class Preface implements WireOwner, TimerOwner, ClientConnection, StreamO
     }
     this.isInHandshake = false;
     this.stop();
+    this.leavePlace();
     this.carry.clear();
     this.listener.onPrefaceOver(this);
   }

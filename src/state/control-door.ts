@@ -166,6 +166,7 @@ export class ControlDoor extends Reader implements ControlWriter {
       if (listener >= this.names.listener.high && listener < layout.sizes.listenersMax) continue;
       const row = layout.listeners + 8 * listener * LISTENER_STRIDE;
       this.drop(start + row, listenerField.connections, 8);
+      this.drop(start + row, listenerField.handshakesNow, 1);
       this.fold(start + row, dead + row, LISTENER_STRIDE);
     }
     for (let filter = 0; filter <= layout.sizes.filtersMax; filter++) {

@@ -67,6 +67,8 @@ export const rejection = Object.freeze({
   noEndpoint: 7,
   /** A TLS handshake that was not completed; which of the kinds, {@link handshakeResult} says. */
   tls: 8,
+  /** It would have been, or was, one TLS handshake more than may be under way. */
+  handshakes: 9,
 });
 export const rejectionNames: readonly string[] = [
   'limit',
@@ -78,10 +80,11 @@ export const rejectionNames: readonly string[] = [
   'preface',
   'no_endpoint',
   'tls',
+  'limit_handshakes',
 ];
 /**
  * What became of a TLS handshake with a client. failed: it broke the rules, offered nothing that can be agreed on, sent an alert or left; timeout: it was too slow; refused: no
- * certificate is for its name (strictSni). Who speaks no TLS begins none.
+ * certificate is for its name (strictSni); limit: more were under way than may be. Who speaks no TLS begins none.
  */
 export const handshakeResult = Object.freeze({
   full12: 0,
@@ -91,6 +94,7 @@ export const handshakeResult = Object.freeze({
   failed: 4,
   timeout: 5,
   refused: 6,
+  limit: 7,
 });
 /** Labels of weir_tls_handshakes_total, in the order of {@link handshakeResult}: what was not agreed on is empty. */
 export const handshakeLabels: readonly { readonly version: string; readonly resumed: string; readonly result: string }[] = [
@@ -101,6 +105,7 @@ export const handshakeLabels: readonly { readonly version: string; readonly resu
   { version: '', resumed: '', result: 'failed' },
   { version: '', resumed: '', result: 'timeout' },
   { version: '', resumed: '', result: 'refused' },
+  { version: '', resumed: '', result: 'limit' },
 ];
 /** Why a try was repeated; label of weir_retries_total. */
 export const retryReason = Object.freeze({ connect: 0, reset: 1, status: 2, timeout: 3, refusedStream: 4 });
@@ -223,6 +228,8 @@ export interface WorkerWriter extends TableReader {
   rejected(listener: number, rejection: number): void;
   /** A TLS handshake with a client is over. `result`: {@link handshakeResult}; `ms` from the client hello on, < 0 = not measured; those that were completed are timed. */
   handshake(listener: number, result: number, ms: number): void;
+  /** TLS handshakes with clients under way: +1 begun, -1 over. */
+  handshakesUnderWay(listener: number, delta: number): void;
   /** Bytes on the wire of a listener. */
   wireBytes(listener: number, received: number, sent: number): void;
   /** Datagrams of clients of a listener, in and out, and their bytes. */

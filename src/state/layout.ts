@@ -189,6 +189,8 @@ export const listenerField = Object.freeze({
   /** By handshake result, 8 kept. */
   handshakes: 36,
   handshakeTimes: 44,
+  /** Gauge: handshakes under way. */
+  handshakesNow: 61,
 });
 
 /** What a worker says of itself, in 64-bit floats from the front of its stripe. */

@@ -10,6 +10,8 @@ export interface TlsListenerPlan {
   strictSni: boolean;
   /** From the first byte to the end of the handshake. 10 s. */
   handshakeMs: number;
+  /** Handshakes under way, per worker; 0 = no limit. 1024. */
+  handshakesMax: number;
 }
 
 /** A certificate with its key, read and checked: the key belongs to it, the chain is in order and at most CHAIN_BYTES_MAX long. */

@@ -197,6 +197,7 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
     door.handshake(listener, handshakeResult.resumed13, 3);
     door.handshake(listener, handshakeResult.full12, -1);
     door.handshake(listener, handshakeResult.timeout, 3);
+    door.handshakesUnderWay(listener, 1);
     door.wireBytes(listener, 7, 8);
     door.queue(pool, 3);
     door.queued(pool, 1, true);
@@ -233,18 +234,19 @@ test('a dead worker takes its gauges with it and leaves its counters', () => {
     const { wiresIdle, wiresBusy, streak } = tally.slot(slot);
     const { queue } = tally.pool(pool);
     const inFlight = tally.counts().inFlight[0]!.count;
-    return [control.inFlight(slot), wiresIdle, wiresBusy, queue, inFlight, tally.listener(listener).connections[0], streak];
+    const { connections, handshakesNow } = tally.listener(listener);
+    return [control.inFlight(slot), wiresIdle, wiresBusy, queue, inFlight, connections[0], handshakesNow, streak];
   };
   const before = counters();
   assert.equal(before.begun, 4);
   assert.equal(before.datagramsDropped, 6);
-  assert.deepEqual(before.handshakes, [2, 0, 0, 2, 0, 2, 0]);
+  assert.deepEqual(before.handshakes, [2, 0, 0, 2, 0, 2, 0, 0]);
   assert.equal(before.rejected[rejection.tls], 2);
   assert.equal(before.handshakeTimes[bucketOf(3)], 2, 'neither what was not measured is in a bucket, nor what was not completed');
-  assert.deepEqual(gauges(), [2, 4, 2, 6, 2, 2, 1]);
+  assert.deepEqual(gauges(), [2, 4, 2, 6, 2, 2, 2, 1]);
   control.releaseStripe(stripe);
   assert.deepEqual(counters(), before);
-  assert.deepEqual(gauges(), [1, 2, 1, 3, 1, 1, 1]);
+  assert.deepEqual(gauges(), [1, 2, 1, 3, 1, 1, 1, 1]);
   assert.equal(control.heartbeatOf(stripe), 0);
   // The next owner of the stripe starts from nothing and adds to it.
   const next = new WorkerDoor(buffer, control.claimStripe());

@@ -100,6 +100,7 @@ export interface ListenerTally {
   rejected: number[];
   /** In the order of `handshakeLabels`. */
   handshakes: number[];
+  handshakesNow: number;
   handshakeTimes: Histogram;
   received: number;
   sent: number;
@@ -271,6 +272,7 @@ export class Tally extends Reader {
       connectionsTotal: this.sums(row, listenerField.connectionsTotal, protocolNames.length),
       rejected: this.sums(row, listenerField.rejected, rejectionNames.length),
       handshakes: this.sums(row, listenerField.handshakes, handshakeLabels.length),
+      handshakesNow: this.sum(row, listenerField.handshakesNow),
       handshakeTimes: this.histogram(row, listenerField.handshakeTimes),
       received: this.sum(row, listenerField.received),
       sent: this.sum(row, listenerField.sent),

@@ -259,6 +259,9 @@ export class WorkerDoor extends Reader implements WorkerWriter {
     // Others would tell of deadlines and scans.
     if (ms >= 0 && result < handshakeResult.failed) this.time(row + listenerField.handshakeTimes, ms);
   }
+  handshakesUnderWay(listener: number, delta: number): void {
+    this.f64[this.listenerRow(listener) + listenerField.handshakesNow]! += delta;
+  }
   wireBytes(listener: number, received: number, sent: number): void {
     const { f64 } = this;
     const row = this.listenerRow(listener);

@@ -4,11 +4,11 @@
  * Contexts are shared by all listeners of a worker that serve the same certificates with the same demands, and outlive plans that keep both.
  */
 import { CertificateNames } from '../base/certificate-names.ts';
-import type { Wire, WireOwner } from '../base/wire.ts';
+import type { Wire } from '../base/wire.ts';
 import { SSL_new, SSL_set_accept_state } from '../sys/openssl.ts';
 import type { Certificate, ContextSettings, ServerContext } from './server-context.ts';
 import { NO_PROTOCOL, REFUSED_PROTOCOL, type TlsLoop } from './tls-loop.ts';
-import { TlsWire } from './tls-wire.ts';
+import { type HandshakeOwner, TlsWire } from './tls-wire.ts';
 
 export interface ServerSettings extends ContextSettings {
   readonly certificates: readonly Certificate[];
@@ -54,7 +54,7 @@ export class ServerTls {
    * Begins a handshake on a wire whose hello was read; the hello and all else that came is given to the wire's onBytes next. Null: no certificate is for this name, and
    * none shall be served instead.
    */
-  accept(inner: Wire, owner: WireOwner, hello: Hello): TlsWire | null {
+  accept(inner: Wire, owner: HandshakeOwner, hello: Hello): TlsWire | null {
     const { serverName } = hello;
     const found = serverName === '' ? [] : this.names.find(serverName);
     if (found.length === 0 && this.settings.strictSni) return null;

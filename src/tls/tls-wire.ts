@@ -56,6 +56,11 @@ export interface Greeting {
   readonly ticketKey: number;
 }
 
+/** Who begins a handshake hears at once that it failed; the end of the wire comes later. */
+export interface HandshakeOwner extends WireOwner {
+  onHandshakeFailed(): void;
+}
+
 export class TlsWire implements Wire, WireOwner, SoonTask {
   owner: WireOwner;
   readonly inner: Wire;
@@ -68,6 +73,8 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
 
   private readonly loop: TlsLoop;
   private readonly greeting: Greeting;
+  /** Null once the handshake is over. */
+  private beginner: HandshakeOwner | null;
   private phase: number = phase.handshake;
   /** Of TicketKeys.find, until it was used. */
   private ticketKey: number;
@@ -88,10 +95,10 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
   private keptEnd = 0;
 
   /** Takes over `inner`, and `ssl`, which knows its side; with 0n, for which there was no memory, the handshake fails. */
-  constructor(loop: TlsLoop, inner: Wire, owner: WireOwner, ssl: bigint, greeting: Greeting) {
+  constructor(loop: TlsLoop, inner: Wire, owner: HandshakeOwner, ssl: bigint, greeting: Greeting) {
     this.loop = loop;
     this.inner = inner;
-    this.owner = owner;
+    this.owner = this.beginner = owner;
     this.greeting = greeting;
     this.ticketKey = greeting.ticketKey;
     this.ssl = ssl;
@@ -264,6 +271,7 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
       return false;
     }
     this.phase = phase.open;
+    this.beginner = null;
     this.facts = {
       version: SSL_version(ssl) === TLS1_3 ? '1.3' : '1.2',
       cipher: cipherName(SSL_get_current_cipher(ssl)),
@@ -354,8 +362,11 @@ export class TlsWire implements Wire, WireOwner, SoonTask {
   }
 
   private shut(how: number): void {
+    const { beginner } = this;
     this.phase = phase.closing;
+    this.beginner = null;
     this.release();
+    beginner?.onHandshakeFailed();
     this.inner.close(how);
   }
 

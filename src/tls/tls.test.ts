@@ -64,17 +64,26 @@ interface Options extends Partial<MemoryOptions> {
   isInShortRecords?: boolean;
 }
 
+/** One end, which hears of a handshake that failed. */
+class TlsPeer extends Peer {
+  failures = 0;
+  onHandshakeFailed(): void {
+    assert.equal(this.closedCount, 0, 'it hears of it before the end');
+    this.failures++;
+  }
+}
+
 /** An engine with a TLS server, whose connections are kept, and clients that speak TLS too. */
 class World implements AcceptOwner {
   readonly engine: MemoryEngine;
   readonly loop: TlsLoop;
   readonly tls: ServerTls;
-  readonly served: Peer[] = [];
-  readonly dialled: Peer[] = [];
+  readonly served: TlsPeer[] = [];
+  readonly dialled: TlsPeer[] = [];
   readonly wires: TlsWire[] = [];
   readonly refused: Wire[] = [];
   /** Told of each connection whose hello has come, before it is looked at. */
-  onServed: ((peer: Peer) => void) | null = null;
+  onServed: ((peer: TlsPeer) => void) | null = null;
   private readonly address: Address = { kind: 'ip', host: '192.0.2.1', port: 443 };
   private readonly arena = mapLow(arenaBytes(128, 128));
   private readonly context = contextNew(clientMethod());
@@ -102,7 +111,7 @@ class World implements AcceptOwner {
       onBytes: (wire, _block, start, end) => {
         carry.append(start, end);
         if (this.reader.read(engine.blocks.bytes, carry.start, carry.end) <= 0) return;
-        const peer = new Peer(engine);
+        const peer = new TlsPeer(engine);
         const tls = this.tls.accept(wire, peer, this.reader);
         if (tls === null) {
           this.refused.push(wire);
@@ -125,8 +134,8 @@ class World implements AcceptOwner {
   onAcceptFault(): void {}
 
   /** `session`: of an earlier connection; 0n: none. */
-  dial(session = 0n): Peer {
-    const peer = new Peer(this.engine);
+  dial(session = 0n): TlsPeer {
+    const peer = new TlsPeer(this.engine);
     const ssl = SSL_new(this.context);
     setConnectState(ssl);
     if (session !== 0n) useSession(ssl, session);
@@ -139,7 +148,7 @@ class World implements AcceptOwner {
   }
 
   /** A pair of ends after the handshake. */
-  pair(session = 0n): [client: Peer, server: Peer] {
+  pair(session = 0n): [client: TlsPeer, server: TlsPeer] {
     const client = this.dial(session);
     const at = this.served.length;
     this.until(() => client.isOpen && this.served[at]?.isOpen === true);
@@ -441,6 +450,32 @@ test('a broken connection is told once, during the handshake and after it', () =
       for (const peer of [client, ...world.served]) assert.equal(peer.closedCount, 1);
     });
   }
+});
+
+test('who began a handshake hears that it failed at once and once, while the other side is still told why', () => {
+  inWorld({ splitting: 'whole', delayMsMax: 0 }, (world) => {
+    world.onServed = () => {
+      // The first answer of the client cannot be decrypted.
+      const { blocks } = world.engine;
+      const [client] = world.dialled;
+      const block = blocks.takeSmall();
+      const start = blocks.start(block);
+      blocks.bytes.set([23, 3, 3, 0, 40, ...new Uint8Array(40)], start);
+      inner(client!).send(block, start, start + 45);
+      blocks.release(block);
+    };
+    world.dial();
+    world.until(() => world.served.some(({ failures }) => failures > 0));
+    const [server] = world.served;
+    assert.deepEqual([server!.closedCount, server!.isOpen], [0, false], 'its end takes until the client has read the alert');
+    world.onServed = null;
+    world.until(() => server!.closedCount === 1);
+    assert.equal(server!.failures, 1);
+    const [, other] = world.pair();
+    other.close(closeHow.reset);
+    world.until(() => other.closedCount === 1);
+    assert.equal(other.failures, 0, 'what ends after the handshake has not failed in it');
+  });
 });
 
 test('facts of a connection are those that were agreed on', () => {

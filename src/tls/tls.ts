@@ -6,4 +6,4 @@
 export type { Certificate } from './server-context.ts';
 export { type Hello, type ServerSettings, ServerTls } from './server-tls.ts';
 export { TlsLoop } from './tls-loop.ts';
-export { TlsWire } from './tls-wire.ts';
+export { type HandshakeOwner, TlsWire } from './tls-wire.ts';

@@ -154,7 +154,7 @@ export class StateFixture implements ControlState {
           addresses: [listen],
           protocol: 'http',
           streams: [],
-          tls: { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 10_000 },
+          tls: { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 10_000, handshakesMax: 1024 },
           to: null,
         },
       ],

@@ -109,6 +109,8 @@ function traffic(state: StateFixture): void {
     [handshakeResult.timeout, -1],
   ] as const)
     worker.handshake(listener, result, ms);
+  worker.handshakesUnderWay(listener, 3);
+  worker.handshakesUnderWay(listener, -1);
   worker.wireBytes(listener, 1000, 2000);
   worker.queue(web.id, 4);
   worker.queued(web.id, 7, true);
@@ -170,6 +172,8 @@ test('every count of a worker comes out as the series that is named for it', asy
     'weir_tls_handshakes_total{listener="web",version="1.2",resumed="false",result="ok"}': 0,
     'weir_tls_handshakes_total{listener="web",version="",resumed="",result="timeout"}': 1,
     'weir_tls_handshakes_total{listener="web",version="",resumed="",result="failed"}': 0,
+    'weir_tls_handshakes_total{listener="web",version="",resumed="",result="limit"}': 0,
+    'weir_tls_handshakes_in_flight{listener="web"}': 2,
     'weir_tls_handshake_seconds_count{listener="web"}': 3,
     'weir_tls_handshake_seconds_bucket{listener="web",le="0.005"}': 2,
     'weir_received_bytes_total{listener="web"}': 1000,

@@ -101,6 +101,7 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
   const connectionsTotal = families.counter('weir_connections_total', 'Accepted client connections.');
   const rejected = families.counter('weir_connections_rejected_total', 'Client connections turned away.');
   const handshakes = families.counter('weir_tls_handshakes_total', 'TLS handshakes with clients, by what became of them.');
+  const handshakesNow = families.gauge('weir_tls_handshakes_in_flight', 'TLS handshakes with clients under way.');
   const handshakeTimes = families.histogram(
     'weir_tls_handshake_seconds',
     'From the client hello to the end of the handshake, of those that were completed.',
@@ -129,6 +130,7 @@ function addListeners(families: Families, plan: Plan | null, tally: Tally): void
       handshakeLabels.forEach((labels, i) => {
         handshakes({ listener, ...labels }, row.handshakes[i]!);
       });
+      handshakesNow({ listener }, row.handshakesNow);
       handshakeTimes({ listener }, row.handshakeTimes);
     }
     received({ listener }, row.received);

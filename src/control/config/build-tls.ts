@@ -6,7 +6,10 @@ import type { ListenerConfig } from './schema.ts';
 import { readVersion } from './schema-tls.ts';
 import { listOf, ms, must } from './values.ts';
 
-export function buildTls(written: ListenerConfig['tls'], kind: ListenerKind, builder: Builder): TlsListenerPlan | null {
+/** Some 60 KB each: 60 MB. More than a core can keep going, unless clients take half a second to answer. */
+const HANDSHAKES_MAX = 1024;
+
+export function buildTls({ tls: written, limits }: ListenerConfig, kind: ListenerKind, builder: Builder): TlsListenerPlan | null {
   if (written === undefined) return null;
   const isMap = typeof written === 'object' && !Array.isArray(written);
   const settings = isMap ? written : {};
@@ -19,5 +22,6 @@ export function buildTls(written: ListenerConfig['tls'], kind: ListenerKind, bui
     alpn: settings.alpn === undefined ? (kind === 'tcp' ? [] : ['http/1.1']) : listOf(settings.alpn),
     strictSni: settings.strictSni ?? false,
     handshakeMs: ms(settings.handshakeTimeout, 10_000),
+    handshakesMax: limits?.handshakes ?? HANDSHAKES_MAX,
   };
 }

@@ -144,7 +144,7 @@ export class Builder {
       protocol,
       streams: [],
       sniffMs: ms(listener.sniffTimeout, 5000),
-      tls: buildTls(listener.tls, protocol, this),
+      tls: buildTls(listener, protocol, this),
       proxyProtocol:
         listener.proxyProtocol === undefined
           ? null

@@ -30,7 +30,7 @@ const listenerTimeouts: Readonly<Record<string, readonly ListenerKind[]>> = {
   halfClosed: ['tcp', 'auto'],
 };
 /** The limits that streams have. */
-const streamLimits: readonly string[] = ['connections', 'connectionsPerIp', 'bufferSize'];
+const streamLimits: readonly string[] = ['connections', 'connectionsPerIp', 'handshakes', 'bufferSize'];
 
 /** Keys of routes that need a request. */
 const requestKeys: readonly string[] = [

@@ -23,6 +23,15 @@ export function checkTls(root: MapNode, isIncomplete: boolean, faults: ConfigFau
     const kind = listenerKindOf(protocol);
     const tls = entryOf(value, 'tls');
     if (tls === undefined) {
+      const handshakes = kind === 'udp' ? undefined : entryOf(childOf(value, 'limits'), 'handshakes');
+      if (handshakes !== undefined)
+        report(
+          handshakes.keyPlace,
+          'contradiction',
+          `${path.join('.')}.limits: handshakes does not go without tls: here none is opened`,
+          [...path, 'limits', 'handshakes'],
+          'TLS that is passed on is limited by connections',
+        );
       if (protocol !== undefined && textOf(protocol) === 'https')
         report(protocol, 'missing-key', `${path.join('.')} needs tls: https is HTTP in TLS`, path, WRITE_TLS);
       continue;

@@ -25,6 +25,7 @@ const listenerLimits = shape(
     chunkExtensions: size('Chunk extensions of one body, in all. Default 4KiB.', 0, 1024 * 1024).optional(),
     connections: count('Client connections per worker; 0: only the limit of the process. Default 0.', 0, 10_000_000).optional(),
     connectionsPerIp: count('Client connections per address and worker; 0: none. Default 256.', 0, 10_000_000).optional(),
+    handshakes: count('TLS handshakes under way at a time, per worker; 0: no limit. Default 1024.', 0, 10_000_000).optional(),
     requestsPerConnection: count('Requests on one connection before it is closed. Default 10000.', 1, 1_000_000_000).optional(),
     bufferSize: size(
       'Bytes held back for one slow reader, each direction. Default 256KiB.',
@@ -42,7 +43,12 @@ const listenerLimits = shape(
   },
   {
     notYet: ['streamsPerConnection', 'handshakesPerSecond', 'connectionsPerSecond'],
-    foreign: { headers: 'fields', maxconn: 'connections', maxHeaderSize: 'headerSize' },
+    foreign: {
+      headers: 'fields',
+      maxconn: 'connections',
+      maxsslconn: 'handshakes',
+      maxHeaderSize: 'headerSize',
+    },
   },
 );
 

@@ -61,7 +61,14 @@ test('https is http that opens TLS, with every default', () => {
   assert.deepEqual(warnings, []);
   const { protocol, tls } = plan!.listeners[0]!;
   assert.equal(protocol, 'http');
-  assert.deepEqual(tls, { certificates: [0], minVersion: '1.2', alpn: ['http/1.1'], strictSni: false, handshakeMs: 10_000 });
+  assert.deepEqual(tls, {
+    certificates: [0],
+    minVersion: '1.2',
+    alpn: ['http/1.1'],
+    strictSni: false,
+    handshakeMs: 10_000,
+    handshakesMax: 1024,
+  });
   const [{ name, source, file, names, chain, key }] = plan!.certificates;
   assert.deepEqual([name, names], ['shop', ['shop.example', 'www.shop.example', 'localhost', '127.0.0.1']]);
   assert.deepEqual([source, file], [join(folder, 'weir.yaml:3'), join(folder, 'shop.crt')]);
@@ -73,7 +80,7 @@ test('https is http that opens TLS, with every default', () => {
 
 test('every key of tls arrives', () => {
   const written =
-    'tls: { certificates: [internal, shop], minVersion: "1.3", alpn: http/1.1, strictSni: true, handshakeTimeout: 3s }';
+    'tls: { certificates: [internal, shop], minVersion: "1.3", alpn: http/1.1, strictSni: true, handshakeTimeout: 3s }, limits: { handshakes: 7 }';
   const { certificates, listeners } = planOf(config(written, ['shop', 'internal']));
   assert.deepEqual(
     certificates.map(({ name }) => name),
@@ -85,7 +92,16 @@ test('every key of tls arrives', () => {
     alpn: ['http/1.1'],
     strictSni: true,
     handshakeMs: 3000,
+    handshakesMax: 7,
   });
+});
+
+test('carried and mixed listeners that open TLS limit their handshakes too, and 0 is no limit', () => {
+  for (const [protocol, max] of [
+    ['tcp', 3],
+    ['auto', 0],
+  ] as const)
+    assert.equal(tlsOf(config(`protocol: ${protocol}, tls: shop, limits: { handshakes: ${max} }`)).handshakesMax, max);
 });
 
 test('without names a listener has all certificates of the file, and each is in the plan once', () => {
@@ -179,6 +195,17 @@ for (const [title, text, expected] of [
   ],
   ['a certificate named twice', config('tls: [shop, shop]'), /^defined-twice: .*shop is named twice/],
   ['tls with datagrams', config('protocol: udp, tls: shop'), /^contradiction: .*tls does not go with protocol: udp/],
+  ['handshakes without any', config('limits: { handshakes: 5 }'), /^contradiction: .*handshakes does not go without tls/],
+  [
+    'handshakes that pass unopened',
+    config('protocol: tcp, limits: { handshakes: 5 }'),
+    /^contradiction: .*limited by connections/,
+  ],
+  [
+    'the word of HAProxy for handshakes',
+    config('tls: shop, limits: { maxsslconn: 5 }'),
+    /^unknown-key: .*maxsslconn.*handshakes/,
+  ],
   ['a redirect in a circle', config('tls: shop, redirectToHttps: true'), /^contradiction: .*redirectToHttps.*circle/],
   ['h2', config('tls: { alpn: [h2, http/1.1] }'), /^not-yet: .*'h2'.*\(available is http\/1\.1\)/],
   [

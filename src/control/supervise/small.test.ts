@@ -165,7 +165,7 @@ test('banner: says what listens, where it goes, and what to try', () => {
 
 test('banner: what is in TLS is tried in TLS', () => {
   const address = { kind: 'ip', host: '0.0.0.0', port: 8443 } as const;
-  const tls = { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 1 } as const;
+  const tls = { certificates: [], minVersion: '1.2', alpn: [], strictSni: false, handshakeMs: 1, handshakesMax: 0 } as const;
   const common = { ...plainListener, addresses: [address], to: { pools: [] }, redirectToHttps: false, tls };
   const listeners = [
     { ...common, name: 'db', protocol: 'tcp' },
