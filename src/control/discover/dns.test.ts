@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Plan } from '../../state/plan.ts';
-import { addressesIn, NameResolver, nameOf, RESOLVE_FAILED_MS, RESOLVE_MS } from './dns.ts';
+import { addressesIn, FIRST_MS_MAX, NameResolver, nameOf, RESOLVE_FAILED_MS, RESOLVE_MS } from './dns.ts';
 
 const planOf = (...addresses: string[]): Plan =>
   ({ pools: [{ name: 'web', endpoints: addresses.map((address) => ({ address, resolved: null })) }] }) as unknown as Plan;
 const resolvedIn = (plan: Plan) =>
   plan.pools[0]!.endpoints.map(({ resolved }) => (resolved?.kind === 'ip' ? `${resolved.host}:${resolved.port}` : null));
 
-function bench(answer: (host: string) => string[]) {
+function bench(answer: (host: string) => string[] | Promise<string[]>) {
   const timers: { ms: number; callback: () => void }[] = [];
   const said: string[] = [];
   let changes = 0;
@@ -81,6 +81,43 @@ test('a name without an answer is asked for sooner, and its first answer is a ch
   await fire();
   assert.equal(changes(), 1);
   assert.deepEqual(resolvedIn(names.resolve(plan)), ['10.0.0.9:80']);
+});
+
+test('who waits briefly waits for first answers, and one that comes later is a change of its own', async () => {
+  const late = Promise.withResolvers<string[]>();
+  const { names, timers, fire, changes } = bench((host) => (host === 'late.internal' ? late.promise : ['10.0.0.1']));
+  const plan = planOf('soon.internal:80', 'late.internal:80');
+  await names.followBriefly(planOf('soon.internal:80'));
+  assert.deepEqual(
+    timers.map(({ ms }) => ms),
+    [RESOLVE_MS],
+    'nobody waits any more',
+  );
+  const following = names.followBriefly(plan);
+  assert.deepEqual(
+    timers.map(({ ms }) => ms),
+    [RESOLVE_MS, FIRST_MS_MAX],
+  );
+  await fire();
+  await following;
+  assert.deepEqual(resolvedIn(names.resolve(plan)), ['10.0.0.1:80', null]);
+  assert.equal(changes(), 0);
+  late.resolve(['10.0.0.2']);
+  await fire();
+  assert.equal(changes(), 1);
+  assert.deepEqual(resolvedIn(names.resolve(plan)), ['10.0.0.1:80', '10.0.0.2:80']);
+});
+
+test('a late answer for a name that left the plan meanwhile changes nothing', async () => {
+  const late = Promise.withResolvers<string[]>();
+  const { names, fire, changes } = bench(() => late.promise);
+  const following = names.followBriefly(planOf('late.internal:80'));
+  await fire();
+  await following;
+  await names.follow(planOf());
+  late.resolve(['10.0.0.2']);
+  await fire();
+  assert.equal(changes(), 0);
 });
 
 test('a name that left the plan is not asked for any more', async () => {

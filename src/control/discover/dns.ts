@@ -7,7 +7,6 @@
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { Plan } from '../../state/plan.ts';
 import type { EventLog } from '../supervise/events.ts';
 
@@ -15,8 +14,8 @@ import type { EventLog } from '../supervise/events.ts';
 export const RESOLVE_MS = 30_000;
 /** A name without an answer is asked for again sooner. */
 export const RESOLVE_FAILED_MS = 2000;
-/** First answers of name servers are waited for so long where somebody waits. */
-const FIRST_MS_MAX = 2000;
+/** Somebody waits for first answers: for so long. */
+export const FIRST_MS_MAX = 2000;
 
 export interface Name {
   host: string;
@@ -91,6 +90,27 @@ export class NameResolver {
 
   /** Follows the names of `plan` and no others. Resolves when each new one has its first answer, good or bad. */
   async follow(plan: Plan): Promise<void> {
+    await Promise.all(this.take(plan));
+  }
+
+  /** As follow(), but waits FIRST_MS_MAX at most: an address that comes later is a change like any other. */
+  async followBriefly(plan: Plan): Promise<void> {
+    const after = this.parts.after ?? realAfter;
+    const first = this.take(plan);
+    let isOver = false;
+    for (const answer of first) void answer.then((isNew) => isOver && isNew && this.parts.onChange());
+    await new Promise<void>((resolve) => {
+      const cancel = after(FIRST_MS_MAX, resolve);
+      void Promise.all(first).then(() => {
+        cancel();
+        resolve();
+      });
+    });
+    isOver = true;
+  }
+
+  /** Returns a promise for each name that is new: true when it has an address and is still followed. */
+  private take(plan: Plan): Promise<boolean>[] {
     const hosts = hostsOf(plan);
     for (const [host, entry] of this.entries) {
       if (hosts.has(host)) continue;
@@ -104,12 +124,7 @@ export class NameResolver {
       this.entries.set(host, entry);
       first.push(this.ask(host, entry));
     }
-    await Promise.all(first);
-  }
-
-  /** As follow(), but for a moment only. */
-  async followBriefly(plan: Plan): Promise<void> {
-    await Promise.race([this.follow(plan), wait(FIRST_MS_MAX, undefined, { ref: false })]);
+    return first;
   }
 
   /** The plan with the addresses known now. */
@@ -135,7 +150,7 @@ export class NameResolver {
     this.entries.clear();
   }
 
-  /** Asks once and sets the next time. True when the address changed. */
+  /** Asks once and sets the next time. True when the address changed, and is still followed. */
   private async ask(host: string, entry: Entry): Promise<boolean> {
     const { parts } = this;
     const after = parts.after ?? realAfter;
@@ -160,13 +175,10 @@ export class NameResolver {
       }
       entry.hasFailed = true;
     }
-    if (this.entries.get(host) === entry) {
-      entry.cancel = after(entry.address === null ? RESOLVE_FAILED_MS : RESOLVE_MS, () => {
-        void this.ask(host, entry).then((changed) => {
-          if (changed && this.entries.get(host) === entry) parts.onChange();
-        });
-      });
-    }
+    if (this.entries.get(host) !== entry) return false;
+    entry.cancel = after(entry.address === null ? RESOLVE_FAILED_MS : RESOLVE_MS, () => {
+      void this.ask(host, entry).then((isNew) => isNew && parts.onChange());
+    });
     return entry.address !== before;
   }
 }
