@@ -67,7 +67,7 @@ export interface ControlState {
   /** What people order: the things here that change something. */
   readonly orders: Orders;
   readonly drains: Drains;
-  readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'sessionsRatio' | 'ports'>;
+  readonly headroom: Pick<Headroom, 'descriptorsRatio' | 'clientsRatio' | 'sessionsRatio' | 'handshakes' | 'ports'>;
   /** What became of requests and connections. */
   readonly requests: Pick<Requests, 'find' | 'recent' | 'connections'>;
   /** The plan in force, null before the first. */

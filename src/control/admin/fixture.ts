@@ -9,6 +9,7 @@ import { PassiveHealth } from '../health/passive.ts';
 import type { Question } from '../supervise/inquiries.ts';
 import type { ControlState, EndpointNote, ReadyCheck, ReloadState, WorkerState } from './control-state.ts';
 import { Drains } from './drains.ts';
+import type { HandshakeUse } from './headroom.ts';
 import { type Order, Orders } from './orders.ts';
 
 export class StateFixture implements ControlState {
@@ -25,6 +26,7 @@ export class StateFixture implements ControlState {
     descriptorsRatio: 0.25,
     clientsRatio: 0.5,
     sessionsRatio: 0.125,
+    handshakes: [] as HandshakeUse[],
     ports: [{ pool: 'web', endpoint: '10.0.0.1:8001', used: 14_116, of: 28_232 }],
   };
   /** What workers were asked; none answers. */

@@ -1,12 +1,12 @@
 /**
- * Headroom: how much is used of what an instance can run out of: descriptors, clients, local ports. It is told before it is gone: once when a ratio
+ * Headroom: how much is used of what an instance can run out of: descriptors, clients, TLS handshakes, local ports. It is told before it is gone: once when a ratio
  * reaches LOW_RATIO, with what to do about it, and once when it is back below WELL_RATIO.
  *
  * When it is gone: new connections are refused with a reason and counted; those that are established go on.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { clientsMaxOf, sessionsMaxOf } from '../../state/client-share.ts';
-import { protocol } from '../../state/doors.ts';
+import { protocol, rejection } from '../../state/doors.ts';
 import type { Plan } from '../../state/plan.ts';
 import type { Tally } from '../../state/table.ts';
 import type { EventLog } from '../supervise/events.ts';
@@ -27,6 +27,15 @@ export interface HeadroomParts {
   ports?: Pick<LocalPorts, 'look' | 'uses'>;
 }
 
+/** TLS handshakes under way at a listener, of those all workers let be. */
+export interface HandshakeUse {
+  readonly listener: string;
+  readonly used: number;
+  readonly of: number;
+  /** For lack of a place, since the look before. */
+  readonly turnedAway: number;
+}
+
 export class Headroom {
   /** Of the process that has the fewest left. 0..1, like the others. */
   descriptorsRatio = 0;
@@ -34,10 +43,14 @@ export class Headroom {
   clientsRatio = 0;
   /** Clients of datagrams, of what all workers remember. */
   sessionsRatio = 0;
+  /** Of listeners that limit them. */
+  handshakes: readonly HandshakeUse[] = [];
   private readonly parts: HeadroomParts;
   private readonly localPorts: Pick<LocalPorts, 'look' | 'uses'>;
   /** What has been told to be low. */
   private low = new Set<string>();
+  /** Handshakes turned away until the last look, by listener id. */
+  private turnedAway = new Map<number, number>();
   private timer: NodeJS.Timeout | null = null;
 
   constructor(parts: HeadroomParts) {
@@ -63,6 +76,7 @@ export class Headroom {
     const stillLow = new Set<string>();
     this.lookAtDescriptors(stillLow);
     this.lookAtClients(stillLow);
+    this.lookAtHandshakes(stillLow);
     this.lookAtPorts(stillLow);
     this.low = stillLow;
   }
@@ -130,6 +144,28 @@ export class Headroom {
     });
   }
 
+  private lookAtHandshakes(stillLow: Set<string>): void {
+    const workers = this.parts.workers().length;
+    const uses: HandshakeUse[] = [];
+    const turnedAway = new Map<number, number>();
+    for (const { id, name: listener, tls } of this.parts.plan()?.listeners ?? []) {
+      const of = (tls?.handshakesMax ?? 0) * workers;
+      if (of === 0) continue;
+      const { handshakesNow: used, rejected } = this.parts.tally.listener(id);
+      const until = rejected[rejection.handshakes]!;
+      const use = { listener, used, of, turnedAway: until - (this.turnedAway.get(id) ?? until) };
+      turnedAway.set(id, until);
+      uses.push(use);
+      // A worker may be full while others are not, and a flood may be over by now: who was turned away says it.
+      const ratio = use.turnedAway > 0 ? 1 : used / of;
+      this.tell(stillLow, `handshakes ${id}`, ratio, 'handshakes', `TLS handshakes of listener ${listener}`, HANDSHAKES_ADVICE, {
+        ...use,
+      });
+    }
+    this.turnedAway = turnedAway;
+    this.handshakes = uses;
+  }
+
   private tell(
     stillLow: Set<string>,
     key: string,
@@ -149,6 +185,8 @@ export class Headroom {
 
 const DESCRIPTORS_ADVICE = 'raise the limit (LimitNOFILE= of the service, ulimit -n) or add machines';
 const CLIENTS_ADVICE = 'more are refused at the limit: raise it (process.connections, and with it LimitNOFILE=) or add machines';
+const HANDSHAKES_ADVICE =
+  'more are turned away: if few addresses hold them, lower limits.connectionsPerIp; if clients are many, raise limits.handshakes (60 KB each) or add workers';
 const SESSIONS_ADVICE =
   'then whenFull of the listener decides: forget clients sooner (udp: { idle: … }), or raise sessions, and with it LimitNOFILE=';
 const PORTS_ADVICE =

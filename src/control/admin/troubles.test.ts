@@ -5,6 +5,7 @@ import type { PoolPlan } from '../../state/plan.ts';
 import { poolOf, statusOf } from './api.ts';
 import { StateFixture } from './fixture.ts';
 import { Pace } from './pace.ts';
+import type { Trouble } from './troubles.ts';
 
 let state: StateFixture;
 let pace: Pace;
@@ -92,6 +93,17 @@ test('what was refused long ago is no trouble now, what was refused lately is', 
   assert.deepEqual(words(), []);
   harm();
   assert.deepEqual(words(), all);
+});
+
+test('handshakes that were turned away are a trouble, a listener that merely has many is none', () => {
+  const use = { listener: 'secure', used: 900, of: 2048, turnedAway: 0 };
+  state.headroom.handshakes = [use];
+  assert.deepEqual(words(), []);
+  state.headroom.handshakes = [{ ...use, turnedAway: 1 }];
+  const [{ reason, evidence }] = troubles() as [Trouble];
+  assert.deepEqual(words(), ['error handshakes']);
+  assert.equal(reason, 'listener secure turned 1 TLS handshake away in the last 5 s');
+  assert.deepEqual(evidence, ['900 of 2048 are under way']);
 });
 
 test('what a breaker in shadow mode would have refused is no trouble', () => {

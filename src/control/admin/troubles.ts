@@ -4,6 +4,7 @@
  */
 
 import { countOf, leftText } from '../../base/counts.ts';
+import { fault, faults } from '../../base/faults.ts';
 import type { EndpointRow, PoolRow } from './api.ts';
 import { certificateTroubles } from './certificates.ts';
 import type { ControlState } from './control-state.ts';
@@ -30,7 +31,7 @@ type Ranked = Trouble & { impact: number };
 
 export function troublesOf(state: ControlState, pools: readonly PoolRow[]): Trouble[] {
   const certificates = certificateTroubles(state.plan()?.certificates ?? [], Date.now());
-  const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state), ...certificates];
+  const ranked: Ranked[] = [...ofWorkers(state), ...ofReloads(state), ...ofHandshakes(state), ...certificates];
   const drains = new Map(state.drains.list().map((drain) => [drain.id, drain]));
   for (const pool of pools) {
     ranked.push(...ofPool(pool));
@@ -68,6 +69,20 @@ function ofReloads(state: ControlState): Ranked[] {
   const reason = `the configuration that was last loaded is not in force${since}`;
   const advice = 'weir check tells what is wrong with it; then reload';
   return [{ ...nothing, severity: 'warning', state: 'reload', reason, advice, impact: 50 }];
+}
+
+function ofHandshakes({ headroom }: ControlState): Ranked[] {
+  return headroom.handshakes
+    .filter(({ turnedAway }) => turnedAway > 0)
+    .map(({ listener, turnedAway, used, of }) => ({
+      ...nothing,
+      severity: 'error',
+      state: 'handshakes',
+      reason: `listener ${listener} turned ${countOf(turnedAway, 'TLS handshake')} away in the last 5 s`,
+      evidence: [`${used} of ${of} are under way`],
+      advice: 'if few addresses hold them, lower limits.connectionsPerIp; else raise limits.handshakes, or add workers',
+      impact: 75,
+    }));
 }
 
 function ofPool(pool: PoolRow): Ranked[] {
@@ -153,7 +168,11 @@ function ofEndpoint(drains: ReadonlyMap<string, DrainRow>, pool: string, endpoin
   const name = `${pool}/${address}`;
   switch (status.state) {
     case 'down': {
-      const advice = `look at the endpoint itself; weir maint ${name} says that it is known`;
+      const isCutOff = status.reason?.startsWith(faults[fault.unroutable]!.reason) === true;
+      const where = isCutOff
+        ? "look at this machine's addresses and routes, then at the endpoint"
+        : 'look at the endpoint itself';
+      const advice = `${where}; weir maint ${name} says that it is known`;
       return [{ ...its, severity: 'warning', advice, impact: 30 + 30 * share }];
     }
     case 'ejected': {

@@ -63,6 +63,7 @@ function connected(url: string, more: Partial<ExplainRequest> = {}): StreamExpla
   assert.ok('connection' in explanation, url);
   return explanation;
 }
+const WITHIN = 'within 10s, at most 1024 handshakes at a time in each worker';
 /** Lines of the text that are about TLS. */
 const tlsText = (url: string, more: Partial<ExplainRequest> = {}): string[] =>
   /^ tls .*(\n {11}.*)*/m.exec(explanationText(explained(url, more)))?.[0].split('\n').map((line) => line.slice(11)) ?? []; // biome-ignore format: one thought
@@ -77,7 +78,7 @@ test('the certificate for the name of a URL is told, and why it is that one', ()
     ['https://192.0.2.9/', 'main (ECDSA) or main-rsa (RSA): no name is asked for, so it is the first of the listener'],
     ['https://[2001:db8::1]/', 'main (ECDSA) or main-rsa (RSA): no name is asked for, so it is the first of the listener'],
   ] as const) // biome-ignore format: a table
-    assert.deepEqual(tlsText(url), [`opened here with certificate ${why}`, 'TLS 1.2 at least, http/1.1'], url);
+    assert.deepEqual(tlsText(url), [`opened here with certificate ${why}`, 'TLS 1.2 at least, http/1.1', WITHIN], url);
 });
 
 test('the name of the hello may be another than that of the URL', () => {

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { CertificateNames } from '../../base/certificate-names.ts';
 import type { CertificatePlan, ListenerPlan, Plan, StreamRoutePlan } from '../../state/plan.ts';
+import { durationText } from './words.ts';
 
 export interface TlsStep {
   /** opened: here. carried: to where a route leads that asks for the name or the protocols. refused: with an alert, or for not being TLS. */
@@ -12,6 +13,8 @@ export interface TlsStep {
   /** Protocol agreed on (ALPN). */
   alpn: string | null;
   minVersion: string | null;
+  /** What each handshake may take in seconds, and how many may be under way in a worker (0: any number); null: none is begun. */
+  handshakes: { timeout: number; max: number } | null;
   certificates: ShownCertificate[];
   why: string;
 }
@@ -45,14 +48,15 @@ export function helloFor(url: string, sni: string | null, alpn: readonly string[
   };
 }
 
+const unopened = { serverName: null, alpn: null, minVersion: null, handshakes: null, certificates: [] };
+
 export function carriedStep({ serverName }: ClientHello, route: StreamRoutePlan): TlsStep {
-  return { verdict: 'carried', serverName, alpn: null, minVersion: null, certificates: [], why: `route ${route.name} takes it` };
+  return { ...unopened, verdict: 'carried', serverName, why: `route ${route.name} takes it` };
 }
 
 /** Who speaks no TLS to a listener that takes nothing else. */
 export function missingStep(): TlsStep {
-  const why = 'the listener takes nothing but TLS';
-  return { verdict: 'refused', serverName: null, alpn: null, minVersion: null, certificates: [], why };
+  return { ...unopened, verdict: 'refused', why: 'the listener takes nothing but TLS' };
 }
 
 /** What a listener that opens TLS does with a hello that no route takes. Null: it opens none. */
@@ -64,7 +68,16 @@ export function openedStep(plan: Pick<Plan, 'certificates'>, listener: ListenerP
   const names = new CertificateNames(certificates);
   const found = serverName === null ? [] : names.find(serverName);
   const agreed = tls.alpn.find((name) => hello.alpn.includes(name)) ?? null;
-  const step: TlsStep = { verdict: 'refused', serverName, alpn: agreed, minVersion: tls.minVersion, certificates: [], why: '' };
+  const handshakes = { timeout: tls.handshakeMs / 1000, max: tls.handshakesMax };
+  const step: TlsStep = {
+    ...unopened,
+    verdict: 'refused',
+    serverName,
+    alpn: agreed,
+    minVersion: tls.minVersion,
+    handshakes,
+    why: '',
+  };
   const none = serverName === null ? 'no name is asked for' : `no certificate is for ${serverName}`;
   if (found.length === 0 && tls.strictSni) return { ...step, why: `alert unrecognized_name: ${none}, and strictSni is on` };
   if (agreed === null && tls.alpn.length > 0 && hello.alpn.length > 0)
@@ -78,12 +91,17 @@ export function openedStep(plan: Pick<Plan, 'certificates'>, listener: ListenerP
   };
 }
 
-export function tlsLines({ verdict, alpn, minVersion, certificates, why }: TlsStep): string[] {
+export function tlsLines({ verdict, alpn, minVersion, handshakes, certificates, why }: TlsStep): string[] {
   if (verdict === 'carried') return [`carried unopened: ${why}`];
   if (verdict === 'refused') return [`refused: ${why}`];
   const shown = certificates.map(({ name, key, fits }) => `${name} (${key}${fits === null ? '' : `, ${fits}`})`);
   const protocol = alpn === null ? '' : `, ${alpn}`;
-  return [`opened here with certificate ${shown.join(' or ')}: ${why}`, `TLS ${minVersion} at least${protocol}`];
+  const { timeout, max } = handshakes!;
+  return [
+    `opened here with certificate ${shown.join(' or ')}: ${why}`,
+    `TLS ${minVersion} at least${protocol}`,
+    `within ${durationText(timeout * 1000)}, ${max === 0 ? 'any number of handshakes' : `at most ${max} handshakes`} at a time in each worker`,
+  ];
 }
 
 function firstOfEachKind(certificates: readonly ShownCertificate[]): ShownCertificate[] {
