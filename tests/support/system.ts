@@ -98,7 +98,8 @@ export function peersOf(pid: number, localPort: number): Set<number> {
   const ports = new Set<number>();
   for (const line of (read('/proc/net/tcp') ?? '').split('\n').slice(1)) {
     const parts = line.trim().split(/\s+/);
-    if (parts.length < 10 || !inodes.has(parts[9]!)) continue;
+    // 01: TCP_ESTABLISHED; a listening socket has no peer.
+    if (parts[3] !== '01' || !inodes.has(parts[9]!)) continue;
     if (Number.parseInt(parts[1]!.split(':')[1]!, 16) === localPort) ports.add(Number.parseInt(parts[2]!.split(':')[1]!, 16));
   }
   return ports;
