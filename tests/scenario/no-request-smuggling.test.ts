@@ -53,6 +53,7 @@ async function tryCase(weir: Weir, witness: Witness, of: RequestCase): Promise<v
       if (required.kind === 'rejectOrForward' && required.statuses.includes(answered.status)) {
         // An answer by a route of weir's own leaves the connection open; a refusal ends it.
         if (answered.status !== 403) await isRefused(answered.status, required.statuses);
+        else await until('the next answer or the end', () => client.ending !== 'open' || client.reader.messages.length > 0);
         return;
       }
       assert.equal(answered.status, 200, `answered ${answered.startLine} ${answered.body}`);

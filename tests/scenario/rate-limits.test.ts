@@ -19,6 +19,8 @@ const CLIENTS = 24;
 const FLOOD_MS = 1500;
 /** On a machine that is very busy a flood goes on until it has met its limit. */
 const FLOOD_MS_MAX = 20_000;
+/** Of an answer. A machine may stand still for seconds. */
+const PATIENCE_MS = 15_000;
 /** An empty bucket is full again after so long: what would come later is lost. */
 const FILL_MS = (1000 * BURST) / RATE;
 /** Races between workers: each may let one more through when a row changes hands. */
@@ -51,8 +53,8 @@ before(async () => {
         bucket: { rateLimit: limit },
         crash: { rateLimit: limit },
         window: { rateLimit: { rate: '60/m', algorithm: 'sliding-window', key: 'all' } },
-        keyed: { rateLimit: { rate: '6/m', burst: 3, key: '{request.header.x-api-key}', headers: true } },
-        shadow: { rateLimit: { rate: '6/m', burst: 3, key: '{client.ip}', mode: 'shadow' } },
+        keyed: { rateLimit: { rate: '6/h', burst: 3, key: '{request.header.x-api-key}', headers: true } },
+        shadow: { rateLimit: { rate: '6/h', burst: 3, key: '{client.ip}', mode: 'shadow' } },
         inside: { access: { deny: ['127.0.0.0/8'], mode: 'shadow' } },
       },
       routes: [
@@ -78,12 +80,12 @@ interface Answer {
 }
 function ask(path: string, headers: Record<string, string> = {}, agent: Agent | false = false): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port: weir.port, path, headers, agent, timeout: 3000 }, (response) => {
+    const outgoing = request({ host: '127.0.0.1', port: weir.port, path, headers, agent, timeout: PATIENCE_MS }, (response) => {
       response.resume();
       response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers }));
       response.on('error', reject);
     });
-    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer to GET ${path} within 3 s`)));
+    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer to GET ${path} within ${PATIENCE_MS} ms`)));
     outgoing.on('error', reject);
     outgoing.end();
   });
@@ -102,9 +104,10 @@ async function flood(path: string, isLimited: boolean, during: () => void = () =
     if (gapMs > FILL_MS) counts.slackMs += gapMs;
     refusedMs += gapMs;
   };
+  let meetsBoth = false;
   const isOver = (): boolean => {
     const ms = performance.now() - startedMs;
-    return ms > FLOOD_MS_MAX || (ms >= FLOOD_MS && (!isLimited || counts.limited > 0));
+    return ms > FLOOD_MS_MAX || (meetsBoth && ms >= FLOOD_MS && (!isLimited || counts.limited > 0));
   };
   const clients = Array.from({ length: CLIENTS }, async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -124,6 +127,7 @@ async function flood(path: string, isLimited: boolean, during: () => void = () =
   });
   await until('connections on both workers', () => weir.workers.filter((pid) => peersOf(pid, weir.port).size > 0).length === 2);
   during();
+  meetsBoth = true;
   await Promise.all(clients);
   counts.ms = performance.now() - startedMs;
   refuse();
@@ -151,7 +155,7 @@ test('clients of one address get their burst and their rate over both workers, n
 });
 
 test('a refused client is told when to come again', async () => {
-  // One connection: the window must not have moved far meanwhile.
+  const startedMs = performance.now();
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const limited = await until('a refusal', async () => {
     for (let i = 0; i < 61; i++) {
@@ -161,8 +165,10 @@ test('a refused client is told when to come again', async () => {
     return null;
   });
   agent.destroy();
-  // 61 where the window ends meanwhile.
-  assert.ok([60, 61].includes(arrived.get('/window')!), `${arrived.get('/window')} passed`);
+  // Where the window ends meanwhile one more for each second, begun or over.
+  const passed = arrived.get('/window')!;
+  const most = 61 + (performance.now() - startedMs) / 1000;
+  assert.ok(passed >= 60 && passed <= most, `${passed} passed, at most ${most}`);
   const retryAfterS = Number(limited.headers['retry-after']);
   assert.ok(
     Number.isInteger(retryAfterS) && retryAfterS >= 1 && retryAfterS <= 62,
@@ -179,10 +185,10 @@ test('keys do not disturb each other, and one without a key is its address', asy
   for (const headers of [{ 'x-api-key': 'one' }, { 'X-Api-Key': 'two' }, {}])
     assert.deepEqual(await statuses(headers as Record<string, string>), [200, 200, 200, 429, 429]);
   const fresh = await ask('/keyed', { 'x-api-key': 'three' });
-  assert.equal(fresh.headers['ratelimit-policy'], '"keyed";q=6;w=60');
-  assert.equal(fresh.headers['ratelimit'], '"keyed";r=2;t=10');
+  assert.equal(fresh.headers['ratelimit-policy'], '"keyed";q=6;w=3600');
+  assert.equal(fresh.headers['ratelimit'], '"keyed";r=2;t=600');
   const spent = await ask('/keyed', { 'x-api-key': 'one' });
-  assert.match(String(spent.headers['ratelimit']), /^"keyed";r=0;t=([1-9]|10)$/);
+  assert.match(String(spent.headers['ratelimit']), /^"keyed";r=0;t=([1-9]|[1-9]\d|[1-5]\d\d|600)$/);
   assert.equal(spent.headers['retry-after'], /t=(\d+)/.exec(String(spent.headers['ratelimit']))![1]);
 });
 
@@ -193,13 +199,15 @@ test('in shadow everything passes, and what would have been refused is counted a
     assert.equal(headers['ratelimit'], undefined);
   }
   const decisions = (name: string, filter: string, decision: string) => weir.metric(name, { filter, decision });
-  await until(
-    'the decisions to be told',
-    async () => (await decisions('weir_limit_decisions_total', 'shadow', 'would-limit')) === 7,
-  );
-  assert.equal(await decisions('weir_limit_decisions_total', 'shadow', 'allowed'), 3);
+  await until('the decisions to be told', async () => {
+    const told = [
+      await decisions('weir_limit_decisions_total', 'shadow', 'would-limit'),
+      await decisions('weir_limit_decisions_total', 'shadow', 'allowed'),
+      await decisions('weir_filter_decisions_total', 'inside', 'would-deny'),
+    ];
+    return told.join() === '7,3,10';
+  });
   assert.equal(await decisions('weir_limit_decisions_total', 'shadow', 'limited'), 0);
-  assert.equal(await decisions('weir_filter_decisions_total', 'inside', 'would-deny'), 10);
   const log = await until('the lines', () => {
     const lines = readFileSync(join(weir.folder, 'access.log'), 'utf8')
       .split('\n')
@@ -225,7 +233,7 @@ test('a worker that is killed resets and locks nothing', async () => {
     victim = weir.workers[0]!;
     process.kill(victim, 'SIGKILL');
   });
-  assert.ok(!weir.workers.includes(victim));
+  await until('the killed one to be gone', () => !weir.workers.includes(victim));
   assert.ok(counts.passed <= counts.mostAllowed + SLACK, JSON.stringify(counts));
   // Answers that were under way on the killed worker are lost, and with them the tokens they took.
   assert.ok(counts.passed + counts.failed >= 0.8 * counts.leastAllowed, JSON.stringify(counts));

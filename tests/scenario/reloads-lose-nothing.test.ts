@@ -59,7 +59,7 @@ describe('reloads', () => {
       const used = endpoints.filter((_, index) => ((i + 1) & (1 << (index % 4))) !== 0 || index === i % 4);
       await weir.reload(configOf(used, { pool: { balance: i % 2 === 0 ? 'round-robin' : 'power-of-two' } }));
     }
-    for (const load of loads) await load.more(20);
+    for (const load of loads) await load.more(50);
     for (const load of loads) {
       const result = await load.stop();
       assert.equal(failed(result), 0, describeLoad(result));
@@ -68,7 +68,7 @@ describe('reloads', () => {
     old.send('GET /keyed/a/3 HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.equal((await old.message()).status, 200, 'no connection was closed');
     await old.close();
-    assert.ok((await weir.metric('weir_requests_total')) > requestsBefore + 100, 'counters went on');
+    await until('counters to have gone on', async () => (await weir.metric('weir_requests_total')) > requestsBefore + 100);
     await until('descriptors to come back to where they were', () =>
       workers.every((pid, index) => descriptorsOf(pid) <= descriptors[index]! + 20),
     );
@@ -77,7 +77,7 @@ describe('reloads', () => {
   test('a removed endpoint gets no new request, an added one gets some', async () => {
     await weir.reload(configOf(endpoints.slice(2)));
     const before = await Promise.all(endpoints.map((endpoint) => endpoint.stats()));
-    const result = await new Load({ port: weir.port, connections: 8, requests: 200 }).done(10_000);
+    const result = await new Load({ port: weir.port, connections: 8, requests: 200 }).done(30_000);
     assert.equal(result.counts.ok, 200, describeLoad(result));
     const gained = (await Promise.all(endpoints.map((endpoint) => endpoint.stats()))).map(
       (stats, i) => stats.requests - before[i]!.requests,
@@ -92,7 +92,7 @@ describe('reloads', () => {
     client.send('GET /drip/k/5000/10 HTTP/1.1\r\nHost: a\r\n\r\n');
     await client.head();
     await weir.reload(configOf([endpoints[1]!]));
-    const message = await client.message(10_000);
+    const message = await client.message(30_000);
     assert.equal(message.bodyBytes, 5000);
     await client.close();
   });
@@ -107,7 +107,7 @@ describe('reloads', () => {
     held.send('GET /drip/k/2000/10 HTTP/1.1\r\nHost: a\r\n\r\n');
     await held.head();
     await weir.reload(config);
-    assert.equal((await held.message(10_000)).bodyBytes, 2000);
+    assert.equal((await held.message(30_000)).bodyBytes, 2000);
     await until('the removed address to refuse', async () => {
       try {
         await get(extra, '/keyed/a/3');

@@ -61,7 +61,7 @@ for (const [version, engine] of [
           simpleConfig(ports, [endpoint.address], {
             pool: {
               proxyProtocol: version,
-              health: { active: { path: '/alive', interval: '100ms', timeout: '2s', rise: 1, fall: 1 } },
+              health: { active: { path: '/alive', interval: '100ms', timeout: '20s', rise: 1, fall: 1 } },
             },
           }),
       });
@@ -162,7 +162,7 @@ describe('a weir behind a weir, which lets nobody in without a line', () => {
         simpleConfig(ports, [`127.0.0.1:${inner.port}`], {
           pool: {
             proxyProtocol: 'v2',
-            health: { active: { path: '/alive', interval: '100ms', timeout: '2s', rise: 1, fall: 1 } },
+            health: { active: { path: '/alive', interval: '100ms', timeout: '20s', rise: 1, fall: 1 } },
           },
         }),
     });

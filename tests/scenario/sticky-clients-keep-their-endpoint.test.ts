@@ -139,7 +139,7 @@ describe('sticky clients', () => {
         for (let i = 0; i < 2; i++) assert.deepEqual(await visit(weir.port, cookie), { by, cookie: null });
     };
     await everybodyStays();
-    endpoints[2] = await ScriptedEndpoint.start(answer(ok('e2')), port);
+    endpoints[2] = await until('its port', () => ScriptedEndpoint.start(answer(ok('e2')), port));
     await until('a client to be bound to it again', async () => (await visit(weir.port)).by === 'e2');
     await everybodyStays();
     await until('the counts', async () => (await count('moved')) === before + orphans.length);

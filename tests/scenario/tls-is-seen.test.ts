@@ -64,7 +64,7 @@ describe('TLS that is opened here', () => {
   const handshakes = (labels: Record<string, string>) => weir.metric('weir_tls_handshakes_total', labels);
   /** Waits for a metric: what is told is up to a second old. */
   const counted = (count: number, labels: Record<string, string>) =>
-    until(`${count} handshakes of ${JSON.stringify(labels)}`, async () => (await handshakes(labels)) === count, 5000, 100);
+    until(`${count} handshakes of ${JSON.stringify(labels)}`, async () => (await handshakes(labels)) === count, 15_000, 100);
 
   before(async () => {
     certificates = makeCertificates(folder);
@@ -189,7 +189,10 @@ describe('TLS that is opened here', () => {
     const refused = connect({ port: strictPort, host: '127.0.0.1', servername: 'nobody.example', rejectUnauthorized: false });
     await assert.rejects(once(refused, 'secureConnect'), /unrecognized name/);
     await counted(1, { listener: 'strict', result: 'refused' });
-    assert.equal(await weir.metric('weir_connections_rejected_total', { reason: 'tls' }), 2);
+    await until(
+      'both to be counted',
+      async () => (await weir.metric('weir_connections_rejected_total', { reason: 'tls' })) === 2,
+    );
     assert.equal(await weir.metric('weir_tls_handshake_seconds_count', { listener: 'strict' }), 0);
     const plain = connectPlain(weir.port, '127.0.0.1');
     plain.end('GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');

@@ -172,8 +172,8 @@ for (const engine of ['uring', 'epoll'] as const)
       client.send('POST /p HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10000000\r\n\r\nfirst bytes');
       const message = await client.message();
       assert.equal(message.status, 413);
-      // The rest of the upload is not wanted: the connection ends, soon and without a reset that could eat the answer.
-      assert.equal(await client.ended(4000), 'fin');
+      // The rest of the upload is not wanted: the connection ends, without a wait for it and without a reset that could eat the answer.
+      assert.equal(await client.ended(), 'fin');
       await client.close();
     });
   });
