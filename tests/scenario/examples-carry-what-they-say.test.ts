@@ -69,7 +69,7 @@ async function clientHello(servername: string | undefined, alpn: string[]): Prom
   const { port } = server.address() as { port: number };
   const client = tlsConnect({ host: '127.0.0.1', port, servername: servername ?? '', ALPNProtocols: alpn });
   client.on('error', () => {});
-  const bytes = await within('a client hello', 3000, heard);
+  const bytes = await within('a client hello', 15_000, heard);
   client.destroy();
   server.close();
   return bytes;
@@ -102,7 +102,7 @@ async function ofDatagram(port: number): Promise<string> {
 for (const name of ['tcp.yaml', 'udp.yaml', 'sni.yaml', 'mixed.yaml']) {
   test(`examples/${name} carries what it says to where its tests say`, async (t) => {
     const config = parse(readFileSync(join(examples, name), 'utf8')) as WeirConfig;
-    const listeners = config.listeners as Record<string, { listen: string; protocol: string; to: string }>;
+    const listeners = config.listeners as Record<string, { listen: string; protocol: string; to: string; sniffTimeout?: string }>;
     const pools = config.pools as Record<string, { endpoints: (string | { address: string })[]; health?: unknown }>;
     const cases = config['tests'] as Case[];
     const isForDatagrams = (pool: string): boolean =>
@@ -123,6 +123,8 @@ for (const name of ['tcp.yaml', 'udp.yaml', 'sni.yaml', 'mixed.yaml']) {
       const port = moved.get(written.listen) ?? (await freePort());
       moved.set(written.listen, port);
       written.listen = `127.0.0.1:${port}`;
+      // All clients here speak first, some of them late.
+      if (written.sniffTimeout !== undefined) written.sniffTimeout = '30s';
       ports.set(listener, port);
     }
     // A client of datagrams never says that it is done.
@@ -172,10 +174,10 @@ test('examples/tls.yaml opens TLS with the certificate that its own command make
     const socket = tlsConnect({ host: '127.0.0.1', port: ports[listener]!, servername, ca, ALPNProtocols: [protocol] });
     let received = '';
     socket.setEncoding('latin1').on('data', (piece: string) => (received += piece));
-    await within('a handshake', 3000, once(socket, 'secureConnect'));
+    await within('a handshake', 15_000, once(socket, 'secureConnect'));
     assert.equal(socket.alpnProtocol, protocol);
     socket.write(bytes);
-    await within('an answer', 3000, once(socket, 'end'));
+    await within('an answer', 15_000, once(socket, 'end'));
     socket.destroy();
     return received.slice(received.lastIndexOf('\n') + 1);
   };

@@ -54,14 +54,14 @@ describe('the flight recorder of connections and datagrams', () => {
       workers: 2,
       config: ({ web: port, admin }) => ({
         version: 1,
-        process: { drain: { notReadyFor: '0s', graceful: '500ms', hardStop: '1s' } },
+        process: { drain: { notReadyFor: '0s', graceful: '5s', hardStop: '10s' } },
         admin: { listen: [at(admin)] },
         logs: { access: 'stdout' },
         listeners: {
           web: { listen: at(port), to: 'web' },
           db: { listen: at(ports.db), protocol: 'tcp', to: 'shaky' },
           lost: { listen: at(ports.lost), protocol: 'tcp' },
-          dns: { listen: at(ports.dns), protocol: 'udp', to: 'dns', udp: { responses: 1, idle: '1s' } },
+          dns: { listen: at(ports.dns), protocol: 'udp', to: 'dns', udp: { responses: 1 } },
         },
         routes: [{ name: 'named', listener: 'lost', sni: 'a.example', to: 'dead' }],
         pools: {
