@@ -1,6 +1,7 @@
 /**
  * address-counts: how many connections or sessions each client address has. Open addressing with numbers as keys: nothing is allocated for an address, and a place left free is filled at once.
  */
+import { assert } from './assert.ts';
 import type { ClientAddress } from './client-address.ts';
 
 const PLACES_MIN = 512;
@@ -46,10 +47,13 @@ export class AddressCounts {
     return true;
   }
 
+  /** Counts one less of an address that has some. */
   remove(address: ClientAddress): void {
     const { rows, mask } = this;
     let hole = this.find(address);
     const left = rows[hole * STRIDE + 4]! - 1;
+    // Below zero, `count` would say that there is room where there is none, and find() would look for it for ever.
+    assert(left >= 0, 'an address is counted off as often as it was counted');
     rows[hole * STRIDE + 4] = left;
     if (left > 0) return;
     this.count--;

@@ -1,9 +1,6 @@
 /**
- * All client connections of one worker: how many there are, in all and per address, and which are idle, oldest first. Under pressure and in a drain
- * the oldest idle ones go first.
+ * All client connections of one worker: how many there are, and which are idle, oldest first. Under pressure and in a drain the oldest idle ones go first.
  */
-import { AddressCounts } from '../base/address-counts.ts';
-import type { ClientAddress } from '../base/client-address.ts';
 import type { ClientConnection } from './client-connection.ts';
 
 export class Clients {
@@ -16,31 +13,26 @@ export class Clients {
   isDraining = false;
   private oldest: ClientConnection | null = null;
   private newest: ClientConnection | null = null;
-  private readonly perAddress: AddressCounts;
   /**
    * All admitted connections, as a list through them. Not a Set: its outgrown tables keep what was deleted from them, and one such table in V8's old space keeps
    * every later connection alive until a full collection (scavenges of 20 ms instead of 1).
    */
   private last: ClientConnection | null = null;
 
-  /** `seed`: random. */
+  /** Random: nobody can choose addresses whose counts meet. */
+  readonly seed: number;
+
   constructor(seed: number) {
-    this.perAddress = new AddressCounts(seed);
+    this.seed = seed;
   }
 
   get isFull(): boolean {
     return this.count - this.closing >= this.countMax;
   }
 
-  /** Counts one more from this address; false, counting nothing, when it has `max` already (0 = no limit). */
-  admit(address: ClientAddress, max: number): boolean {
-    if (!this.perAddress.add(address, max)) return false;
-    this.count++;
-    return true;
-  }
-
-  /** Lists an admitted connection. */
+  /** Counts and lists a connection. */
   join(connection: ClientConnection): void {
+    this.count++;
     connection.before = this.last;
     if (this.last !== null) this.last.after = connection;
     this.last = connection;
@@ -53,13 +45,12 @@ export class Clients {
   }
 
   leave(connection: ClientConnection): void {
-    const { address, before, after } = connection;
+    const { before, after } = connection;
     if (before !== null) before.after = after;
     if (after !== null) after.before = before;
     else this.last = before;
     connection.before = connection.after = null;
     this.count--;
-    this.perAddress.remove(address);
   }
 
   /** Closes the connection that has been idle longest; false when none is idle. */

@@ -2,8 +2,9 @@
  * One listener of the plan in one worker: its sockets, its limits, the connections it took. It belongs to the listener's name, so a reload that keeps the name
  * keeps the object and its connections; only `plan` and `index` change.
  */
+import { AddressCounts } from '../base/address-counts.ts';
 import { NO_BLOCK } from '../base/blocks.ts';
-import { CidrSet } from '../base/client-address.ts';
+import { CidrSet, type ClientAddress } from '../base/client-address.ts';
 import { type AcceptOwner, type Acceptor, closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import type { Http1Limits } from '../protocol/http1/http1.ts';
 import { protocol, rejection } from '../state/doors.ts';
@@ -35,6 +36,8 @@ export class Listener implements AcceptOwner, TimerOwner {
   index: number;
   limits: Http1Limits;
   connections = 0;
+  /** Of them, how many each address has. */
+  readonly addresses: AddressCounts;
   /** Peers that speak for many clients: the limit per address is not for them. */
   private trusted: CidrSet;
   private needs: PrefaceNeeds | null;
@@ -56,6 +59,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     this.needs = prefaceNeeds(plan);
     this.parts = parts;
     this.clients = clients;
+    this.addresses = new AddressCounts(clients.seed);
     this.useTls(tls);
   }
 
@@ -155,7 +159,7 @@ export class Listener implements AcceptOwner, TimerOwner {
     // At the cap the longest idle makes room; where none is idle the new one is turned away.
     if (clients.isFull && !clients.shedOldest()) return this.reject(rejection.overload);
     const perIpMax = isExempt || this.trusted.has(connection.address) ? 0 : connectionsPerIpMax;
-    if (!clients.admit(connection.address, perIpMax)) return this.reject(rejection.perIp);
+    if (!this.addresses.add(connection.address, perIpMax)) return this.reject(rejection.perIp);
     this.connections++;
     clients.join(connection);
     return true;
@@ -181,22 +185,23 @@ export class Listener implements AcceptOwner, TimerOwner {
 
   /** A connection that was admitted is gone. */
   onGone(connection: Http1ClientConnection): void {
-    this.leftBy(connection);
+    this.leftBy(connection, connection.address);
     this.parts.table.connection(this.plan.id, protocol.http1, -1);
   }
   onStreamOver(connection: StreamConnection): void {
-    this.leftBy(connection);
+    this.leftBy(connection, connection.address);
     const { table } = this.parts;
     table.connection(this.plan.id, protocol.tcp, -1);
     table.wireBytes(this.plan.id, connection.wire.received, connection.wire.sent);
   }
-  /** A preface goes on as a connection of its kind, or is gone. */
+  /** A preface goes on as a connection of its kind, or is gone. It was counted before a PROXY line named the client: for its peer. */
   onPrefaceOver(preface: Preface): void {
-    this.leftBy(preface);
+    this.leftBy(preface, preface.peer);
   }
 
-  private leftBy(connection: ClientConnection): void {
+  private leftBy(connection: ClientConnection, address: ClientAddress): void {
     this.connections--;
+    this.addresses.remove(address);
     this.clients.leave(connection);
   }
 

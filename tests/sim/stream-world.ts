@@ -25,6 +25,7 @@ export interface StreamOptions {
   refusing?: number;
   deaf?: number;
   listener?: Partial<ListenerPlan>;
+  limits?: Partial<ListenerLimitsPlan>;
   pool?: Partial<PoolPlan>;
   route?: Partial<StreamRoutePlan>;
   /** More streams, in front of the one that matches all. */
@@ -55,6 +56,7 @@ export class StreamWorld {
   readonly plan: Plan;
   readonly relay: Relay;
   readonly clients = new Clients(1);
+  readonly listener: Listener;
   /** Connections that reached endpoints, by address of the endpoint. */
   readonly served = new Map<string, Peer[]>();
   readonly ended: { fault: number; bytesIn: number; bytesOut: number; endpoint: string; attempts: number }[] = [];
@@ -119,8 +121,8 @@ export class StreamWorld {
     runtime.endpoints = upstream.apply(this.plan);
     runtime.streamEndpoints = upstream.streamEndpoints;
     this.relay.runtime = runtime;
-    const listener = new Listener(this.plan.listeners[0]!, 0, { ...parts, taker: this.relay }, this.clients, null);
-    listener.serve([{ fd: engine.listenAt(FRONT) }]);
+    this.listener = new Listener(this.plan.listeners[0]!, 0, { ...parts, taker: this.relay }, this.clients, null);
+    this.listener.serve([{ fd: engine.listenAt(FRONT) }]);
   }
 
   dial(source?: string): Peer {
@@ -145,6 +147,7 @@ export class StreamWorld {
       'all connections to end',
       () => this.dialled.every(({ closedCount }) => closedCount > 0) && this.clients.count === 0 && this.engine.sockets === 0,
     );
+    assert.deepEqual([this.listener.connections, this.listener.addresses.count], [0, 0], 'no connection is counted any more');
     for (const { slot } of this.plan.pools[0]!.endpoints) {
       assert.equal(this.table.inFlight(slot), 0, 'every begin has its end');
       assert.equal(this.tally.slot(slot).wiresBusy, 0, 'no wire is open');
@@ -181,6 +184,7 @@ export class StreamWorld {
           ...frontListener(control, FRONT),
           protocol: 'tcp',
           streams: [...(options.streams ?? []), streamRoute('all', 0, { id: control.claimId('route', 'all'), ...options.route })],
+          limits: { ...limits, ...options.limits },
           ...options.listener,
         },
       ],

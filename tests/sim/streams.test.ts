@@ -181,6 +181,22 @@ test('with one source address, or when none has a port, the fault says so and an
   assert.equal(alone.ended[0]!.fault, fault.outOfPorts);
 });
 
+test('without an address to connect from the endpoint cannot be reached: the failure is its own, and another one is tried', () => {
+  const world = new StreamWorld({ seed: 14, endpoints: 2, pool: { balance: first } });
+  world.onServed = echo;
+  world.engine.faults.dialErrno = constants.errno.EADDRNOTAVAIL;
+  world.engine.faults.hasSource = false;
+  const client = world.dial().send('hello').end();
+  world.engine.faults.dialIn = 1;
+  world.until('the end', () => client.closedCount > 0);
+  assert.equal(client.text(), 'hello');
+  world.finish();
+  const [endpoint] = world.plan.pools[0]!.endpoints;
+  const { connects, faults: failures } = world.tally.slot(endpoint!.slot);
+  assert.equal(connects[connectResultNames.indexOf('unroutable')], 1);
+  assert.equal(failures, 1);
+});
+
 test('a side that does not read slows the other down and holds no more than the limit', () => {
   const world = new StreamWorld({ seed: 9 });
   const bytes = body(new Prng(9), 1_500_000);
@@ -416,6 +432,22 @@ test('a PROXY line of a trusted peer names the client; the endpoint sees what is
       world.finish();
     }
   }
+});
+
+test('each client that a PROXY line names is counted by itself, however many there are, and whoever names them is not', () => {
+  const limits = { connectionsPerIpMax: 3 };
+  const world = new StreamWorld({ seed: 18, splitting: 'whole', endpoints: 8, listener: { proxyProtocol: trusted }, limits });
+  // More than AddressCounts has places for at first.
+  const named = (i: number) => Buffer.from(`PROXY TCP4 192.0.${i >> 8}.${i & 255} 198.51.100.1 1 2\r\nhello`);
+  const clients = Array.from({ length: 600 }, (_, i) => world.dial('10.7.1.1').send(named(i)));
+  world.until('all to be carried', () => world.reached.filter((end) => end.text() === 'hello').length === 600);
+  assert.equal(world.listener.addresses.count, 600);
+  // Of the first client three are carried, of the others all are.
+  for (let i = 0; i < 5; i++) clients.push(world.dial('10.7.1.1').send(named(0)));
+  world.until('the limit', () => clients.filter(({ closedCount }) => closedCount > 0).length === 3);
+  assert.equal(world.tally.listener(0).rejected[rejection.perIp], 3);
+  for (const client of clients) if (client.closedCount === 0) client.close(closeHow.reset);
+  world.finish();
 });
 
 test('a required PROXY line that is malformed, missing, late or of somebody else ends the connection, and no endpoint hears of it', () => {
