@@ -5,6 +5,8 @@ import type { ListenerRow } from '../control/admin/listings.ts';
 import { certificateTable, listenerTable } from './get-tables.ts';
 
 const DAY_MS = 86_400_000;
+/** More than the test takes, less than the tables show. */
+const MARGIN_MS = 1_800_000;
 const columnsOf = (text: string): string[][] =>
   text
     .trimEnd()
@@ -19,7 +21,7 @@ function certificate(name: string, days: number, names: string[]): CertificateRo
     file: `/etc/weir/${name}.crt`,
     names,
     notBefore: '2026-01-01T00:00:00.000Z',
-    notAfter: new Date(Date.now() + days * DAY_MS + 1000).toISOString(),
+    notAfter: new Date(Date.now() + days * DAY_MS + MARGIN_MS).toISOString(),
     daysLeft: days,
     status: { state: days > 0 ? 'valid' : 'expired', reason: '' },
     listeners: ['secure', 'other'],

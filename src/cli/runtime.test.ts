@@ -137,7 +137,10 @@ describe('get', () => {
     assert.match(rows[1]!, /^web\/10\.0\.0\.1:8001 +ready .* 1 x 50% .* weight: canary$/);
     assert.match(rows[2]!, /^listener\/web\/10\.0\.0\.1:8000 /);
     const drains = await ran((shell) => get({ admin, kind: 'drains' }, shell));
-    assert.match(drains.out, /^[0-9a-f]{8} +web\/10\.0\.0\.1:8000 +draining +\S+ +in 5m 0s +0 requests +no +deploy 7$/m);
+    assert.match(
+      drains.out,
+      /^[0-9a-f]{8} +web\/10\.0\.0\.1:8000 +draining +\S+ +in (?:5m 0|4m \d+)s +0 requests +no +deploy 7$/m,
+    );
   });
 
   test('an ejected endpoint is told with when it returns, and a slow starter with how far it is', async () => {
@@ -153,7 +156,7 @@ describe('get', () => {
       const { out } = await ran((shell) => get({ admin, kind: 'endpoints', output: 'wide' }, shell));
       const [headings, ...rows] = out.trimEnd().split('\n');
       assert.match(headings!, / WHY +REQ\/S +TUNNELS .* EVIDENCE$/);
-      assert.match(rows[0]!, / ejected .* 5 failures in a row; returns in 5[89]s, ejected 2 times in a row .* 502 x 5$/);
+      assert.match(rows[0]!, / ejected .* 5 failures in a row; returns in [45]\ds, ejected 2 times in a row .* 502 x 5$/);
       assert.match(rows[1]!, / slow-start 10% /);
       const pools = await ran((shell) => get({ admin, kind: 'pools', output: 'wide' }, shell));
       assert.match(pools.out, /^web +power-of-two +1\/2 +1 ejected, 1 slow-start /m);
@@ -240,7 +243,10 @@ describe('drain, ready, maint', () => {
     state.worker.begin(slots()[0]!);
     const drained = await ran((shell) => drain({ admin, endpoint: first }, shell));
     assert.deepEqual([drained.code, drained.err], [exit.done, '']);
-    assert.match(drained.out, new RegExp(`^${first} drains, 1 request left, deadline in 5m 0s \\(drain [0-9a-f]{8}\\)\n$`));
+    assert.match(
+      drained.out,
+      new RegExp(`^${first} drains, 1 request left, deadline in (5m 0|4m \\d+)s \\(drain [0-9a-f]{8}\\)\n$`),
+    );
     assert.equal(state.tally.admin(slots()[0]!), adminState.drain);
     assert.equal(
       (await ran((shell) => maint({ admin, endpoint: first }, shell))).out,
@@ -389,7 +395,8 @@ describe('eject', () => {
     const ejection = { cause: 'operator', count: 0, returnsAt: Date.now() + 120_400 };
     state.notes.set(slots()[0]!, { why: 'ordered', since: Date.now(), ejection });
     const { code, out } = await ran((shell) => eject({ admin, endpoint: first, for: '2m', reason: 'slow' }, shell));
-    assert.deepEqual([code, out], [exit.done, `${first} is ejected, returns in 2m 0s\n`]);
+    assert.equal(code, exit.done);
+    assert.match(out, new RegExp(`^${first} is ejected, returns in (2m 0|1m \\d+)s\n$`));
     const { until, since, evidence } = state.passive.statusOf(slots()[0]!)!;
     assert.deepEqual(
       [state.tally.isEjected(slots()[0]!), until - since, evidence],

@@ -3,7 +3,6 @@
  * blocks are back and all descriptors closed.
  */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { ClientAddress } from '../base/client-address.ts';
 import { NAME_WORDS, portOf, readName, wordsOf } from '../base/datagram-name.ts';
@@ -13,6 +12,7 @@ import { datagramSocket } from '../sys/datagram.ts';
 import { bind, check, close, dup, familyOf, getrlimit, localAddress, setrlimit, setsockopt } from '../sys/libc.ts';
 import { until } from './conformance.ts';
 import { openEpoll } from './epoll.ts';
+import { openDescriptors } from './kernel-fixture.ts';
 import { MemoryEngine } from './memory.ts';
 import { openUring } from './uring.ts';
 
@@ -48,7 +48,7 @@ function kernelWorld(engine: Engine): World {
       close();
       return address;
     },
-    descriptors: () => readdirSync('/proc/self/fd').length,
+    descriptors: openDescriptors,
   };
 }
 

@@ -1,6 +1,5 @@
 // What is io_uring's own: overflow, cancels that race, slots used again, the end of an engine with everything under way.
 import assert from 'node:assert/strict';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { connect as netConnect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Prng } from '../base/prng.ts';
@@ -8,6 +7,7 @@ import { type AcceptOwner, type Address, closeHow, type Wire, type WireOwner } f
 import { AF_UNIX, ENOSPC, O_NONBLOCK, O_WRONLY, SOCK_CLOEXEC, SOCK_STREAM } from '../sys/constants.generated.ts';
 import * as libc from '../sys/libc.ts';
 import { until } from './conformance.ts';
+import { openDescriptors } from './kernel-fixture.ts';
 import { peerOf } from './peer.ts';
 import { UringEngine, type UringOptions } from './uring.ts';
 
@@ -88,22 +88,13 @@ function sendText(engine: UringEngine, wire: Wire, text: string): void {
   engine.blocks.release(block);
 }
 
-/** Open sockets, pipes and rings. Files are not counted: the test reporter opens its own when it likes. */
-const descriptors = () =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return !readlinkSync(`/proc/self/fd/${fd}`).startsWith('/');
-    } catch {
-      return false;
-    }
-  }).length;
 let descriptorsBefore = 0;
 before(() => {
   // What Node opens by itself for the first engine (its loop's own descriptors) is there before the count.
   if (unavailable === false) open({}).close();
-  descriptorsBefore = descriptors();
+  descriptorsBefore = openDescriptors();
 });
-after(() => assert.equal(descriptors(), descriptorsBefore, 'no descriptor leaks'));
+after(() => assert.equal(openDescriptors(), descriptorsBefore, 'no descriptor leaks'));
 
 test('uring: a thousand connections echo through rings far too small, overflows counted and survived', options, async () => {
   const engine = open({ sqEntries: 8, cqEntries: 16, receiveDepth: 4, smallCount: 2048 });

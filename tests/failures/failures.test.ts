@@ -1,7 +1,8 @@
 /**
  * Harm prevented: an endpoint that fails, in whatever way, costs clients more than the few requests that were with it.
  *
- * Runs alone: it counts slow answers. Bounds are two to three times what was seen; docs/resilience.md has the figures.
+ * Runs alone: it counts slow answers. Bounds are two to three times what was seen; docs/resilience.md has the figures. A machine that stands still makes
+ * every answer slow: a story that it spoilt is told again.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -43,15 +44,49 @@ const bounds: Readonly<Record<string, Bound>> = {
   'rolling deploy': { failed: 0, slow: 5 },
 };
 
+/** A tick that comes so much late: the machine stood still. */
+const STILL_MS = 100;
+/** Of all stories together, so that the file ends in time. */
+let triesLeft = 8;
+
+/** Calls `tell`; with how long this process, which does next to nothing, and so the machine, stood still meanwhile. */
+async function watched(tell: () => Promise<Outcome>): Promise<{ outcome: Outcome; stillMs: number }> {
+  let stillMs = 0;
+  let last = performance.now();
+  const look = (): void => {
+    const now = performance.now();
+    stillMs = Math.max(stillMs, now - last - 20);
+    last = now;
+  };
+  const timer = setInterval(look, 20);
+  try {
+    const outcome = await tell();
+    look();
+    return { outcome, stillMs };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function judge(outcome: Outcome, bound: Bound): void {
+  const told = `${outcome.failed} failed, ${outcome.slow} slow of ${outcome.requests}\n${describeLoad(outcome.load)}`;
+  // A story that waits for nothing takes as long as the machine makes it.
+  assert.ok(outcome.requests > 800, told);
+  assert.ok(outcome.failed <= bound.failed && outcome.slow <= bound.slow, told);
+  bound.more?.(outcome);
+}
+
 for (const story of stories) {
   const missing = story.missing?.() ?? null;
   test(`${story.what}: few requests are lost`, { skip: missing ?? false }, async () => {
-    const outcome = await story.tell(start.weir);
-    const bound = bounds[story.name]!;
-    const told = `${outcome.failed} failed, ${outcome.slow} slow of ${outcome.requests}\n${describeLoad(outcome.load)}`;
-    // A story that waits for nothing takes as long as the machine makes it.
-    assert.ok(outcome.requests > 800, told);
-    assert.ok(outcome.failed <= bound.failed && outcome.slow <= bound.slow, told);
-    bound.more?.(outcome);
+    while (true) {
+      const { outcome, stillMs } = await watched(() => story.tell(start.weir));
+      try {
+        judge(outcome, bounds[story.name]!);
+        return;
+      } catch (error) {
+        if (stillMs < STILL_MS || triesLeft-- === 0) throw error;
+      }
+    }
   });
 }

@@ -6,7 +6,9 @@ import { fuzz } from './http1.fuzz.ts';
 const SECONDS = 2;
 
 test('random and damaged messages are told alike however cut, and passed on as what they were', () => {
-  const count = fuzz(20251124, SECONDS);
+  let count = fuzz(20251124, SECONDS);
+  // Again where the machine stood still nearly all of that time.
+  for (let tries = 1; count.cases <= 100 && tries < 5; tries++) count = fuzz(20251124, SECONDS);
   // The generator must not degenerate: what is refused at its first byte proves nothing.
   assert.ok(count.cases > 100, `${count.cases} cases`);
   assert.ok(count.accepted > count.cases / 5, `${count.accepted} of ${count.cases} accepted`);

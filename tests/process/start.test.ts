@@ -30,8 +30,8 @@ for (const [name, signal] of [
       return pids.length === 2 ? pids : false;
     });
     child.kill(signal);
-    const code = await within('the end', 10_000, exited);
+    const code = await within('the end', 20_000, exited);
     if (signal === 'SIGTERM') assert.equal(code, 0);
-    await until('the workers to be gone', () => workers.every((pid) => !isAlive(pid)), 10_000);
+    await until('the workers to be gone', () => workers.every((pid) => !isAlive(pid)));
   });
 }

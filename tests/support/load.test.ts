@@ -6,12 +6,13 @@ import { KeyedEndpoint } from './keyed-endpoint.ts';
 import { failed, Load, type LoadPlan, type LoadResult, type Outcome } from './load.ts';
 import { answer, ok, type Script, ScriptedEndpoint } from './peer.ts';
 import { freePort } from './system.ts';
+import { until } from './wait.ts';
 
 async function against(script: Script, plan: Partial<LoadPlan> = {}): Promise<LoadResult> {
   const endpoint = await ScriptedEndpoint.start(script);
-  const load = new Load({ port: endpoint.port, connections: 1, requests: 3, sizeMin: 10, sizeMax: 10, timeoutMs: 400, ...plan });
+  const load = new Load({ port: endpoint.port, connections: 1, requests: 3, sizeMin: 10, sizeMax: 10, ...plan });
   try {
-    return await load.done(10_000);
+    return await load.done(20_000);
   } finally {
     await endpoint.close();
   }
@@ -49,16 +50,18 @@ const wrongs: readonly (readonly [Outcome, Script])[] = [
 ];
 for (const [outcome, script] of wrongs)
   test(`counts ${outcome}`, async () => {
-    const result = await against(script);
+    const result = await against(script, outcome === 'timeout' ? { timeoutMs: 400 } : {});
     assert.equal(result.counts[outcome], 3);
     assert.equal(failed(result), 3);
     assert.equal(result.counts.ok, 0);
   });
 
 test('counts refused connections', async () => {
-  const load = new Load({ port: await freePort(), connections: 1, seconds: 0.3 });
-  const result = await load.done(5000);
+  const load = new Load({ port: await freePort(), connections: 1 });
+  await until('refusals', async () => (await load.progress()).refused > 3);
+  const result = await load.stop();
   assert.ok(result.counts.refused > 3);
+  assert.equal(result.counts.refused, failed(result));
 });
 
 test('the keyed endpoint and the load agree, bodies echoed and cut', async () => {

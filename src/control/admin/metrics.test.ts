@@ -409,11 +409,19 @@ test('a counter of CPU time does not fall when a worker is gone', async () => {
 
 test('scrapes within a second are served from one snapshot', async () => {
   const state = new StateFixture();
-  const metrics = new Metrics(state);
-  const first = await metrics.scrape('');
-  state.worker.wireBytes(state.its!.listeners[0]!.id, 1, 1);
-  assert.equal((await metrics.scrape('')).text, first.text);
-  assert.notEqual((await new Metrics(state).scrape('')).text, first.text);
+  // Again where the machine stood still for that second.
+  for (let tries = 0; tries < 5; tries++) {
+    const metrics = new Metrics(state);
+    const began = performance.now();
+    const first = await metrics.scrape('');
+    state.worker.wireBytes(state.its!.listeners[0]!.id, 1, 1);
+    const second = await metrics.scrape('');
+    if (performance.now() - began >= 1000) continue;
+    assert.equal(second.text, first.text);
+    assert.notEqual((await new Metrics(state).scrape('')).text, first.text);
+    return;
+  }
+  assert.fail('no two scrapes within a second');
 });
 
 test('every metric stands in the docs', async () => {

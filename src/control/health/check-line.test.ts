@@ -50,7 +50,7 @@ for (const version of [1, 2] as const) {
       });
     });
     const tls = { serverName: 'app.internal', verify: true, ca: cert };
-    const check = make(checksOf(t), address, httpPlan({ proxyProtocol: version, tls, timeoutMs: 3000 }));
+    const check = make(checksOf(t), address, httpPlan({ proxyProtocol: version, tls }));
     assert.equal(short(await run(check)), 'ok: 204 No Content');
     assert.deepEqual(line, lines[version]);
   });
@@ -78,11 +78,11 @@ test('an https check with a line gives its descriptors back, whatever becomes of
     results.map(({ passed }) => passed),
     [false, false, false],
   );
-  await until('the descriptors to be given back', () => readdirSync('/proc/self/fd').length === before);
+  await until('the descriptors to be given back', () => readdirSync('/proc/self/fd').length <= before);
 });
 
 test('an https check with a line says who refuses the connection', async (t) => {
   const tls = { serverName: null, verify: false, ca: null };
-  const check = make(checksOf(t), loopback(await closedPort()), httpPlan({ proxyProtocol: 2, tls, timeoutMs: 3000 }));
+  const check = make(checksOf(t), loopback(await closedPort()), httpPlan({ proxyProtocol: 2, tls }));
   assert.equal(short(await run(check)), 'connection_refused: ECONNREFUSED');
 });

@@ -50,7 +50,7 @@ async function untilPassed(t: TestContext, address: Address, plan: ActiveHealthP
       const result = await run(make(checks, address, plan));
       return result.passed ? result : null;
     },
-    20_000,
+    60_000,
   );
 }
 

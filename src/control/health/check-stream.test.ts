@@ -10,7 +10,19 @@ import { createServer as createTls, type TlsOptions } from 'node:tls';
 import { until } from '../../../tests/support/wait.ts';
 import type { Address } from '../../base/wire.ts';
 import type { CheckTlsPlan } from '../../state/plan.ts';
-import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
+import {
+  checksOf,
+  closedPort,
+  httpPlan,
+  listening,
+  loopback,
+  make,
+  peer,
+  planOf,
+  run,
+  runConnected,
+  short,
+} from './check-fixture.ts';
 import { decodeAnswer, encodeRequest } from './check-grpc.ts';
 import { failedByStream } from './check-stream.ts';
 
@@ -59,8 +71,7 @@ test('an https check trusts what it was told to trust, for the name it was told'
   const names: string[] = [];
   const address = await httpsServer(t, made, names);
   const checks = checksOf(t);
-  const ask = async (tls: CheckTlsPlan, written = '') =>
-    short(await run(make(checks, address, httpPlan({ tls, timeoutMs: 3000 }), written)));
+  const ask = async (tls: CheckTlsPlan, written = '') => short(await run(make(checks, address, httpPlan({ tls }), written)));
   assert.equal(await ask(trusting(made.cert)), 'ok: 200 OK', 'by the address');
   assert.deepEqual(names, [], 'an address is no server name');
   assert.equal(await ask(trusting(made.cert), 'app.internal:443'), 'ok: 200 OK', 'by the name in the file');
@@ -92,11 +103,11 @@ test('TLS that fails has its word: no TLS there, an alert, silence, a refusal', 
   picky.on('tlsClientError', () => {});
   t.after(() => picky.close());
   const checks = checksOf(t);
-  const ask = async (address: Address) =>
-    (await run(make(checks, address, httpPlan({ tls: trusting(made.cert), timeoutMs: 300 })))).reason;
+  const ask = async (address: Address, timeoutMs = 20_000) =>
+    (await run(make(checks, address, httpPlan({ tls: trusting(made.cert), timeoutMs })))).reason;
   assert.equal(await ask(plain), 'tls_protocol_error');
   assert.equal(await ask(await listening(picky)), 'tls_alert_received');
-  assert.equal(await ask(mute), 'connection_timeout');
+  assert.equal(await ask(mute, 300), 'connection_timeout');
   assert.equal(await ask(closing), 'connection_terminated');
   assert.equal(await ask(loopback(await closedPort())), 'connection_refused');
 });
@@ -142,7 +153,7 @@ async function grpcServer(t: TestContext, answer: Answer): Promise<Address> {
   return await listening(server);
 }
 
-const grpc = (service = '', timeoutMs = 2000) => planOf<'grpc'>({ type: 'grpc', service, host: null, tls: null, timeoutMs });
+const grpc = (service = '', timeoutMs = 20_000) => planOf<'grpc'>({ type: 'grpc', service, host: null, tls: null, timeoutMs });
 
 test('a gRPC server that serves passes; what it says otherwise is the evidence', async (t) => {
   const asked: string[] = [];
@@ -187,10 +198,11 @@ test('a server without the health service, one without gRPC, one that hangs and 
   });
   const old = await peer(t, (socket) => socket.on('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')));
   const checks = checksOf(t);
-  const ask = async (address: Address) => short(await run(make(checks, address, grpc('', 400))));
+  const ask = async (address: Address) => short(await run(make(checks, address, grpc())));
   assert.equal(await ask(without), 'not_serving: grpc-status 12 UNIMPLEMENTED');
   assert.equal(await ask(web), 'status: 404');
-  assert.equal(await ask(hanging), 'http_response_timeout: no answer within 400 ms');
+  const hung = await runConnected(() => make(checks, hanging, grpc('', 400)));
+  assert.equal(short(hung), 'http_response_timeout: no answer within 400 ms');
   assert.match(await ask(reset), /^http_protocol_error: /);
   assert.match(await ask(endless), /^http_response_body_size: /);
   assert.match(await ask(old), /^(http_protocol_error|connection_terminated): /);

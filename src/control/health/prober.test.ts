@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -10,7 +11,19 @@ import type { CheckResult } from '../../health/health.ts';
 import { EMFILE, ENOBUFS } from '../../sys/constants.generated.ts';
 import { streamSocket } from '../../sys/libc.ts';
 import { failed, passed, type Script } from './check.ts';
-import { checksOf, closedPort, httpPlan, listening, loopback, make, peer, planOf, run, short } from './check-fixture.ts';
+import {
+  checksOf,
+  closedPort,
+  httpPlan,
+  listening,
+  loopback,
+  make,
+  peer,
+  planOf,
+  run,
+  runConnected,
+  short,
+} from './check-fixture.ts';
 import { httpScript } from './check-http.ts';
 import { Prober, type ProberParts } from './prober.ts';
 
@@ -44,7 +57,7 @@ test('an HTTP check asks for its path and judges status and body', async (t) => 
   const ask = (plan: Parameters<typeof httpPlan>[0]) => run(make(checks, address, httpPlan(plan)));
   const good = await ask({ host: 'app.example', headers: [{ name: 'X-A', value: 'b' }] });
   assert.equal(short(good), 'ok: 200 OK');
-  assert.ok(good.ms > 0 && good.ms < 4000);
+  assert.ok(good.ms > 0 && good.ms < 15_000);
   assert.deepEqual(seen, ['GET /healthz app.example b']);
   assert.equal(short(await ask({ path: '/bad' })), 'status: 503 Service Unavailable');
   assert.equal(short(await ask({ expect: { status: [[200, 200]], body: 'is well' } })), 'ok: 200 OK');
@@ -68,16 +81,23 @@ test('the Host of a check is the name the file has for the endpoint', async (t) 
 });
 
 test('a connection is all a tcp check wants, and the program behind it sees none', async (t) => {
-  let accepted = 0;
-  const address = await peer(t, () => accepted++);
+  const ports: (number | undefined)[] = [];
+  const address = await peer(t, (socket) => ports.push(socket.remotePort));
   const checks = checksOf(t);
-  for (let i = 0; i < 20; i++) assert.equal(short(await run(make(checks, address, tcp))), 'ok: connected');
+  // Who stands still before the reset lets the kernel send its delayed acknowledgement, 40 ms at least, and the program sees it after all.
+  let slow = 0;
+  for (let i = 0; i < 20; i++) {
+    const began = performance.now();
+    assert.equal(short(await run(make(checks, address, tcp))), 'ok: connected');
+    if (performance.now() - began > 30) slow++;
+  }
   // A connection made in full afterwards comes behind whatever the checks have left in the backlog.
-  assert.equal(
-    (await run(make(checks, address, planOf<'redis'>({ type: 'redis', timeoutMs: 60 })))).reason,
-    'connection_read_timeout',
-  );
-  assert.equal(accepted, 1);
+  const { port } = address as { port: number };
+  const socket = connect(port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  await new Promise((resolve) => socket.once('connect', resolve));
+  await until('the connection in full', () => ports.includes(socket.localPort));
+  assert.ok(ports.length <= 1 + slow, `${ports.length} connections, ${slow} slow checks`);
 });
 
 test('what is not there is refused, on a port and on a path', async (t) => {
@@ -121,12 +141,15 @@ test('a peer that says nothing, trickles, or never ends its head fails by the de
   const mute = await peer(t, () => {});
   const checks = checksOf(t);
   for (const address of [trickle, mute]) {
-    const result = await run(make(checks, address, httpPlan({ timeoutMs: 120 })));
+    const result = await runConnected(() => make(checks, address, httpPlan({ timeoutMs: 120 })));
     assert.equal(short(result), 'http_response_timeout: no answer within 120 ms');
-    assert.ok(result.ms >= 120 && result.ms < 4000, `${result.ms}`);
+    assert.ok(result.ms >= 120 && result.ms < 15_000, `${result.ms}`);
   }
   for (const type of ['redis', 'postgres', 'mysql'] as const)
-    assert.equal((await run(make(checks, mute, planOf({ type, timeoutMs: 60 })))).reason, 'connection_read_timeout');
+    assert.equal(
+      (await runConnected(() => make(checks, mute, planOf({ type, timeoutMs: 60 })))).reason,
+      'connection_read_timeout',
+    );
 });
 
 test('a peer whose backlog is full is not connected to within the deadline', async (t) => {
@@ -173,7 +196,7 @@ test('the result does not wait for the body, and the connection does', async (t)
     socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n'));
     goOn = () => socket.write('x'.repeat(50_000));
   });
-  const result = await run(make(checksOf(t), address, httpPlan({ timeoutMs: 5000 })));
+  const result = await run(make(checksOf(t), address, httpPlan()));
   assert.equal(short(result), 'ok: 200 OK');
   assert.equal(went, '');
   goOn();
@@ -215,12 +238,13 @@ test('so many checks are under way and no more; the others wait their turn, and 
     begin: () => ({ isOver: true, hear: () => passed('answered'), end: () => failed('x', 'x') }),
   };
   const results: CheckResult[] = [];
-  for (let i = 0; i < 40; i++) prober.start(Prober.check(address, script, 2000), (result) => results.push(result));
+  for (let i = 0; i < 40; i++) prober.start(Prober.check(address, script, 20_000), (result) => results.push(result));
   assert.equal(prober.underWay, 3);
   assert.equal(prober.waitingCount, 37);
   await until('40 results', () => results.length === 40);
   assert.ok(results.every(({ reason }) => reason === 'ok'));
-  assert.ok(most <= 4, `${most} at once`);
+  // The server may be told of the next ones before it is told that the last ones are gone.
+  assert.ok(most <= 6, `${most} at once`);
   assert.equal(prober.underWay + prober.waitingCount, 0);
 });
 
@@ -242,15 +266,19 @@ test('without a descriptor a check is not made, and its result says so', async (
 
 test('while a check under way has the last descriptor the others wait for it, and their time does not run', async (t) => {
   const address = await peer(t, () => {});
-  const mute = await peer(t, () => {});
+  let heard = '';
+  const mute = await peer(t, (socket) => socket.on('data', (bytes) => (heard += bytes)));
   let left = 1;
-  const prober = proberOf(t, { open: (to: Address) => (left-- > 0 ? streamSocket(to) : -EMFILE) });
+  let now = 0;
+  const prober = proberOf(t, { open: (to: Address) => (left-- > 0 ? streamSocket(to) : -EMFILE), clock: () => now });
   const results: CheckResult[] = [];
   prober.start(Prober.check(mute, hangs, 200), (result) => {
     results.push(result);
     left = 3;
   });
   for (let i = 0; i < 3; i++) prober.start(Prober.check(address, connects, 100), (result) => results.push(result));
+  await until('the first to be asked', () => heard === 'hello');
+  now = 200;
   await until('4 results', () => results.length === 4);
   assert.equal(results[0]!.reason, 'connection_read_timeout');
   assert.ok(results.slice(1).every(({ reason, ms }) => reason === 'ok' && ms < 100));
@@ -279,7 +307,7 @@ test('whatever becomes of checks, no descriptor stays open, and no timer when no
   assert.equal(prober.underWay, 0);
   prober.stop();
   const listeners = 3;
-  await until('the descriptors to be given back', () => descriptors() === before + listeners);
+  await until('the descriptors to be given back', () => descriptors() <= before + listeners);
 });
 
 test('when many checks are made sockets are used again, for other addresses too, and no result is mixed up', async (t) => {
@@ -299,10 +327,10 @@ test('when many checks are made sockets are used again, for other addresses too,
   const prober = proberOf(t, { open });
   const connects: Script = { ...hangs, opening: null };
   const kinds = [
-    { check: Prober.check(web, http, 5000), reason: 'ok' },
-    { check: Prober.check(silent, connects, 5000), reason: 'ok' },
-    { check: Prober.check(gone, connects, 5000), reason: 'connection_refused' },
-    { check: Prober.check(gone, http, 5000), reason: 'connection_refused' },
+    { check: Prober.check(web, http, 30_000), reason: 'ok' },
+    { check: Prober.check(silent, connects, 30_000), reason: 'ok' },
+    { check: Prober.check(gone, connects, 30_000), reason: 'connection_refused' },
+    { check: Prober.check(gone, http, 30_000), reason: 'connection_refused' },
   ];
   const wrong: string[] = [];
   let isOver = false;
@@ -334,5 +362,5 @@ test('stopping drops what is under way and gives its descriptors back', async (t
   assert.equal(prober.underWay, 5);
   prober.stop();
   assert.equal(prober.underWay, 0);
-  await until('the descriptors to be given back', () => descriptors() === before);
+  await until('the descriptors to be given back', () => descriptors() <= before);
 });

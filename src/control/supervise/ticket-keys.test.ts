@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 import { TICKET_KEY_BYTES } from '../../base/ticket-key.ts';
 import type { DownMessage } from '../../state/channel.ts';
 import type { Plan } from '../../state/plan.ts';
-import { close } from '../../sys/libc.ts';
+import { tableBytes, WorkerDoor } from '../../state/table.ts';
+import { close, mapShared } from '../../sys/libc.ts';
 import { makeEventLog } from './events.ts';
 import { Fleet } from './fleet.ts';
 import { newTable } from './shared-table.ts';
@@ -102,7 +103,13 @@ test('each worker gets the keys before its first plan, a successor too, and all 
     tickets: clocked.tickets,
     onChange: () => {},
   });
+  // It does not turn its loop as a worker does: that it is alive is said for it.
+  const { buffer } = mapShared(fd, tableBytes());
+  const beat = setInterval(() => {
+    for (const { stripe } of fleet.processes()) new WorkerDoor(buffer, stripe).heartbeat(performance.now());
+  }, 100);
   after(async () => {
+    clearInterval(beat);
     await fleet.stop();
     close(fd);
   });
