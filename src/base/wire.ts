@@ -176,6 +176,8 @@ export interface Engine {
    * `isTransparent` it may be one that is not this machine's (IP_TRANSPARENT, IPV6_TRANSPARENT: takes CAP_NET_ADMIN, else EPERM).
    */
   dial(address: Address, owner: WireOwner, source?: string, isTransparent?: boolean): Wire;
+  /** After EADDRNOTAVAIL: has this machine an address (`source`, if given) to connect from, so that only ports are short? System calls are made. */
+  hasSource(address: Address, source?: string): boolean;
   /** Serves a bound datagram socket; `owner` gets what arrives. */
   serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket;
   /** A datagram socket connected to an IP address: it receives from there only. `source` and `isTransparent` as in {@link dial}. */

@@ -51,6 +51,7 @@ import { LocalPortRange } from '../sys/local-port-range.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, streamSocket } from '../sys/socket.ts';
+import { hasSource } from '../sys/source-address.ts';
 import { check } from '../sys/system-error.ts';
 import { type Arena, type ArenaOptions, closeArena, openArena } from './arena.ts';
 import { EpollAcceptor } from './epoll-acceptor.ts';
@@ -208,6 +209,10 @@ export class EpollEngine implements Engine {
     if (result === 0 || result === -EINPROGRESS) result = this.register(wire);
     if (result < 0) wire.end(-result);
     return wire;
+  }
+
+  hasSource(address: Address, source?: string): boolean {
+    return hasSource(address, source);
   }
 
   serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket {

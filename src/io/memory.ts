@@ -86,6 +86,8 @@ export interface MemoryFaults {
   datagramErrno: number;
   /** Percent of datagrams lost on the way. */
   lossPercent: number;
+  /** Is EADDRNOTAVAIL for want of a port? */
+  hasSource: boolean;
 }
 
 interface Event {
@@ -145,6 +147,7 @@ export class MemoryEngine implements Engine, Clock {
     datagramIn: 0,
     datagramErrno: EMFILE,
     lossPercent: 0,
+    hasSource: true,
   };
   /** Sockets that are open in the "kernel": the leak guard of tests. */
   sockets = 0;
@@ -270,6 +273,10 @@ export class MemoryEngine implements Engine, Clock {
       });
     });
     return wire;
+  }
+
+  hasSource(): boolean {
+    return this.faults.hasSource;
   }
 
   write(fd: number, block: number, start: number, end: number, done: (result: number) => void): void {

@@ -61,6 +61,7 @@ import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
 import { bind, setsockopt, setTransparent, socket, socketpair } from '../sys/socket.ts';
 import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
+import { hasSource } from '../sys/source-address.ts';
 import { check, SystemError } from '../sys/system-error.ts';
 import { CQE_WORDS, Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
@@ -286,6 +287,10 @@ export class UringEngine implements Engine {
     wire.mayMeetItself = this.localPorts.mayMeetItself(address);
     submit.connect(this.ring, fd, this.addresses.address + at, encoded.length, wire.index, wire.generation);
     return wire;
+  }
+
+  hasSource(address: Address, source?: string): boolean {
+    return hasSource(address, source);
   }
 
   serveDatagrams(fd: number, owner: DatagramOwner): DatagramSocket {

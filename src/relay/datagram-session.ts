@@ -20,7 +20,6 @@ import { fault } from '../base/faults.ts';
 import type { DatagramOwner, DatagramSocket } from '../base/wire.ts';
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { health, protocol, retryReason } from '../state/doors.ts';
-import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Carried } from './carried.ts';
 import type { Datagrams } from './datagrams.ts';
 import type { LogRecord } from './log-record.ts';
@@ -143,8 +142,9 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner, Carri
 
   onDatagramFault(_socket: DatagramSocket, errno: number): void {
     const { room, relay, slot } = this;
-    const faultId = faultOfErrno(errno);
-    this.runtime!.datagramEndpoints[slot]?.failed(faultId, relay.engine.now - this.attemptMs);
+    const endpoint = this.runtime!.datagramEndpoints[slot]!;
+    const faultId = endpoint.faultOf(errno);
+    endpoint.failed(faultId, relay.engine.now - this.attemptMs);
     if (this.firstMs > 0) {
       room.end(this, fault.connectionTerminated);
       return;

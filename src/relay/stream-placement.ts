@@ -15,7 +15,6 @@ import type { StreamClient } from '../base/stream-client.ts';
 import { closeHow, type Wire, type WireOwner } from '../base/wire.ts';
 import { chooseTarget, type StreamRoute } from '../route/route.ts';
 import { retryReason } from '../state/doors.ts';
-import { faultOfErrno } from '../upstream/upstream.ts';
 import type { Carried } from './carried.ts';
 import { PlaceInPool } from './place-in-pool.ts';
 import type { Relay } from './relay.ts';
@@ -118,7 +117,7 @@ export abstract class StreamPlacement extends PlaceInPool implements WireOwner, 
 
   protected dialEnded(errno: number): void {
     const endpoint = this.runtime.streamEndpoints[this.slot]!;
-    const faultId = this.dialFault !== 0 ? this.dialFault : faultOfErrno(errno);
+    const faultId = this.dialFault !== 0 ? this.dialFault : endpoint.faultOf(this.source, errno);
     if (this.dialFault === 0 && endpoint.mayRedial(this.source, errno, faultId, this.relay.engine.now - this.attemptMs)) {
       this.far = endpoint.dial(this, this.client.address);
       this.source = endpoint.lastSource;

@@ -10,6 +10,8 @@ export function faultOfErrno(code: number): number {
       return fault.connectionTimeout;
     case errno.ENETUNREACH:
     case errno.EHOSTUNREACH:
+    case errno.ENETDOWN:
+    case errno.EAFNOSUPPORT:
     case errno.EACCES:
     case errno.EPERM:
       return fault.unroutable;

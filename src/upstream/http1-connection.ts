@@ -20,7 +20,6 @@ import { Http1Decoder, Http1Writer } from '../protocol/http1/http1.ts';
 import type { MessageSink } from '../protocol/message.ts';
 import type { ProxyLineFacts } from '../protocol/proxy-line/proxy-line.ts';
 import type { Endpoint } from './endpoint.ts';
-import { faultOfErrno } from './errno.ts';
 import type { UpstreamParts } from './parts.ts';
 import { sendProxyLine } from './proxy-line.ts';
 
@@ -246,9 +245,12 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
 
   onClosed(_wire: Wire, errno: number): void {
     const was = this.state;
-    const { now } = this.parts.engine;
-    if (was === wireState.dialing && this.endpoint.sources.isAnotherLeft(this.source, errno, now)) {
-      this.endpoint.onRedial(faultOfErrno(errno), now - this.dialStartMs);
+    const { engine } = this.parts;
+    const { now } = engine;
+    const { sources } = this.endpoint;
+    const dialFault = was === wireState.dialing ? sources.faultOf(this.source, errno, engine) : fault.none;
+    if (was === wireState.dialing && sources.isAnotherLeft(this.source, errno, now)) {
+      this.endpoint.onRedial(dialFault, now - this.dialStartMs);
       this.connect();
       return;
     }
@@ -263,7 +265,7 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
     }
     if (was === wireState.dialing) {
       this.state = wireState.closed;
-      this.endpoint.onDialFailed(this, faultOfErrno(errno), now - this.dialStartMs);
+      this.endpoint.onDialFailed(this, dialFault, now - this.dialStartMs);
     } else if (was === wireState.idle) {
       this.endpoint.onUnasked(this);
     } else if (was === wireState.busy) {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { test } from 'node:test';
+import { fault } from '../base/faults.ts';
 import { Sources } from './sources.ts';
 
-const { EADDRNOTAVAIL, EMFILE } = constants.errno;
+const { EADDRNOTAVAIL, ECONNREFUSED, EMFILE } = constants.errno;
 const of = (...addresses: string[]): Sources => {
   const sources = new Sources({ kind: 'ip', host: '10.0.0.1', port: 80 });
   sources.use({ addresses, isTransparent: false });
@@ -49,4 +50,22 @@ test('a plan with the same addresses keeps what is known of them', () => {
   assert.deepEqual(turns(sources, 2, 1), ['b', 'b']);
   sources.use(null);
   assert.deepEqual(turns(sources, 1, 1), [undefined]);
+});
+
+test('a dial that found no address to connect from cannot reach the endpoint, and one that found no port cannot now', () => {
+  const sources = of('a', 'b');
+  const asked: (string | undefined)[] = [];
+  const engine = (has: boolean) => ({
+    hasSource: (_to: unknown, source?: string) => {
+      asked.push(source);
+      return has;
+    },
+  });
+  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(true)), fault.outOfPorts);
+  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(false)), fault.unroutable);
+  assert.equal(sources.faultOf(-1, EADDRNOTAVAIL, engine(false)), fault.unroutable);
+  // The kernel is asked only when it said that there is none.
+  assert.equal(sources.faultOf(0, ECONNREFUSED, engine(false)), fault.connectionRefused);
+  assert.equal(sources.faultOf(0, EMFILE, engine(false)), fault.outOfPorts);
+  assert.deepEqual(asked, ['b', 'b', undefined]);
 });

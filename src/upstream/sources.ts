@@ -3,19 +3,24 @@
  * (EADDRNOTAVAIL) rests a moment while the others are used.
  */
 import { constants } from 'node:os';
-import type { Address } from '../base/wire.ts';
+import { fault } from '../base/faults.ts';
+import type { Address, Engine } from '../base/wire.ts';
 import type { SourcePlan } from '../state/plan.ts';
+import { faultOfErrno } from './errno.ts';
 
 /** A port in TIME_WAIT comes back after a minute at most, one of a connection that ends at any time: soon enough to notice, long enough to cost little. */
 const REST_MS = 1000;
 
 export class Sources {
+  private readonly to: Address;
   private addresses: readonly string[] = [];
   private readonly isV6: boolean;
   private restsUntilMs = new Float64Array(0);
   private last = 0;
 
+  /** Towards this address. */
   constructor(address: Address) {
+    this.to = address;
     this.isV6 = address.kind === 'ip' && address.host.includes(':');
   }
 
@@ -46,6 +51,15 @@ export class Sources {
   address(index: number): string | undefined {
     // An index below 0 makes a slow lookup of an array.
     return index < 0 ? undefined : this.addresses[index];
+  }
+
+  /**
+   * The fault of a dial from this one, or from the kernel's choice (-1), that failed with `errno`: without an address to connect from the endpoint cannot be
+   * reached, without a port not now.
+   */
+  faultOf(index: number, errno: number, engine: Pick<Engine, 'hasSource'>): number {
+    const isMissing = errno === constants.errno.EADDRNOTAVAIL && !engine.hasSource(this.to, this.address(index));
+    return isMissing ? fault.unroutable : faultOfErrno(errno);
   }
 
   /** A dial from this one failed with `errno`. True: another one may have a port. */

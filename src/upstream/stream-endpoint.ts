@@ -18,6 +18,11 @@ export class StreamEndpoint extends CarriedEndpoint {
     return engine.dial(this.address, owner, this.sources.address(this.lastSource));
   }
 
+  /** Of a dial from `source` that failed with `errno`. */
+  faultOf(source: number, errno: number): number {
+    return this.sources.faultOf(source, errno, this.parts.engine);
+  }
+
   /** A dial from `source` failed with `errno` after `ms`: may it be made again at once, from another source? Then it is counted here. */
   mayRedial(source: number, errno: number, faultId: number, ms: number): boolean {
     const { engine, table } = this.parts;

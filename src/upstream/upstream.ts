@@ -18,7 +18,6 @@ import { StreamEndpoint } from './stream-endpoint.ts';
 
 export type { DatagramEndpoint } from './datagram-endpoint.ts';
 export type { Endpoint } from './endpoint.ts';
-export { faultOfErrno } from './errno.ts';
 export type { UpstreamParts } from './parts.ts';
 export { sendProxyLine } from './proxy-line.ts';
 export type { StreamEndpoint } from './stream-endpoint.ts';

@@ -29,6 +29,7 @@ import {
   type Script,
 } from './check.ts';
 import { checkLine } from './check-line.ts';
+import { noWay } from './check-way.ts';
 
 /** One try. The first end counts; the socket is destroyed by it. */
 export interface Attempt {
@@ -101,7 +102,9 @@ export class StreamCheck implements Check {
         attempt.end(failed('failed', printable((error as Error).message)));
       }
     };
-    socket.on('error', (error) => attempt.end(failedByStream(error)));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      attempt.end(noWay(error.code ?? '', this.target.address) ?? failedByStream(error));
+    });
     socket.once('connect', () => {
       if (this.tls === null) open();
       else wantsNext = 'TLS handshake';

@@ -8,6 +8,7 @@
  * 2. Reasons are those of base/faults.ts where it has one; the rest is in docs/health.md.
  * 3. What the peer said stands in the evidence as printable ASCII, cut to EVIDENCE_CHARS_MAX.
  */
+import { fault, faults } from '../../base/faults.ts';
 import type { Address } from '../../base/wire.ts';
 import type { CheckResult } from '../../health/health.ts';
 import type { ActiveHealthPlan } from '../../state/plan.ts';
@@ -80,9 +81,12 @@ export function printable(said: Uint8Array | string): string {
  */
 export const NOT_MADE = 'not_made';
 
+/** Reason of a check that found no way to the endpoint. */
+export const UNROUTABLE: string = faults[fault.unroutable]!.reason;
+
 /** What is missing, by the name of the system's error. */
 const shortages: Readonly<Record<string, string>> = {
-  EADDRNOTAVAIL: 'no local port or address is left to connect from',
+  EADDRNOTAVAIL: 'no local port is left to connect from',
   EMFILE: 'no descriptor is left',
   ENFILE: 'no descriptor is left on this machine',
   ENOBUFS: 'no memory is left for sockets',
@@ -96,10 +100,11 @@ const reasons: Readonly<Record<string, string>> = {
   ECONNRESET: 'connection_terminated',
   EPIPE: 'connection_terminated',
   ECONNABORTED: 'connection_terminated',
-  EHOSTUNREACH: 'destination_ip_unroutable',
-  ENETUNREACH: 'destination_ip_unroutable',
-  ENETDOWN: 'destination_ip_unroutable',
-  EHOSTDOWN: 'destination_ip_unroutable',
+  EHOSTUNREACH: UNROUTABLE,
+  ENETUNREACH: UNROUTABLE,
+  ENETDOWN: UNROUTABLE,
+  EHOSTDOWN: UNROUTABLE,
+  EAFNOSUPPORT: UNROUTABLE,
   ETIMEDOUT: 'connection_timeout',
 };
 

@@ -17,6 +17,7 @@ import {
 import { connectTo, getsockopt, isItsOwnPeer, mapLow, recv, send, setsockopt } from '../../sys/libc.ts';
 import { LocalPortRange } from '../../sys/local-port-range.ts';
 import { failed, failedBy, type Heard, passed } from './check.ts';
+import { failedToConnect } from './check-way.ts';
 import { type Lane, stage } from './prober-lane.ts';
 
 /** Given to an endpoint to close when it has answered. */
@@ -68,10 +69,10 @@ export function lateness(lane: Lane): Heard {
 
 /** Sends the SYN. A unix socket whose backlog is full (EAGAIN) is asked again. */
 function knock(lane: Lane): boolean {
-  const { sockaddr, script } = lane.job!.check;
+  const { address, sockaddr, script } = lane.job!.check;
   const result = lane.fd < 0 ? lane.fd : connectTo(lane.fd, sockaddr);
   if (result === -EAGAIN) return false;
-  if (result < 0 && result !== -EINPROGRESS) return over(lane, failedBy(-result));
+  if (result < 0 && result !== -EINPROGRESS) return over(lane, failedToConnect(-result, address));
   lane.isConnected = result === 0;
   lane.stage = script.opening === null ? stage.connecting : script.opening.length > 0 ? stage.speaking : stage.hearing;
   return false;
