@@ -43,7 +43,9 @@ const leftBy = (parts: Partial<Takeover>): Takeover => ({
 });
 
 const children: ChildProcess[] = [];
-after(() => void children.forEach((child) => child.kill('SIGKILL')));
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
 
 /** A process that ends when it is told to drain. */
 function orphan(stripe: number): WorkerRecord {
