@@ -223,7 +223,10 @@ describe('a running instance', () => {
       assert.match(await heard(), /^HTTP\/1\.1 101 /);
       const { state, remaining } = JSON.parse((await done('drain', `pool/${address}`, '--json')).out);
       assert.deepEqual([state, remaining.requests, remaining.tunnels], ['draining', 0, 1]);
-      assert.equal(await weir.metric('weir_drain_remaining', { endpoint: address, kind: 'tunnels' }), 1);
+      await until(
+        'it to be told',
+        async () => (await weir.metric('weir_drain_remaining', { endpoint: address, kind: 'tunnels' })) === 1,
+      );
       client.write('still there');
       assert.equal(await heard(), 'still there');
       const ended = new Promise<string | undefined>((resolve) =>
@@ -268,7 +271,7 @@ describe('a running instance', () => {
           stayed++;
           return false;
         },
-        10_000,
+        20_000,
       );
       const late = Date.now() - Date.parse(deadline);
       assert.ok(late >= 0, `it moved ${-late} ms before the deadline`);
@@ -277,7 +280,10 @@ describe('a running instance', () => {
       const { state, isSafeToStop } = JSON.parse(out);
       assert.deepEqual([code, state, isSafeToStop], [0, 'done', true]);
       assert.notEqual(await servedBy(), home);
-      assert.equal(await weir.metric('weir_pool_sticky_total', { pool: 'bound', result: 'moved' }), 1);
+      await until(
+        'it to be counted',
+        async () => (await weir.metric('weir_pool_sticky_total', { pool: 'bound', result: 'moved' })) === 1,
+      );
     } finally {
       await weir.reload(configOf(ports()));
     }
@@ -285,7 +291,7 @@ describe('a running instance', () => {
 
   test('half the weight is half the requests', async () => {
     await done('set', named(0), 'weight=50%', '--reason', 'canary');
-    const result = await new Load({ port: weir.port, connections: 8, requests: 700 }).done(20_000);
+    const result = await new Load({ port: weir.port, connections: 8, requests: 700 }).done(60_000);
     assert.equal(result.counts.ok, 700, describeLoad(result));
     // 1 : 2 : 2 : 2; two workers that pick at once may take the same turn.
     for (const [name, share] of [
@@ -307,13 +313,13 @@ describe('a running instance', () => {
     await weir.reload(configOf(ports()));
     assert.deepEqual(await statusOf(), before);
     const { requests } = await endpoints[1]!.stats();
-    const without = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    const without = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(60_000);
     assert.equal(without.counts.ok, 100, describeLoad(without));
     assert.equal((await endpoints[1]!.stats()).requests, requests);
     assert.match((await done('status')).out, new RegExp(`^${named(1)} +maint .* disk is full +weir ready `, 'm'));
     assert.match((await done('explain', `http://127.0.0.1:${weir.port}/`)).out, /maint .*\(disk is full\)/);
     await done('ready', named(1), '--wait');
-    const with4 = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    const with4 = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(60_000);
     assert.ok(with4.byEndpoint['e1']! > 10, JSON.stringify(with4.byEndpoint));
   });
 
@@ -334,7 +340,7 @@ describe('a running instance', () => {
     killed.push(old);
     weir = await Weir.start({ ...options, ports: own, folder: old.folder });
     await until('the workers of the first to have left', () => workers.every((pid) => !isAlive(pid)), 15_000, 20);
-    const result = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(20_000);
+    const result = await new Load({ port: weir.port, connections: 4, requests: 100 }).done(60_000);
     assert.equal(result.counts.ok, 100, describeLoad(result));
     assert.equal((await endpoints[2]!.stats()).requests, requests, 'it still gets nothing');
     assert.equal(JSON.parse((await done('get', 'endpoint', named(2), '--json')).out).status.state, 'drain');

@@ -22,7 +22,7 @@ import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { beginTls, filesOf, openTls, type TlsClient, type TlsClientOptions } from '../support/tls-client.ts';
 import { until, within } from '../support/wait.ts';
-import { simpleConfig, Weir } from '../support/weir.ts';
+import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-tls-one-port-'));
 let certificates: Certificates;
@@ -97,30 +97,28 @@ for (const engine of ['uring', 'epoll'] as const)
       });
       t.after(() => shell.close());
       const log = join(folder, `${engine}.log`);
-      const weir = await Weir.start({
-        engine,
-        config: (ports) => {
-          const config = simpleConfig(ports, [shell.address], {
-            listener: { protocol: 'auto', tls: ['shop', 'wildcard'], sniffTimeout: '300ms' },
-            pool: { connections: { keepAlive: 0 } },
-            top: {
-              certificates: filesOf(certificates, 'shop', 'wildcard'),
-              logs: { access: log },
-              routes: [
-                { name: 'name', sni: 'internal.example', to: byName.address },
-                { name: 'protocol', alpn: 'imap', to: byProtocol.address },
-                { name: 'bound', path: '/bound', to: 'bound' },
-                { name: 'web', path: '/*', to: 'web' },
-              ],
-            },
-          });
-          const pools = {
-            web: { endpoints: [web], connections: { keepAlive: 0 } },
-            bound: { endpoints: [web], sticky: { cookie: { secure: true } }, connections: { keepAlive: 0 } },
-          };
-          return { ...config, pools: { ...config.pools, ...pools } };
-        },
-      });
+      const configOf = (ports: { web: number; admin: number }, sniffTimeout: string): WeirConfig => {
+        const config = simpleConfig(ports, [shell.address], {
+          listener: { protocol: 'auto', tls: ['shop', 'wildcard'], sniffTimeout },
+          pool: { connections: { keepAlive: 0 } },
+          top: {
+            certificates: filesOf(certificates, 'shop', 'wildcard'),
+            logs: { access: log },
+            routes: [
+              { name: 'name', sni: 'internal.example', to: byName.address },
+              { name: 'protocol', alpn: 'imap', to: byProtocol.address },
+              { name: 'bound', path: '/bound', to: 'bound' },
+              { name: 'web', path: '/*', to: 'web' },
+            ],
+          },
+        });
+        const pools = {
+          web: { endpoints: [web], connections: { keepAlive: 0 } },
+          bound: { endpoints: [web], sticky: { cookie: { secure: true } }, connections: { keepAlive: 0 } },
+        };
+        return { ...config, pools: { ...config.pools, ...pools } };
+      };
+      const weir = await Weir.start({ engine, config: (ports) => configOf(ports, '60s') });
       t.after(() => weir.kill());
       const guard = descriptorGuard(weir);
       const { port } = weir;
@@ -171,6 +169,7 @@ for (const engine of ['uring', 'epoll'] as const)
       const loud = await connect(port);
       loud.send('SSH-2.0-there\n');
       await loud.expect('SSH-2.0-here\nSSH-2.0-there\n');
+      await weir.reload(configOf({ web: port, admin: weir.adminPort }, '300ms'));
       const silent = await connect(port);
       await silent.expect('SSH-2.0-here\n');
       await Promise.all([loud.close(), silent.close()]);
@@ -185,11 +184,11 @@ for (const engine of ['uring', 'epoll'] as const)
       const weir = await Weir.start({
         engine,
         config: (ports) => {
-          const config = simpleConfig(ports, [`127.0.0.1:9`], {
+          const config = simpleConfig(ports, ['127.0.0.1:9'], {
             listener: { protocol: 'auto', tls: ['shop'] },
             top: {
               certificates: filesOf(certificates, 'shop'),
-              routes: [{ sni: 'shop.example', to: `127.0.0.1:${ports.admin + 1}` }],
+              routes: [{ sni: 'shop.example', to: '127.0.0.1:1' }],
             },
           });
           return config;
@@ -264,7 +263,7 @@ for (const engine of ['uring', 'epoll'] as const)
           assert.equal(first.peer.ending, 'open');
           server.sendEnd();
           assert.equal(await first.peer.ended(), 'fin');
-          await within('its end', 5000, first.raw.closed);
+          await within('its end', 15_000, first.raw.closed);
           // And the other way around.
           const second = await openTls({ port: weir.port, ca, ...its, allowHalfOpen: true } as TlsClientOptions);
           await second.peer.expect('220 hello\n');
@@ -276,7 +275,7 @@ for (const engine of ['uring', 'epoll'] as const)
           assert.equal(other.ending, 'open');
           second.socket.end();
           assert.equal(await other.ended(), 'fin');
-          await within('its end', 5000, second.raw.closed);
+          await within('its end', 15_000, second.raw.closed);
         });
 
         test(`${version}: 20 MB both ways at once arrive as they were sent`, async () => {
@@ -294,9 +293,9 @@ for (const engine of ['uring', 'epoll'] as const)
           client.socket.on('data', (chunk: Buffer) => atClient.update(chunk));
           await client.opened();
           client.socket.end(bytes[0]);
-          assert.equal(await client.peer.ended(20_000), 'fin');
+          assert.equal(await client.peer.ended(60_000), 'fin');
           const server = endpoint.peers.at(-1)!;
-          assert.equal(await server.ended(20_000), 'fin');
+          assert.equal(await server.ended(60_000), 'fin');
           assert.deepEqual([server.receivedBytes, client.peer.receivedBytes], [20_000_000, 20_000_000]);
           assert.equal(atServer.digest('hex'), digest(bytes[0]));
           assert.equal(atClient.digest('hex'), digest(bytes[1]));
@@ -371,7 +370,7 @@ for (const engine of ['uring', 'epoll'] as const)
 
     test('a PROXY line of version 2 tells endpoints what TLS said: the name, the protocol, and that it was opened here', async (t) => {
       const endpoint = await ScriptedEndpoint.start(async (peer) => {
-        await until('the first words', () => peer.received.endsWith('MQTT'), 5000, 2);
+        await until('the first words', () => peer.received.endsWith('MQTT'), 15_000, 2);
         peer.send('welcome\n');
       });
       t.after(() => endpoint.close());
