@@ -20,7 +20,7 @@ export function readListen(text: string): Read<Address> {
   if (!found) {
     if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65535) return bad(LISTEN_EXPECTED, `did you mean ":${text}"?`);
     const url = /^https?:\/\/([^/]+)\/?$/.exec(text);
-    return bad(LISTEN_EXPECTED, url ? `did you mean ${url[1]}?` : undefined);
+    return bad(LISTEN_EXPECTED, url ? `did you mean ${url[1]}?` : besideHelp(text));
   }
   const port = Number(found[3]);
   if (port > 65535) return bad('a port is 65535 at most');
@@ -29,8 +29,16 @@ export function readListen(text: string): Read<Address> {
   if (host === 'localhost') return good({ kind: 'ip', host: '127.0.0.1', port });
   const literal = readLiteral(host, found[1] !== undefined);
   return literal === null
-    ? bad(LISTEN_EXPECTED, 'to listen, name an address of this machine, not a host name')
+    ? bad(LISTEN_EXPECTED, besideHelp(text) ?? 'to listen, name an address of this machine, not a host name')
     : good({ kind: 'ip', host: literal, port });
+}
+
+/** What HAProxy, nginx and Envoy write beside an address. */
+function besideHelp(text: string): string | undefined {
+  const [, scheme, rest] = /^(tcp|udp)(?::\/\/|\/)(.*)$/.exec(text) ?? [];
+  if (scheme !== undefined) return `did you mean ${rest}, with protocol: ${scheme} beside it?`;
+  const words = text.trim().split(/\s+/);
+  return words.length > 1 ? `write ${words[0]} alone; protocol, tls and proxyProtocol are keys beside listen` : undefined;
 }
 
 export interface EndpointAddress {
@@ -53,6 +61,11 @@ export function readEndpoint(text: string): Read<EndpointAddress> {
   const found = /^(?:\[([^\]]*)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
   if (!found) {
     if (/^:[0-9]{1,5}$/.test(text)) return bad(ENDPOINT_EXPECTED, `did you mean 127.0.0.1${text}?`);
+    if (/^\S+\s/.test(text))
+      return bad(
+        ENDPOINT_EXPECTED,
+        'what else there is to say of it takes a map, for example { address: "10.0.0.1:8080", weight: 2 }',
+      );
     if (/^[0-9]{1,5}$/.test(text)) return bad(ENDPOINT_EXPECTED, `did you mean 127.0.0.1:${text}?`);
     if (readLiteral(text, true) !== null && text.includes(':')) return bad(ENDPOINT_EXPECTED, `did you mean [${text}]:80?`);
     return bad(ENDPOINT_EXPECTED, isHostName(text) || readLiteral(text, false) !== null ? `did you mean ${text}:80?` : undefined);

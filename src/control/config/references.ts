@@ -4,6 +4,7 @@
  */
 import { checkFieldName } from '../../filter/filter.ts';
 import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
+import { BoundAddresses } from './bound-addresses.ts';
 import { certificateNames } from './contradictions-tls.ts';
 import { type ConfigFault, type FaultCode, type FaultDetail, faultAt } from './fault.ts';
 import { NAME } from './leaves.ts';
@@ -75,7 +76,7 @@ class References {
   }
 
   listeners(): void {
-    const first = new Map<string, Node>();
+    const bound = new BoundAddresses();
     for (const [name, listener] of entries(childOf(this.root, 'listeners'))) {
       const path = ['listeners', name];
       this.to(childOf(listener, 'to'), [...path, 'to']);
@@ -86,13 +87,9 @@ class References {
         if (text.startsWith('systemd:'))
           this.fault(node, 'not-yet', `${path.join('.')}.listen: systemd: is not available yet in this version`, path);
         const read = readListen(text);
-        // Port 0 asks for any free port, so two of them are two.
-        if (!read.ok || (read.value.kind === 'ip' && read.value.port === 0)) continue;
-        // A TCP and a UDP socket may have the same address: DNS does.
-        const key = JSON.stringify([read.value, textOf(childOf(listener, 'protocol')) === 'udp']);
-        const before = first.get(key);
-        if (before) this.twice(node, 'this address is listened on twice', before, [...path, 'listen']);
-        else first.set(key, node);
+        if (!read.ok) continue;
+        const clash = bound.add(read.value, textOf(childOf(listener, 'protocol')) === 'udp', text, node);
+        if (clash !== null) this.twice(node, clash.message, clash.before, [...path, 'listen']);
       }
     }
   }

@@ -19,7 +19,22 @@ const endpoint = shape(
   },
   {
     notYet: ['tls', 'serverName', 'disabled', 'health', 'host'],
-    foreign: { host: 'address', url: 'address', server: 'address', ip: 'address', addr: 'address' },
+    foreign: {
+      host: 'address',
+      url: 'address',
+      server: 'address',
+      ip: 'address',
+      addr: 'address',
+      check: 'health of the pool',
+      inter: 'health: { active: { interval: … } } of the pool',
+      rise: 'health: { active: { rise: … } } of the pool',
+      fall: 'health: { active: { fall: … } } of the pool',
+      max_fails: 'health: { passive: { consecutiveFailures: … } } of the pool',
+      fail_timeout: 'health: { passive: { ejectFor: … } } of the pool',
+      proxyProtocol: 'proxyProtocol of the pool',
+      'send-proxy': 'proxyProtocol: v1 of the pool',
+      'send-proxy-v2': 'proxyProtocol: v2 of the pool',
+    },
   },
 );
 
@@ -110,7 +125,8 @@ export const pool = shape(
       tproxy: 'source: { transparent: true }',
       algorithm: 'balance',
       strategy: 'balance',
-      maxconn: 'connections',
+      maxconn: 'maxConnections of each endpoint',
+      maxConnections: 'maxConnections of each endpoint',
       check: 'health',
       keepalive: 'connections',
       zone: 'balance: { zone: … }',
@@ -131,7 +147,7 @@ export const pool = shape(
       breaker: 'circuitBreaker',
       circuit_breakers: 'circuitBreaker',
       backup: 'fallback',
-      timeouts: 'timeouts of a route',
+      timeouts: 'timeouts of a route, or of a listener of connections',
     },
   },
 );

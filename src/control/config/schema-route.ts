@@ -196,6 +196,8 @@ export const route = shape(
       hedge: 'retry: { hedge: … }',
       attempts: 'retry: { attempts: … }',
       queuePriority: 'urgency',
+      server_name: 'host (of requests), or sni (of TLS that is not opened)',
+      ssl_preread_server_name: 'sni',
       server_names: 'sni',
       serverNames: 'sni',
       hostSNI: 'sni',

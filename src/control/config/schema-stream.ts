@@ -101,7 +101,11 @@ export const alpn = oneOrMany(
 export function readServerName(value: string): Read<{ value: string; wildcard: boolean }> {
   const wildcard = value.startsWith('*.');
   const name = (wildcard ? value.slice(2) : value).toLowerCase().replace(/\.$/, '');
-  if (value === '*') return bad('any name, and none, is meant when sni is left out');
+  // A map of nginx ends with `default`.
+  if (value === '*' || value === 'default') return bad('any name, and none, is meant when sni is left out');
+  if (value.startsWith('~'))
+    return bad('a name is no regular expression', 'write each name, or *.shop.example for all below one');
+  if (/^\.[^.*]/.test(value)) return bad(SNI_EXPECTED, `did you mean [${value.slice(1)}, "*${value}"]?`);
   if (/^[^:]+:[0-9]+$/.test(name))
     return bad('a name is written without a port', `did you mean ${value.replace(/:[0-9]+$/, '')}?`);
   const url = /^(?:https?|tls|tcp):\/\/([^/:]+)/.exec(name);

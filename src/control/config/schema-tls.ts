@@ -7,6 +7,9 @@ import { bad, good, type Read } from './units.ts';
 
 const TLS_EXPECTED = 'expected true, the name of a certificate, or a map, for example { certificates: [shop] }';
 const VERSION_EXPECTED = 'expected "1.2" or "1.3"';
+const CERTIFICATE_EXPECTED = 'expected a map, for example { files: { certificate: shop.crt, key: shop.key } }';
+/** What other programs ask of certificates of clients: said at once, not when the key has its name. */
+const CLIENT_AUTH = 'clientAuth (not available yet: clients cannot be asked for certificates)';
 const FILES_EXPECTED = 'expected a map, for example { certificate: shop.crt, key: shop.key }';
 
 const certificateName = text('Name of a certificate.', 'expected the name of a certificate', readName);
@@ -48,8 +51,15 @@ const settings = shape(
       sniStrict: 'strictSni',
       'strict-sni': 'strictSni',
       ssl_handshake_timeout: 'handshakeTimeout',
-      mtls: 'clientAuth',
-      clientCa: 'clientAuth',
+      mtls: CLIENT_AUTH,
+      ca: CLIENT_AUTH,
+      clientCa: CLIENT_AUTH,
+      'ca-file': CLIENT_AUTH,
+      clientCertificate: CLIENT_AUTH,
+      verify: CLIENT_AUTH,
+      ssl_client_certificate: CLIENT_AUTH,
+      ssl_verify_client: CLIENT_AUTH,
+      require_client_certificate: CLIENT_AUTH,
     },
   },
 );
@@ -87,6 +97,7 @@ export const certificate = shape(
     ),
   },
   {
+    expected: CERTIFICATE_EXPECTED,
     notYet: ['acme'],
     foreign: {
       file: 'files',

@@ -362,6 +362,9 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
   [routes('{ sni: "a.example:443", to: b }'), 'bad-value', /without a port/, /did you mean a\.example\?/],
   [routes('{ sni: "https://a.example", to: b }'), 'bad-value', /expected a name/, /did you mean a\.example\?/],
   [routes('{ sni: "*", to: b }'), 'bad-value', /left out/],
+  [routes('{ sni: default, to: b }'), 'bad-value', /left out/],
+  [routes('{ sni: .a.example, to: b }'), 'bad-value', /expected a name/, /did you mean \[a\.example, "\*\.a\.example"\]/],
+  [routes('{ sni: "~^a[.]example$", to: b }'), 'bad-value', /no regular expression/, /\*\.shop\.example/],
   [routes('{ sni: "a.*.example", to: b }'), 'bad-value', /expected a name/, /only in front/],
   [routes('{ sni: 10.0.0.1, to: b }'), 'bad-value', /send no name/],
   [routes('{ sni: bücher.example, to: b }'), 'bad-value', /xn--/],
@@ -411,7 +414,17 @@ const wrong: [text: string, code: string, message: RegExp, help?: RegExp][] = [
   // Words of HAProxy, nginx and Envoy.
   [listener('mode: tcp, to: a'), 'unknown-key', /mode/, /protocol/],
   [listener('protocol: stream, to: a'), 'bad-value', /'stream'/, /tcp/],
-  [listener('protocol: tls, to: a'), 'bad-value', /'tls'/, /tcp/],
+  [listener('protocol: tls, to: a'), 'bad-value', /'tls'/, /https or tcp, with tls/],
+  [listener('protocol: tcp+udp, to: a'), 'bad-value', /'tcp\+udp'/, /second listener/],
+  [tcp('maxconn: 5'), 'unknown-key', /maxconn/, /limits: \{ connections/],
+  [tcp('').replace('":1"', '"udp/:1"'), 'bad-value', /expected an address/, /did you mean :1, with protocol: udp/],
+  [tcp('').replace('":1"', '"tcp://:1"'), 'bad-value', /expected an address/, /did you mean :1, with protocol: tcp/],
+  [tcp('').replace('":1"', '":1 accept-proxy"'), 'bad-value', /expected an address/, /write :1 alone; .*proxyProtocol/],
+  [tcp('').replace('"10.0.0.1:1"', '"10.0.0.1:1 backup"'), 'bad-value', /address of an endpoint/, /takes a map/],
+  [tcp('').replace('"10.0.0.1:1"', '{ address: "10.0.0.1:1", inter: 2s }'), 'unknown-key', /inter/, /interval: … .* of the pool/],
+  [tcp('', 'routes: [{ server_name: a.example, to: b }]\n'), 'unknown-key', /server_name/, /sni/],
+  [pool('maxconn: 5'), 'unknown-key', /maxconn/, /maxConnections of each endpoint/],
+  [pool('timeouts: { connect: 1s }'), 'unknown-key', /timeouts/, /a listener of connections/],
   [listener('accept-proxy: true, to: a'), 'unknown-key', /accept-proxy/, /proxyProtocol: \{ accept: required/],
   [tcp('ssl_preread: on'), 'unknown-key', /ssl_preread/, /routes with sni/],
   [tcp('idle_timeout: 1h'), 'unknown-key', /idle_timeout/, /timeouts: \{ idle/],
@@ -435,6 +448,48 @@ for (const [text, code, message, help] of wrong) {
     assert.ok(found.line > 0);
   });
 }
+
+test('what has the right form and is out of bounds is not suggested again', () => {
+  for (const [text, why] of [
+    [tcp('timeouts: { halfClosed: 0s }'), /cannot be 0/],
+    [tcp('limits: { bufferSize: 1KiB }'), /this size is/],
+  ] as const) {
+    const { faults } = parse(text);
+    assert.match(faults[0].message, why);
+    assert.equal(faults[0].help, null);
+  }
+});
+
+test('an address of this machine beside all of them is listened on twice, as the kernel has it', () => {
+  const two = (a: string, b: string) =>
+    parse(
+      `version: 1\nlisteners: { x: { listen: "${a}", protocol: tcp, to: a }, y: { listen: "${b}", protocol: tcp, to: b } }\n${POOLS}`,
+    );
+  for (const [a, b, wide] of [
+    [':1', '127.0.0.1:1', ':1'],
+    ['127.0.0.1:1', ':1', ':1'],
+    [':1', '[::1]:1', ':1'],
+    ['[::]:1', '0.0.0.0:1', '[::]:1'],
+    ['10.0.0.1:1', '0.0.0.0:1', '0.0.0.0:1'],
+  ] as const) {
+    const { faults } = two(a, b);
+    assert.deepEqual(
+      faults.map(({ code, message }) => `${code} ${message}`),
+      [`defined-twice this address is listened on twice: ${wide} is all addresses of this machine`],
+    );
+    assert.ok(faults[0].also !== null);
+  }
+  for (const [a, b] of [
+    ['127.0.0.1:1', '127.0.0.2:1'],
+    ['0.0.0.0:1', '[::1]:1'],
+    [':0', ':0'],
+    [':1', ':2'],
+    ['unix:/a', 'unix:/b'],
+  ] as const)
+    assert.deepEqual(two(a, b).faults, []);
+  const dns = `version: 1\nlisteners: { x: { listen: ":1", protocol: tcp, to: a }, y: { listen: "10.0.0.1:1", protocol: udp, to: b } }\n${POOLS}`;
+  assert.deepEqual(parse(dns).faults, []);
+});
 
 test('a pool of two kinds is told once, with both places', () => {
   const { faults } = parse(

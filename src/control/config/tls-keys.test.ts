@@ -207,6 +207,13 @@ for (const [title, text, expected] of [
     /^unknown-key: .*maxsslconn.*handshakes/,
   ],
   ['a redirect in a circle', config('tls: shop, redirectToHttps: true'), /^contradiction: .*redirectToHttps.*circle/],
+  ['a CA for certificates of clients', config('tls: { clientCa: ca.pem }'), /^unknown-key: .*clientCa.*not available yet/],
+  ['certificates of clients', config('tls: { ssl_verify_client: on }'), /^unknown-key: .*ssl_verify_client.*not available yet/],
+  [
+    'a file alone',
+    config('tls: shop').replace(/\{ files: \{.*?\} \}/, 'shop.crt'),
+    /^bad-value: .*expected a map, for example \{ files/,
+  ],
   ['h2', config('tls: { alpn: [h2, http/1.1] }'), /^not-yet: .*'h2'.*\(available is http\/1\.1\)/],
   [
     'h3 with auto',

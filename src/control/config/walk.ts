@@ -178,6 +178,8 @@ class Walker {
       if (def.type === 'enum' && node.value !== null) help = enumHelp(schema, node.value);
       help ??= (note.help ?? otherHelp)?.(node.value) ?? null;
       if (def.type === 'string' && typeof node.value === 'number' && help === null) help = `did you mean "${node.value}"?`;
+      // Of the right form and out of bounds: what is written cannot be what was meant.
+      if (help === `did you mean ${node.value}?`) help = null;
       if (node.value === null) help = node.end > node.start ? null : 'nothing is written here';
       if (node.raw !== null) help = `the value comes from ${node.raw.length > 60 ? 'a placeholder' : node.raw}`;
       if (def.type === 'literal' && path.at(-1) === 'version') help = 'version: 1 is the only one so far';
