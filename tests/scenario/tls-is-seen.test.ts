@@ -3,19 +3,22 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect as connectPlain } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { RequestStory, Stories } from '../../src/control/explain/explain.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { ownCertificates } from '../support/certificates.ts';
 import { command } from '../support/command.ts';
+import { mirror, type Running } from '../support/servers.ts';
 import { freePort, isAlive } from '../support/system.ts';
+import { filesOf, httpsOn } from '../support/tls-client.ts';
 import { until } from '../support/wait.ts';
 import { get, simpleConfig, Weir, type WeirOptions } from '../support/weir.ts';
+
+const { folder, certificates, ca } = ownCertificates('tls-seen');
+const client: ConnectionOptions = { servername: 'shop.example', ca };
 
 interface Got {
   status: number;
@@ -49,13 +52,10 @@ async function ask(port: number, options: ConnectionOptions): Promise<Got> {
 }
 
 describe('TLS that is opened here', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'weir-tls-seen-'));
-  let certificates: Certificates;
-  let endpoint: Server;
+  let endpoint: Running;
   let weir: Weir;
   let options: WeirOptions;
   let strictPort: number;
-  let client: ConnectionOptions;
 
   const lines = (): Record<string, unknown>[] => {
     const text = readFileSync(join(folder, 'access.log'), 'utf8');
@@ -67,34 +67,22 @@ describe('TLS that is opened here', () => {
     until(`${count} handshakes of ${JSON.stringify(labels)}`, async () => (await handshakes(labels)) === count, 15_000, 100);
 
   before(async () => {
-    certificates = makeCertificates(folder);
-    client = { servername: 'shop.example', ca: certificates.ca.certificatePem };
-    endpoint = createServer((request, response) => response.end(JSON.stringify(request.headers)));
-    endpoint.listen(0, '127.0.0.1');
-    await once(endpoint, 'listening');
+    endpoint = await mirror();
     strictPort = await freePort();
     options = {
       workers: 2,
       folder,
       config: (ports) => {
-        const config = simpleConfig(ports, [`127.0.0.1:${(endpoint.address() as AddressInfo).port}`], {
+        const config = simpleConfig(ports, [endpoint.address], {
           listener: { protocol: 'https', tls: ['shop', 'wildcard'] },
           top: {
-            certificates: Object.fromEntries(
-              (['shop', 'wildcard'] as const).map((name) => {
-                const { certificate, key } = certificates[name];
-                return [name, { files: { certificate, key } }];
-              }),
-            ),
+            certificates: filesOf(certificates, 'shop', 'wildcard'),
             headers: { forwarded: 'both' },
             logs: { access: join(folder, 'access.log') },
           },
         });
-        const strict = { listen: `127.0.0.1:${strictPort}`, protocol: 'https', to: 'pool' };
-        return {
-          ...config,
-          listeners: { ...config.listeners, strict: { ...strict, tls: { certificates: ['wildcard'], strictSni: true } } },
-        };
+        const strict = httpsOn(strictPort, { certificates: ['wildcard'], strictSni: true });
+        return { ...config, listeners: { ...config.listeners, strict } };
       },
     };
     weir = await Weir.start(options);
@@ -102,7 +90,6 @@ describe('TLS that is opened here', () => {
   after(async () => {
     await weir?.stop();
     endpoint?.close();
-    rmSync(folder, { recursive: true, force: true });
   });
 
   test('is https to the endpoint, in the access log and to who looks back', async () => {

@@ -3,26 +3,16 @@
  */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type CertificateFiles, type Certificates, makeCertificates } from '../support/certificates.ts';
+import { type CertificateFiles, type Certificates, ownCertificates } from '../support/certificates.ts';
 import { answer, ok, ScriptedEndpoint } from '../support/peer.ts';
 import { finish, missing } from '../support/programs.ts';
 import { freePort } from '../support/system.ts';
-import { alertOf, filesOf, openTls, type TlsClientOptions } from '../support/tls-client.ts';
+import { alertOf, filesOf, httpsOn, openTls, type TlsClientOptions } from '../support/tls-client.ts';
 import { until } from '../support/wait.ts';
 import { simpleConfig, Weir } from '../support/weir.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-names-'));
-let certificates: Certificates;
-let ca: string;
-before(() => {
-  certificates = makeCertificates(folder);
-  ca = certificates.ca.certificatePem;
-});
-after(() => rmSync(folder, { recursive: true, force: true }));
+const { certificates, ca } = ownCertificates('tls-names');
 
 /** Which of the test's certificates a client of this name is shown, and what was agreed on. The client does not judge. */
 async function shown(
@@ -67,16 +57,15 @@ for (const engine of ['uring', 'epoll'] as const)
             listener: { protocol: 'https', tls: ['shop', 'shopRsa', 'wildcard', 'internal', 'chained'] },
             top: { certificates: filesOf(certificates, 'shop', 'shopRsa', 'wildcard', 'internal', 'chained') },
           });
-          const https = (port: number, tls: unknown) => ({ listen: `127.0.0.1:${port}`, protocol: 'https', tls, to: 'pool' });
           return {
             ...config,
             pools: { ...config.pools, streams: { endpoints: [endpoint.address] } },
             listeners: {
               ...config.listeners,
-              strict: https(strictPort, { certificates: ['shop', 'wildcard'], strictSni: true }),
-              onlyNew: https(onlyNewPort, { certificates: ['shop'], minVersion: '1.3' }),
-              rsa: https(rsaPort, ['shopRsa']),
-              six: { ...https(sixPort, ['shop']), listen: `[::1]:${sixPort}` },
+              strict: httpsOn(strictPort, { certificates: ['shop', 'wildcard'], strictSni: true }),
+              onlyNew: httpsOn(onlyNewPort, { certificates: ['shop'], minVersion: '1.3' }),
+              rsa: httpsOn(rsaPort, ['shopRsa']),
+              six: { ...httpsOn(sixPort, ['shop']), listen: `[::1]:${sixPort}` },
               tcp: {
                 listen: `127.0.0.1:${tcpPort}`,
                 protocol: 'tcp',

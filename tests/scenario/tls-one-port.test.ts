@@ -4,51 +4,36 @@
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { ClientAddress } from '../../src/base/client-address.ts';
 import { ProxyLineReader, WRITE_BYTES_MAX, writeProxyLine } from '../../src/protocol/proxy-line/proxy-line.ts';
 import { certificateFor } from '../support/certificate.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { ownCertificates } from '../support/certificates.ts';
 import { fieldsOf } from '../support/message-reader.ts';
 import { connect, ScriptedEndpoint } from '../support/peer.ts';
+import { listenOn, mirror } from '../support/servers.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { beginTls, filesOf, openTls, type TlsClient, type TlsClientOptions } from '../support/tls-client.ts';
 import { until, within } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-one-port-'));
-let certificates: Certificates;
-let ca: string;
-before(() => {
-  certificates = makeCertificates(folder);
-  ca = certificates.ca.certificatePem;
-});
-after(() => rmSync(folder, { recursive: true, force: true }));
+const { folder, certificates, ca } = ownCertificates('tls-one-port');
 
 /** A TLS server with a certificate of its own that says its name, the name it was asked for and the protocol, and echoes. */
 async function secretServer(t: TestContext, name: string, protocols: string[]): Promise<{ address: string; cert: string }> {
   const own = certificateFor('internal.example', 'shop.example');
-  const sockets = new Set<Socket>();
   const server = createTlsServer({ ...own, ALPNProtocols: protocols }, (socket) => {
     socket.on('error', () => {});
     socket.write(`${name} ${socket.servername || '-'} ${socket.alpnProtocol || '-'}\n`);
     socket.pipe(socket);
-  }).on('connection', (socket: Socket) => sockets.add(socket));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
   });
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, cert: own.cert };
+  const { address, close } = await listenOn(server);
+  t.after(close);
+  return { address, cert: own.cert };
 }
 
 /** A client, once it was said the first line. */
@@ -72,22 +57,17 @@ function fieldsAt(body: Buffer): Record<string, string> {
   return JSON.parse(body.toString()) as Record<string, string>;
 }
 
-/** An answer for each request with the fields it came with. */
-async function mirror(t: TestContext): Promise<string> {
-  const server = createHttpServer((incoming, response) => response.end(JSON.stringify(incoming.headers)));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+/** The address of an endpoint that answers each request with the fields it came with. */
+async function mirrorFor(t: TestContext): Promise<string> {
+  const { address, close } = await mirror();
+  t.after(close);
+  return address;
 }
 
 for (const engine of ['uring', 'epoll'] as const)
   describe(`with ${engine}`, () => {
     test('one port takes HTTP, names that are opened here, names and protocols that are carried unopened, and the rest', async (t) => {
-      const web = await mirror(t);
+      const web = await mirrorFor(t);
       const byName = await secretServer(t, 'by-name', ['h2', 'http/1.1']);
       const byProtocol = await secretServer(t, 'by-protocol', ['imap']);
       const shell = await ScriptedEndpoint.start((peer) => {
@@ -328,7 +308,7 @@ for (const engine of ['uring', 'epoll'] as const)
     });
 
     test('behind a PROXY line names are opened and carried as without, and the client is the one that was named', async (t) => {
-      const web = await mirror(t);
+      const web = await mirrorFor(t);
       const inner = await secretServer(t, 'unopened', ['x']);
       const weir = await Weir.start({
         engine,
@@ -416,7 +396,7 @@ for (const engine of ['uring', 'epoll'] as const)
   });
 
 test('http is redirected to where TLS is, and the answer there is not', async (t) => {
-  const web = await mirror(t);
+  const web = await mirrorFor(t);
   const httpPort = await freePort();
   const weir = await Weir.start({
     config: (ports) => {

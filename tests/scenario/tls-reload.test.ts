@@ -3,44 +3,36 @@
  * in the middle of a handshake when the configuration changes takes a worker down.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { Agent, request } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Issued, issueCertificate } from '../support/certificate.ts';
 import { writeIssued } from '../support/certificates.ts';
+import { ownFolder } from '../support/folder.ts';
 import { connect } from '../support/peer.ts';
 import { finish, missing } from '../support/programs.ts';
+import { listenOn, type Running } from '../support/servers.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
-import { helloOf, openTls, type TlsClient } from '../support/tls-client.ts';
+import { helloOf, httpsOn, openTls, type TlsClient } from '../support/tls-client.ts';
 import { until } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-reload-'));
+const folder = ownFolder('tls-reload');
 const root: Issued = issueCertificate({ subject: 'weir test authority', isAuthority: true });
 const ca = root.cert;
 /** The same names each time, another certificate. */
 const renewed = (): Issued => issueCertificate({ names: ['shop.example'], issuer: root });
-let endpoint: Server;
+let endpoint: Running;
 before(async () => {
-  endpoint = createHttpServer((incoming, response) => {
+  const server = createHttpServer((incoming, response) => {
     if (incoming.url === '/slow') setTimeout(() => response.end('late'), 300);
     else response.end('hello');
   });
-  endpoint.listen(0, '127.0.0.1');
-  await once(endpoint, 'listening');
+  endpoint = await listenOn(server);
 });
-after(() => {
-  endpoint.closeAllConnections();
-  endpoint.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-const address = (): string => `127.0.0.1:${(endpoint.address() as AddressInfo).port}`;
+after(() => endpoint?.close());
 
 async function helloTo(client: TlsClient): Promise<string> {
   return String((await client.get()).body);
@@ -62,7 +54,7 @@ for (const engine of ['uring', 'epoll'] as const)
     let files: { certificate: string; key: string };
     const ports = (): { web: number; admin: number } => ({ web: weir.port, admin: weir.adminPort });
     const configOf = (own: { web: number; admin: number }, listener: Record<string, unknown> = {}): WeirConfig =>
-      simpleConfig(own, [address()], {
+      simpleConfig(own, [endpoint.address], {
         listener: { protocol: 'https', tls: ['shop'], ...listener },
         pool: { connections: { keepAlive: 0 } },
         top: { certificates: { shop: { files } } },
@@ -161,7 +153,7 @@ for (const engine of ['uring', 'epoll'] as const)
     test('who connects to a listener that is about to go is served in TLS as long as its socket is there', async () => {
       const otherPort = await freePort();
       const base = configOf(ports());
-      const other = { listen: `127.0.0.1:${otherPort}`, protocol: 'https', tls: ['shop'], to: 'pool' };
+      const other = httpsOn(otherPort, ['shop']);
       await weir.reload({ ...base, listeners: { ...base.listeners, other } });
       const open = await openTls({ port: otherPort, servername: 'shop.example', ca });
       // The certificates change with it, so that nothing of the old is held by the new.

@@ -3,29 +3,25 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { issueCertificate } from '../support/certificate.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { ownCertificates } from '../support/certificates.ts';
 import { answer, ok, ScriptedEndpoint } from '../support/peer.ts';
 import { finish, missing } from '../support/programs.ts';
 import { freePort } from '../support/system.ts';
-import { beginTls, filesOf, type TlsClientOptions } from '../support/tls-client.ts';
+import { beginTls, filesOf, httpsOn, type TlsClientOptions } from '../support/tls-client.ts';
 import { until, within } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-resumption-'));
-let certificates: Certificates;
+const { folder, certificates } = ownCertificates('tls-resumption');
 let endpoint: ScriptedEndpoint;
 before(async () => {
-  certificates = makeCertificates(folder);
   endpoint = await ScriptedEndpoint.start(answer(ok('hello')));
 });
 after(async () => {
   await endpoint?.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 interface Visit {
@@ -64,15 +60,14 @@ for (const engine of ['uring', 'epoll'] as const)
         listener: { protocol: 'https', tls: ['shop', 'wildcard'] },
         top: { certificates: filesOf(certificates, 'shop', 'wildcard', 'internal') },
       });
-      const https = (port: number, tls: unknown) => ({ listen: `127.0.0.1:${port}`, protocol: 'https', tls, to: 'pool' });
       return {
         ...config,
         listeners: {
           ...config.listeners,
-          twin: https(twinPort, ['shop', 'wildcard']),
-          counted: https(countedPort, ['shop', 'wildcard']),
-          other: https(otherPort, ['internal']),
-          stricter: https(stricterPort, { certificates: ['shop', 'wildcard'], minVersion: '1.3' }),
+          twin: httpsOn(twinPort, ['shop', 'wildcard']),
+          counted: httpsOn(countedPort, ['shop', 'wildcard']),
+          other: httpsOn(otherPort, ['internal']),
+          stricter: httpsOn(stricterPort, { certificates: ['shop', 'wildcard'], minVersion: '1.3' }),
         },
       };
     };

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CertificateRequest, type Issued, issueCertificate } from './certificate.ts';
+import { ownFolder } from './folder.ts';
 
 export interface CertificateFiles {
   /** Paths. */
@@ -52,6 +53,13 @@ export function makeCertificates(folder: string): Certificates {
     expired: writeIssued(folder, 'expired', leaf(['expired.example'], { fromDays: -20, untilDays: -1 })),
     mismatched: put('mismatched', shop.cert, internal.key),
   };
+}
+
+/** All of them in a folder of the test file's own. `ca`: what its clients trust, in PEM. */
+export function ownCertificates(name: string): { folder: string; certificates: Certificates; ca: string } {
+  const folder = ownFolder(name);
+  const certificates = makeCertificates(folder);
+  return { folder, certificates, ca: certificates.ca.certificatePem };
 }
 
 export function writeIssued(folder: string, name: string, issued: Issued): CertificateFiles {

@@ -108,6 +108,11 @@ export function filesOf(
   return Object.fromEntries(names.map((name) => [name, { files: { certificate: all[name].certificate, key: all[name].key } }]));
 }
 
+/** A listener of requests in TLS beside `web`. `tls` as in a configuration. */
+export function httpsOn(port: number, tls: unknown): Record<string, unknown> {
+  return { listen: `127.0.0.1:${port}`, protocol: 'https', tls, to: 'pool' };
+}
+
 function streamOver({ socket }: Peer): Duplex {
   const stream = new Duplex({
     allowHalfOpen: true,
