@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { makeCertificates } from '../../tests/support/certificates.ts';
+import { test } from 'node:test';
+import { ownCertificates } from '../../tests/support/certificates.ts';
 import { arenaBytes } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
 import { Prng } from '../base/prng.ts';
@@ -22,9 +19,7 @@ const ECONNRESET = 104;
 const EPROTO = 71;
 const ENOBUFS = 105;
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-'));
-after(() => rmSync(folder, { recursive: true }));
-const files = makeCertificates(folder);
+const { certificates: files } = ownCertificates('tls');
 const certificate = ({ certificatePem, keyPem }: { certificatePem: string; keyPem: string }, ...names: string[]) => ({
   names,
   chain: certificatePem,

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { connect, createServer } from 'node:tls';
-import { type CertificateFiles, makeCertificates } from './certificates.ts';
+import { type CertificateFiles, ownCertificates } from './certificates.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-certificates-'));
-after(() => rmSync(folder, { recursive: true }));
-const made = makeCertificates(folder);
+const { certificates: made } = ownCertificates('certificates');
 
 test('OpenSSL trusts what the authority signed, also by way of the one between, and not what has expired', async () => {
   assert.equal(await authorizationOf(made.shop, 'www.shop.example'), null);

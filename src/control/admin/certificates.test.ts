@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { makeCertificates } from '../../../tests/support/certificates.ts';
+import { test } from 'node:test';
+import { ownCertificates } from '../../../tests/support/certificates.ts';
 import { parseConfig } from '../config/config.ts';
 import { startAdmin } from './admin.ts';
 import { certificatesOf } from './certificates.ts';
@@ -12,9 +10,7 @@ import { Metrics } from './metrics.ts';
 import { troublesOf } from './troubles.ts';
 
 const DAY_MS = 86_400_000;
-const folder = mkdtempSync(join(tmpdir(), 'weir-certificates-'));
-after(() => rmSync(folder, { recursive: true }));
-const made = makeCertificates(folder);
+const { folder, certificates: made } = ownCertificates('admin-certificates');
 const { plan } = parseConfig(
   `version: 1
 listeners:

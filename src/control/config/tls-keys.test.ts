@@ -1,12 +1,11 @@
 /** TLS at listeners, and certificates: what they become, what is refused, what is warned of. */
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { issueCertificate } from '../../../tests/support/certificate.ts';
-import { makeCertificates, writeCertificate, writeIssued } from '../../../tests/support/certificates.ts';
+import { ownCertificates, writeCertificate, writeIssued } from '../../../tests/support/certificates.ts';
 import { CHAIN_BYTES_MAX, type ListenerPlan, type Plan } from '../../state/plan.ts';
 import {
   type ConfigResult,
@@ -18,9 +17,7 @@ import {
   planFromFlags,
 } from './config.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-keys-'));
-after(() => rmSync(folder, { recursive: true }));
-const made = makeCertificates(folder);
+const { folder, certificates: made } = ownCertificates('tls-keys');
 const DAY_MS = 86_400_000;
 
 const parse = (text: string, now?: number): ConfigResult =>
