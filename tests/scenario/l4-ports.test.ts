@@ -61,7 +61,9 @@ describe('with 50 local ports', { skip }, () => {
   for (const engine of ['uring', 'epoll'] as const)
     test(`new connections are reset with a reason and established ones go on (${engine})`, async () => {
       const endpoint = await endpointOf();
-      const weir = await weirOf((ports) => streamConfig(ports, [endpoint.address]), engine);
+      // No try is to fail for its time.
+      const listener = { timeouts: { connect: '10s' } };
+      const weir = await weirOf((ports) => streamConfig(ports, [endpoint.address], { listener }), engine);
       const guard = descriptorGuard(weir);
       const { served, refused } = await sortByAnswer(await dial(weir, PORTS + 9));
       assert.equal(served.length, PORTS);
@@ -75,7 +77,7 @@ describe('with 50 local ports', { skip }, () => {
       await expectEcho(served, ' again');
       for (const client of served.splice(20)) await client.close();
       // The kernel gives ports in TIME_WAIT away again after a second, on loopback.
-      const next = await until('room', async () => (await sortByAnswer(await dial(weir, 1))).served[0], 5000, 200);
+      const next = await until('room', async () => (await sortByAnswer(await dial(weir, 1))).served[0], 15_000, 200);
       for (const client of [...served, next]) await client.close();
       await guard();
     });

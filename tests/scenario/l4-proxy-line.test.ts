@@ -2,7 +2,7 @@
  * Harm prevented: who may say who the client is, says it wrongly; and who may not, is believed. PROXY protocol in front of requests, and in front of checks.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -56,6 +56,8 @@ describe('requests behind a PROXY line', () => {
           top: { logs: { access: { to: `${folder}/access.log`, format: 'json' } } },
         }),
     });
+    // The plan comes into force at the worker's next turn, and with it one more descriptor.
+    await until('the log to be opened', () => existsSync(`${folder}/access.log`));
     guard = descriptorGuard(weir);
   });
   after(async () => {
@@ -204,7 +206,8 @@ for (const [version, first] of [
   test(`the checks of a pool with proxyProtocol ${version} say that they speak for nobody, and its connections who the client is`, async (t) => {
     const checks: string[] = [];
     const endpoint = await ScriptedEndpoint.start(async (peer) => {
-      await until('the first bytes', () => peer.received.length > 20 || peer.ending !== 'open', 5000, 2);
+      // A head whole, or what the client says.
+      await until('the first bytes', () => /\/alive .*\r\n|words$/.test(peer.received) || peer.ending !== 'open', 15_000, 2);
       if (first.test(peer.received)) {
         checks.push(peer.received);
         peer.send(ok('alive'));
@@ -217,7 +220,7 @@ for (const [version, first] of [
         streamConfig(ports, [endpoint.address], {
           pool: {
             proxyProtocol: version,
-            health: { active: { type: 'http', path: '/alive', interval: '100ms', timeout: '2s', rise: 1, fall: 1 } },
+            health: { active: { type: 'http', path: '/alive', interval: '100ms', timeout: '10s', rise: 1, fall: 1 } },
           },
         }),
     });

@@ -25,6 +25,20 @@ const root = join(import.meta.dirname, '../..');
 
 const isRefusal = (error: NodeJS.ErrnoException): boolean => error.code === 'ECONNREFUSED';
 
+/** What comes while the kernel takes a member down is still one of its own: io_uring lets go of the listening socket a moment after the process. */
+function untilGone(port: number, host?: string): Promise<true> {
+  return until('it to be gone', () => connect(port, host).then((peer) => void peer.reset(), isRefusal), 15_000, 1);
+}
+
+/** How many of `count` connections each of two members carries, once all are counted. */
+function bothCarry(front: Weir, [one, other]: readonly string[], count: number): Promise<readonly [number, number]> {
+  const busy = (endpoint: string) => front.metric('weir_endpoint_connections', { endpoint, state: 'busy' });
+  return until('all to be counted', async () => {
+    const counts = [await busy(one!), await busy(other!)] as const;
+    return counts[0] > 0 && counts[1] > 0 && counts[0] + counts[1] === count && counts;
+  });
+}
+
 /** A weir of the inner tier: requests, believed only with a line of version 2. */
 async function innerBefore(t: TestContext, address: string): Promise<Weir> {
   const weir = await Weir.start({
@@ -64,17 +78,18 @@ test('killing a member of the inner tier under load loses its connections, no ot
   t.after(() => endpoint.kill());
   const inner = [await innerBefore(t, endpoint.address), await innerBefore(t, endpoint.address)] as const;
   const front = await frontBefore(t, inner);
-  const load = new Load({ port: front.port, connections: 24, rate: 300 });
+  const CONNECTIONS = 24;
+  const load = new Load({ port: front.port, connections: CONNECTIONS, rate: 300 });
   t.after(() => load.kill());
   await load.more(300);
-  const address = `127.0.0.1:${inner[0].port}`;
-  const carried = await until('both to carry some', async () => {
-    const count = await front.metric('weir_endpoint_connections', { endpoint: address, state: 'busy' });
-    return count > 5 && count < 20 && count;
-  });
+  const [carried] = await bothCarry(
+    front,
+    inner.map(({ port }) => `127.0.0.1:${port}`),
+    CONNECTIONS,
+  );
+  assert.ok(carried > 5 && carried < 20, `${carried} of ${CONNECTIONS}`);
   await inner[0].kill();
-  // What comes while the kernel takes it down is still one of its own: io_uring lets go of the listening socket a moment after the process.
-  await until('it to be gone', () => connect(inner[0].port).then((peer) => void peer.reset(), isRefusal), 5000, 1);
+  await untilGone(inner[0].port);
   // Every new connection is served, from the first on.
   for (let i = 0; i < 30; i++) {
     const { status } = await ask(front.port, 'GET /keyed/new/10 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
@@ -247,15 +262,12 @@ describe('TLS through both tiers: carried by its name in the outer one, opened i
     const ask = async (): Promise<number> =>
       (await Promise.all(clients.map((client) => askOn(client)))).filter((heard) => heard === null).length;
     assert.equal(await ask(), 0);
-    const [carried] = await until('all to be counted', async () => {
-      const busy = (endpoint: string) => front.metric('weir_endpoint_connections', { endpoint, state: 'busy' });
-      const counts = [await busy(hosts[0]!), await busy(hosts[1]!)] as const;
-      return counts[0] > 0 && counts[1] > 0 && counts[0] + counts[1] === clients.length && counts;
-    });
+    const [carried] = await bothCarry(front, hosts, clients.length);
     await inner[0].kill();
     // Under way on all of them while it dies, and once more when it is gone.
     assert.ok((await ask()) <= carried);
     assert.equal(await ask(), carried);
+    await untilGone(inner[0].port, hosts[0]!.split(':')[0]);
     for (let i = 0; i < 10; i++) {
       const fresh = await dialTls(front.port, '127.0.0.1', ca.certificatePem);
       assert.match(String(await askOn(fresh)), /fine\.$/);
@@ -319,7 +331,7 @@ test('examples/two-tier comes up by the commands that stand in it, and its inner
       client?.destroy();
       return heard?.startsWith('HTTP/1.1 200') && heard;
     },
-    20_000,
+    30_000,
     100,
   ).catch((error: Error) => {
     error.message += `\n${said}`;

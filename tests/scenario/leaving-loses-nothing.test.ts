@@ -3,16 +3,19 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KeyedEndpoint } from '../support/keyed-endpoint.ts';
 import { fieldOf } from '../support/message-reader.ts';
-import { connect } from '../support/peer.ts';
+import { connect, ok, ScriptedEndpoint } from '../support/peer.ts';
 import { isAlive } from '../support/system.ts';
 import { until, within } from '../support/wait.ts';
 import { simpleConfig, Weir } from '../support/weir.ts';
+
+/** Leaves when all is done, however long it takes. */
+const patient = { top: { process: { drain: { notReadyFor: '0s', graceful: '60s', hardStop: '60s' } } } };
 
 for (const engine of ['uring', 'epoll'] as const)
   describe(`with ${engine}`, () => {
     test('SIGTERM: requests under way are finished, kept connections are told to close, exit code 0', async () => {
       const endpoint = await KeyedEndpoint.start('e');
-      const weir = await Weir.start({ engine, config: (ports) => simpleConfig(ports, [endpoint.address]) });
+      const weir = await Weir.start({ engine, config: (ports) => simpleConfig(ports, [endpoint.address], patient) });
       const busy = await connect(weir.port);
       busy.send('GET /drip/k/5000/8 HTTP/1.1\r\nHost: a\r\n\r\n');
       await busy.head();
@@ -36,27 +39,34 @@ for (const engine of ['uring', 'epoll'] as const)
     });
 
     test('SIGTERM: a request asked on a kept connection is answered with Connection: close', async () => {
-      const endpoint = await KeyedEndpoint.start('e');
-      const weir = await Weir.start({ engine, config: (ports) => simpleConfig(ports, [endpoint.address]) });
+      const endpoint = await ScriptedEndpoint.start(() => {});
+      const weir = await Weir.start({ engine, config: (ports) => simpleConfig(ports, [endpoint.address], patient) });
+      const idle = await connect(weir.port);
+      idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      const first = await endpoint.peer(0);
+      await first.expect('\r\n\r\n');
       const client = await connect(weir.port);
-      client.send('GET /slow/400 HTTP/1.1\r\nHost: a\r\n\r\n');
-      await until('the request to be at the endpoint', async () => (await endpoint.stats()).requests > 0);
+      client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      const second = await endpoint.peer(1);
+      await second.expect('\r\n\r\n');
+      first.send(ok('before'));
+      await idle.message();
       weir.signal('SIGTERM');
+      // Its end says that the worker knows.
+      assert.equal(await idle.ended(), 'fin');
+      second.send(ok('after'));
       const message = await client.message();
       assert.equal(message.status, 200);
       assert.equal(fieldOf(message, 'connection'), 'close');
       await weir.stop();
-      await endpoint.kill();
+      await endpoint.close();
     });
 
     test('a second SIGTERM leaves at once', async () => {
       const endpoint = await KeyedEndpoint.start('e');
       const weir = await Weir.start({
         engine,
-        config: (ports) => ({
-          ...simpleConfig(ports, [endpoint.address]),
-          process: { drain: { notReadyFor: '0s', graceful: '60s', hardStop: '60s' } },
-        }),
+        config: (ports) => simpleConfig(ports, [endpoint.address], patient),
       });
       const workers = weir.workers;
       const client = await connect(weir.port);
@@ -71,7 +81,7 @@ for (const engine of ['uring', 'epoll'] as const)
       );
       assert.ok(weir.isRunning);
       weir.signal('SIGTERM');
-      await within('weir to exit', 3000, weir.exited);
+      await within('weir to exit', 15_000, weir.exited);
       await until('the workers to be gone', () => workers.every((pid) => !isAlive(pid)));
       await weir.stop(null);
       await endpoint.kill();
@@ -90,7 +100,7 @@ for (const engine of ['uring', 'epoll'] as const)
       client.send('GET /slow/30000 HTTP/1.1\r\nHost: a\r\n\r\n');
       await until('the request to be at the endpoint', async () => (await endpoint.stats()).requests > 0);
       weir.signal('SIGTERM');
-      const { code } = await within('weir to exit', 5000, weir.exited);
+      const { code } = await within('weir to exit', 15_000, weir.exited);
       assert.equal(code, 9, weir.logs);
       await weir.stop(null);
       await endpoint.kill();
