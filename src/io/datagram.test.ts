@@ -3,11 +3,12 @@
  * blocks are back and all descriptors closed.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { cannotUnshare, Network, setNet } from '../../tests/support/network.ts';
 import { ClientAddress } from '../base/client-address.ts';
 import { NAME_WORDS, portOf, readName, wordsOf } from '../base/datagram-name.ts';
 import type { Address, DatagramOwner, DatagramSocket, Engine } from '../base/wire.ts';
-import { ECONNREFUSED, EMFILE, RLIMIT_NOFILE, SOL_SOCKET } from '../sys/constants.generated.ts';
+import { EAGAIN, ECONNREFUSED, EMFILE, RLIMIT_NOFILE, SOL_SOCKET } from '../sys/constants.generated.ts';
 import { datagramSocket } from '../sys/datagram.ts';
 import { bind, check, close, dup, familyOf, getrlimit, localAddress, setrlimit, setsockopt } from '../sys/libc.ts';
 import { until } from './conformance.ts';
@@ -493,6 +494,42 @@ sentence(
   },
   'kernel',
 );
+
+describe('without a local port', { skip: cannotUnshare() }, () => {
+  const home = Network.current();
+  before(() => {
+    Network.enterNew();
+    setNet('ipv4/ip_local_port_range', '40001 40010');
+  });
+  after(() => home.enter());
+
+  for (const isRun of [false, true])
+    sentence(
+      `a client of datagrams is told so, also when it sends ${isRun ? 'a run' : 'one'}, and the next finds a port that is free again`,
+      async (scene) => {
+        const server = new Server(scene);
+        server.echoes = true;
+        // What is reserved is given to nobody.
+        setNet('ipv4/ip_local_reserved_ports', '40001-40010');
+        const client = new Client(scene, server.address);
+        try {
+          if (isRun) client.say('abcd', 2);
+          else client.say('ab');
+          await scene.until(() => client.faults.length > 0, 'the fault');
+        } finally {
+          setNet('ipv4/ip_local_reserved_ports', '\n');
+        }
+        assert.deepEqual(client.faults, [EAGAIN]);
+        // What was not sent may be sent elsewhere.
+        assert.equal(scene.engine.stats.dropped, 0);
+        client.socket.close();
+        const next = new Client(scene, server.address).say('hello');
+        await scene.until(() => next.got.length === 1, 'the answer');
+        assert.deepEqual([client.faults.length, client.got.length], [1, 0]);
+      },
+      'kernel',
+    );
+});
 
 test('memory: a connect that is told to fail fails, once', async () => {
   const world = memoryWorld();

@@ -123,7 +123,8 @@ export class EpollDatagrams implements TimerOwner {
 
   private settle(socket: EpollDatagram, result: number): void {
     if (this.run.isRefused) socket.splitsRuns = true;
-    if (result >= 0) return;
+    // What it could not be connected for is told by itself, and what was sent may be sent elsewhere.
+    if (result >= 0 || socket.errno !== 0) return;
     if (isRefusal(-result)) socket.failLater(-result);
     else this.engine.stats.dropped += this.run.lost;
   }

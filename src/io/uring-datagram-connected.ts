@@ -24,7 +24,7 @@ import {
   io_uring_recvmsg_out_BYTES,
   io_uring_recvmsg_out_controllen,
 } from '../sys/constants.generated.ts';
-import { isItsOwnPeer } from '../sys/socket.ts';
+import { hasPort, isItsOwnPeer } from '../sys/socket.ts';
 import { readSegment, SEGMENT_BYTES } from './datagram-control.ts';
 import type { Pooled } from './datagram-pool.ts';
 import type { UringEngine } from './uring.ts';
@@ -71,6 +71,8 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   splitsRuns = false;
   /** The port of the peer is one that the kernel may also choose for this socket: to be looked at with the first answer. */
   mayMeetItself = false;
+  /** Known to have one, in this tenancy. */
+  private hasPort = false;
   /** The turn in which it last put something into the ring. */
   putTurn = -1;
   pooledAt = 0;
@@ -109,7 +111,7 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
   begin(owner: DatagramOwner): void {
     this.owner = owner;
     this.state = state.open;
-    this.splitsRuns = false;
+    this.splitsRuns = this.hasPort = false;
     this.tenancy = (this.tenancy + 1) & 0x3fff_ffff;
   }
 
@@ -124,9 +126,20 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
     this.owner.onDatagramFault(this, this.errno);
   }
 
+  /** Is this still whom it serves? */
+  isTenant(tenancy: number): boolean {
+    return tenancy === this.tenancy && this.state === state.open;
+  }
+
+  /** A send failed with EAGAIN: is it for want of a port, rather than of room? Once a port is found its tenant keeps it. */
+  lacksPort(): boolean {
+    this.hasPort ||= hasPort(this.fd);
+    return !this.hasPort;
+  }
+
   /** A send, connect or disconnect failed. */
   onFailed(errno: number, tenancy: number): void {
-    if (tenancy === this.tenancy && this.state === state.open) this.owner.onDatagramFault(this, errno);
+    if (this.isTenant(tenancy)) this.owner.onDatagramFault(this, errno);
   }
 
   /** A completion of the receive. */

@@ -10,6 +10,8 @@ import type { Address, DatagramOwner, DatagramSocket, TimerOwner } from '../base
 import {
   AF_INET6,
   AF_UNSPEC,
+  EAGAIN,
+  EDESTADDRREQ,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CLOSE,
   IORING_OP_CONNECT,
@@ -160,7 +162,10 @@ export class ConnectedRoom implements ConnectedParts, TimerOwner {
     if (this.run.isRefused) socket.splitsRuns = true;
     if (result >= 0) return;
     if (isRefusal(-result)) socket.failLater(-result);
-    else this.engine.stats.dropped += this.run.lost;
+    else if (result === -EAGAIN && socket.lacksPort()) {
+      this.giveUpConnect(socket);
+      socket.failLater(EAGAIN);
+    } else this.engine.stats.dropped += this.run.lost;
   }
 
   release(socket: UringConnected): void {
@@ -344,6 +349,18 @@ export class ConnectedRoom implements ConnectedParts, TimerOwner {
 
   private sendFailed(socket: UringConnected, errno: number, tenancy: number): void {
     if (isRefusal(errno)) socket.onFailed(errno, tenancy);
-    else this.engine.stats.dropped++;
+    else if (errno === EAGAIN && socket.isTenant(tenancy) && socket.lacksPort()) {
+      this.giveUpConnect(socket);
+      socket.onFailed(EAGAIN, tenancy);
+    }
+    // Else a connect has failed, which is told by itself, and what was sent may be sent elsewhere.
+    else if (errno !== EDESTADDRREQ) this.engine.stats.dropped++;
+  }
+
+  /** It found no local port (EAGAIN), and the ring would go on trying by itself for a hundred turns. */
+  private giveUpConnect(socket: UringConnected): void {
+    socket.isSpent = true;
+    const tag = datagramTag(socket.index, which.connect);
+    this.ring.putCancel(CANCEL, tag, socket.tenancy, datagramTag(socket.index, which.cancelConnect), 0);
   }
 }

@@ -15,6 +15,7 @@ export const which = Object.freeze({
   cancelReceive: 4,
   poll: 5,
   cancelPoll: 6,
+  cancelConnect: 7,
 });
 
 export function datagramTag(index: number, operationOf: number): number {

@@ -202,6 +202,12 @@ export function localAddress(fd: number): Address | null | number {
   return length < 0 ? length : decodeAddress(low.bytes, NAME_AT, length);
 }
 
+/** Has this socket a port of its own by now? */
+export function hasPort(fd: number): boolean {
+  const address = localAddress(fd);
+  return address !== null && typeof address === 'object' && address.kind === 'ip' && address.port !== 0;
+}
+
 /** Address of the other end; empty when not connected. */
 export function readPeer(fd: number, into: ClientAddress): void {
   const length = askName(getpeernameRaw, fd);
