@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -14,6 +13,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { issueCertificate } from '../support/certificate.ts';
 import { type CertificateFiles, makeCertificates, writeIssued } from '../support/certificates.ts';
 import { command } from '../support/command.ts';
+import { listenOn } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
@@ -43,15 +43,11 @@ async function ask(socket: TLSSocket): Promise<string> {
 
 async function start(t: TestContext, { certificate, key }: CertificateFiles, args: string[] = [], top: object = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'weir-renewal-'));
-  const server = createServer((_, response) => response.end('ok'));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const endpoint = await listenOn(createServer((_, response) => response.end('ok')));
   t.after(() => {
-    server.closeAllConnections();
-    server.close();
+    endpoint.close();
     rmSync(folder, { recursive: true, force: true });
   });
-  const endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   let config: WeirConfig = {};
   const weir = await Weir.start({
     folder,
@@ -59,7 +55,7 @@ async function start(t: TestContext, { certificate, key }: CertificateFiles, arg
     workers: 2,
     environment: { WEIR_RUNTIME_DIR: join(folder, 'run') },
     config: (ports) => {
-      config = simpleConfig(ports, [endpoint], {
+      config = simpleConfig(ports, [endpoint.address], {
         listener: { protocol: 'https', tls: true },
         top: { certificates: { shop: { files: { certificate, key } } }, ...top },
       });
