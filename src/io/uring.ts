@@ -14,7 +14,6 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
-import { LARGE_BYTES } from '../base/blocks.ts';
 import { pipesMaxOf } from '../base/pipe-share.ts';
 import { SoonList, type SoonTask } from '../base/soon.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
@@ -31,111 +30,48 @@ import {
   type WireOwner,
 } from '../base/wire.ts';
 import {
-  AF_UNIX,
   EBUSY,
   EINTR,
-  EINVAL,
   IORING_ASYNC_CANCEL_ALL,
   IORING_ASYNC_CANCEL_ANY,
-  IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
-  IORING_OP_CLOSE,
-  IORING_OP_CONNECT,
-  IORING_OP_POLL_ADD,
-  IORING_OP_RECV,
-  IORING_OP_SEND,
-  IORING_OP_SENDMSG,
-  IORING_OP_TIMEOUT,
-  IORING_OP_WRITE,
-  IP_BIND_ADDRESS_NO_PORT,
-  IPPROTO_IP,
-  IPPROTO_TCP,
-  POLLIN,
   SOCK_CLOEXEC,
   SOCK_STREAM,
-  TCP_NODELAY,
 } from '../sys/constants.generated.ts';
-import { close } from '../sys/libc.ts';
 import { LocalPortRange } from '../sys/local-port-range.ts';
-import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
-import { nodeLoopFd } from '../sys/node-loop.ts';
-import { bind, setsockopt, setTransparent, socket, socketpair } from '../sys/socket.ts';
-import { encodeAddress, familyOf, SOCKADDR_BYTES_MAX } from '../sys/socket-address.ts';
+import { socket } from '../sys/socket.ts';
+import { familyOf } from '../sys/socket-address.ts';
 import { hasSource } from '../sys/source-address.ts';
-import { check, SystemError } from '../sys/system-error.ts';
-import { CQE_WORDS, Ring } from '../sys/uring.ts';
+import { check } from '../sys/system-error.ts';
+import type { Ring } from '../sys/uring.ts';
 import { type Arena, closeArena, openArena } from './arena.ts';
+import { prepareDial } from './dial.ts';
+import { nobody } from './nobody.ts';
 import { SendQueue } from './send-queue.ts';
 import { setBlocking, UringAcceptor } from './uring-accept.ts';
+import { complete } from './uring-complete.ts';
 import { UringDatagrams } from './uring-datagram.ts';
+import { Dials } from './uring-dial.ts';
 import { Messages } from './uring-message.ts';
 import { Pipes, POUR_AFTER } from './uring-pour.ts';
 import { BlockRing } from './uring-receive.ts';
-import * as submit from './uring-submit.ts';
-import { OPERATION_BITS, OPERATION_MASK, operation } from './uring-tags.ts';
+import { multishotBytesOf, openRing, type UringOptions } from './uring-setup.ts';
+import { operation } from './uring-tags.ts';
+import { Wake } from './uring-wake.ts';
 import { UringWire } from './uring-wire.ts';
 import { phase } from './uring-wire-state.ts';
 import { Writes } from './uring-write.ts';
 
+export type { UringOptions } from './uring-setup.ts';
+
 /** Node's own loop gets a turn at least this often. */
 export const NODE_TURN_MS = 50;
-/** Submissions that fit between two enters; more are handed over in the middle of the turn. */
-const SQ_ENTRIES = 1024;
-/** Completions that fit; more wait in the kernel's overflow list. 16 bytes each. */
-const CQ_ENTRIES = 16 * 1024;
 /** Blocks lent to the kernel for receiving; see docs/io-uring.md for the choice. */
 const RECEIVE_DEPTH = 256;
-/**
- * What one multishot receive may take before it is armed again: the most that arrives on a wire after pause(), besides a block. Without it
- * the kernel receives up to 32 times before it looks up.
- */
-const MULTISHOT_BYTES_MAX = LARGE_BYTES;
 /** Sends of several segments in flight at a time. */
 const MESSAGES_MAX = 1024;
-/** A wake-up already asked for serves if it comes at most this much later than wanted. */
-const WAKE_SLACK_MS = 1;
 /** close() waits this long for the kernel to let go of the arena. */
 const DRAIN_MS_MAX = 1000;
-
-export interface UringOptions {
-  readonly largeCount: number;
-  readonly smallCount: number;
-  readonly isHuge?: boolean;
-  readonly receiveDepth?: number;
-  readonly multishotBytes?: number;
-  readonly sqEntries?: number;
-  readonly cqEntries?: number;
-  /** Another POUR_AFTER; Infinity: wires never pour. */
-  readonly pourAfter?: number;
-  /** Pipes to pour through; base/pipe-share.ts says how many. */
-  readonly pipesMax?: number;
-  /** Another FLUSH_STALL_MS, for tests. */
-  readonly flushStallMs?: number;
-}
-
-const NEEDED = [
-  IORING_OP_ACCEPT,
-  IORING_OP_ASYNC_CANCEL,
-  IORING_OP_CLOSE,
-  IORING_OP_CONNECT,
-  IORING_OP_POLL_ADD,
-  IORING_OP_RECV,
-  IORING_OP_SEND,
-  IORING_OP_SENDMSG,
-  IORING_OP_TIMEOUT,
-  IORING_OP_WRITE,
-];
-/** Stride of addresses to connect to: one a submission place, since the kernel reads it when the SQE is submitted. */
-const ADDRESS_STRIDE = 128;
-
-/** The owner of a wire nobody has taken yet. */
-const nobody: WireOwner = {
-  onOpen() {},
-  onBytes() {},
-  onRecvEnd() {},
-  onDrained() {},
-  onClosed() {},
-};
 
 export class UringEngine implements Engine {
   readonly name = 'uring';
@@ -158,28 +94,21 @@ export class UringEngine implements Engine {
   readonly multishotBytes: number;
   /** Wires in use. */
   open: number;
+  readonly wires: UringWire[];
+  readonly acceptors: UringAcceptor[];
+  readonly writes: Writes;
+  readonly wake: Wake;
+  /** Made with the first of them. */
+  datagrams: UringDatagrams | null;
 
   private readonly arena: Arena;
   private readonly wheel: TimerWheel;
-  private readonly writes: Writes;
-  private readonly wires: UringWire[];
+  private readonly dials: Dials;
   private readonly freeWires: UringWire[];
-  private readonly acceptors: UringAcceptor[];
   private readonly dirty: UringWire[];
   private dirtyCount: number;
   private readonly soonList: SoonList;
   private readonly starved: UringWire[];
-  /** Made with the first of them. */
-  private datagrams: UringDatagrams | null;
-  private readonly addresses: Mapping;
-  private readonly encoded: WeakMap<Address, Uint8Array>;
-  private readonly timespec: Mapping;
-  private readonly timespecWords: Int32Array;
-  private wakeAt: number;
-  private wakeGeneration: number;
-  private readonly nodeFd: number;
-  private isNodeWatched: boolean;
-  private isNodeDue: boolean;
   private isTurning: boolean;
   private isRunning: boolean;
   private isStopping: boolean;
@@ -190,17 +119,12 @@ export class UringEngine implements Engine {
 
   /** Throws SystemError when the kernel forbids or lacks what is needed. */
   constructor(options: UringOptions) {
-    this.ring = new Ring({ sqEntries: options.sqEntries ?? SQ_ENTRIES, cqEntries: options.cqEntries ?? CQ_ENTRIES });
-    const missing = this.ring.missing(NEEDED);
-    if (missing.length > 0) {
-      this.ring.close();
-      throw new SystemError('io_uring_register', 22, `operations ${missing.join(', ')} are missing`);
-    }
+    this.ring = openRing(options);
     this.arena = openArena(options);
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
     this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
-    this.multishotBytes = knowsLimit(this.ring) ? (options.multishotBytes ?? MULTISHOT_BYTES_MAX) : 0;
+    this.multishotBytes = multishotBytesOf(this.ring, options);
     this.blockRing = new BlockRing(this.ring, this.blocks, this.arenaAddress, options.receiveDepth ?? RECEIVE_DEPTH);
     this.pieces = new SendQueue(this.blocks);
     this.pipes = new Pipes(options.pipesMax ?? pipesMaxOf(0));
@@ -221,15 +145,8 @@ export class UringEngine implements Engine {
     this.soonList = new SoonList();
     this.starved = [];
     this.datagrams = null;
-    this.addresses = mapLow(this.ring.sqEntries * ADDRESS_STRIDE);
-    this.encoded = new WeakMap();
-    this.timespec = mapLow(4096);
-    this.timespecWords = new Int32Array(this.timespec.buffer);
-    this.wakeAt = Number.POSITIVE_INFINITY;
-    this.wakeGeneration = 0;
-    this.nodeFd = nodeLoopFd();
-    this.isNodeWatched = false;
-    this.isNodeDue = false;
+    this.dials = new Dials(this.ring);
+    this.wake = new Wake(this.ring);
     this.isTurning = false;
     this.isRunning = false;
     this.isStopping = false;
@@ -260,32 +177,13 @@ export class UringEngine implements Engine {
     const wire = this.takeWire();
     const fd = socket(familyOf(address), SOCK_STREAM | SOCK_CLOEXEC);
     wire.begin(fd < 0 ? -1 : fd, owner, phase.connecting);
-    if (fd < 0) {
-      wire.die(-fd);
+    const result = fd < 0 ? fd : prepareDial(fd, address, source, isTransparent);
+    if (result < 0) {
+      wire.die(-result);
       return wire;
     }
-    if (address.kind === 'ip') setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (source !== undefined && address.kind === 'ip') {
-      // The port is chosen at connect, when the other end is known, so that ports are shared between endpoints (Linux 4.2).
-      setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-      const allowed = isTransparent ? setTransparent(fd, source) : 0;
-      const bound = allowed < 0 ? allowed : bind(fd, { kind: 'ip', host: source, port: 0 });
-      if (bound < 0) {
-        wire.die(-bound);
-        return wire;
-      }
-    }
-    let encoded = this.encoded.get(address);
-    if (encoded === undefined) {
-      const room = new Uint8Array(SOCKADDR_BYTES_MAX);
-      encoded = room.subarray(0, encodeAddress(address, room, 0));
-      this.encoded.set(address, encoded);
-    }
-    const at = this.ring.nextPlace() * ADDRESS_STRIDE;
-    this.addresses.bytes.set(encoded, at);
-    wire.isConnecting = true;
     wire.mayMeetItself = this.localPorts.mayMeetItself(address);
-    submit.connect(this.ring, fd, this.addresses.address + at, encoded.length, wire.index, wire.generation);
+    this.dials.connect(wire, address);
     return wire;
   }
 
@@ -351,14 +249,14 @@ export class UringEngine implements Engine {
       this.flush();
       this.ring.enter(0);
       if (this.ring.waiting === 0) this.datagrams?.onSubmitted();
-      this.complete();
+      complete(this);
     } while (!this.isSilent && performance.now() < until);
     this.blockRing.close();
     this.datagrams?.close();
     this.ring.close();
     this.messages.close();
-    munmap(this.addresses);
-    munmap(this.timespec);
+    this.dials.close();
+    this.wake.close();
     // An operation that could not be cancelled (a write to a dead network disk) keeps the arena for ever; a leak beats a crash.
     if (this.isSilent) closeArena(this.arena);
   }
@@ -408,10 +306,10 @@ export class UringEngine implements Engine {
     try {
       this.now = performance.now();
       const until = this.now + NODE_TURN_MS;
-      this.isNodeDue = false;
+      this.wake.isNodeDue = false;
       while (!this.isStopping) {
         this.turn(until);
-        if (this.now >= until || this.isNodeDue) break;
+        if (this.now >= until || this.wake.isNodeDue) break;
       }
       this.isTurning = false;
       if (this.isStopping) {
@@ -430,10 +328,10 @@ export class UringEngine implements Engine {
   private turn(until: number): void {
     this.flush();
     const { ring, wheel } = this;
-    let complete = 1;
-    if (this.isStopping || ring.cqTail() !== ring.cqHead) complete = 0;
-    else this.askWake(until);
-    const result = ring.enter(complete);
+    let awaited = 1;
+    if (this.isStopping || ring.cqTail() !== ring.cqHead) awaited = 0;
+    else this.wake.ask(Math.min(this.now + wheel.nextMs(this.now), until), this.now);
+    const result = ring.enter(awaited);
     // EBUSY: completions overflow and have to be taken first. Both are answered by going on.
     if (result < 0 && result !== -EINTR && result !== -EBUSY) check('io_uring_enter', result);
     if (this.datagrams !== null && ring.waiting === 0) this.datagrams.onSubmitted();
@@ -442,27 +340,8 @@ export class UringEngine implements Engine {
     wheel.now = this.now;
     this.isTurning = true;
     if (this.onTurn !== null) this.onTurn();
-    this.complete();
+    complete(this);
     wheel.advance(this.now);
-  }
-
-  /** Lets the wait end when a timer or Node's loop is due: an operation that completes then. */
-  private askWake(until: number): void {
-    const { now } = this;
-    let wakeAt = now + this.wheel.nextMs(now);
-    if (until < wakeAt) wakeAt = until;
-    if (!this.isNodeWatched && this.nodeFd >= 0) {
-      this.isNodeWatched = true;
-      this.ring.put(IORING_OP_POLL_ADD, this.nodeFd, 0, 0, 0, 0, POLLIN, operation.node, 0);
-    }
-    if (this.wakeAt <= wakeAt + WAKE_SLACK_MS) return;
-    this.wakeAt = wakeAt;
-    this.wakeGeneration = (this.wakeGeneration + 1) & 0x3fff_ffff;
-    const ms = wakeAt > now ? wakeAt - now : 0;
-    this.timespecWords[0] = (ms / 1000) | 0;
-    this.timespecWords[2] = ((ms % 1000) * 1e6) | 0;
-    // The kernel reads the time when the SQE is submitted, which is next.
-    this.ring.put(IORING_OP_TIMEOUT, -1, 0, 0, this.timespec.address, 1, 0, operation.timeout, this.wakeGeneration);
   }
 
   private flush(): void {
@@ -488,72 +367,6 @@ export class UringEngine implements Engine {
       wire.markDirty();
     }
   }
-
-  /** Dispatches every completion in the ring. */
-  private complete(): void {
-    const { ring, wires } = this;
-    const { words, cqesAt, cqMask } = ring;
-    let head = ring.cqHead;
-    const tail = ring.cqTail();
-    if (head === tail) return;
-    if (ring.isOverflown) this.stats.overflows++;
-    this.stats.completions += (tail - head) | 0;
-    try {
-      while (head !== tail) {
-        const at = cqesAt + (head & cqMask) * CQE_WORDS;
-        const tag = words[at]!;
-        const generation = words[at + 1]!;
-        const result = words[at + 2]!;
-        const flags = words[at + 3]!;
-        // Counted as seen before it is acted on: a callback that throws is not called again for it.
-        head = (head + 1) | 0;
-        const index = tag >>> OPERATION_BITS;
-        const kind = tag & OPERATION_MASK;
-        if (kind <= operation.connect) {
-          const wire = wires[index]!;
-          assert(wire.generation === generation, 'a slot is used again only after its last completion');
-          if (kind === operation.receive) wire.onReceive(result, flags);
-          else if (kind === operation.send) wire.onSend(result);
-          else wire.onConnect(result);
-        } else if (kind === operation.datagram) this.datagrams!.complete(index, generation, result, flags);
-        else this.completeRare(kind, index, generation, result, flags);
-      }
-    } finally {
-      ring.cqSeen(head);
-    }
-  }
-
-  private completeRare(kind: number, index: number, generation: number, result: number, flags: number): void {
-    if (kind === operation.accept) this.acceptors[index]!.onAccept(result, flags);
-    else if (kind === operation.timeout) {
-      // An older, later wake-up that was overtaken changes nothing.
-      if (generation === this.wakeGeneration) this.wakeAt = Number.POSITIVE_INFINITY;
-    } else if (kind === operation.watch) this.wires[index]!.onWatch(result);
-    else if (kind === operation.write) this.writes.onWrite(index, result);
-    else if (kind === operation.writable) this.writes.onWritable(index, result);
-    else if (kind === operation.node) {
-      this.isNodeWatched = false;
-      this.isNodeDue = true;
-    } else if (kind === operation.cancelAccept) {
-      if (this.acceptors[index]!.generation === generation) this.acceptors[index]!.onCancelFailed();
-    } else if (kind >= operation.cancelReceive && this.wires[index]!.generation === generation) {
-      this.wires[index]!.onCancelFailed(kind);
-    }
-  }
-}
-
-/** Does the kernel honour a limit of a multishot receive (optlen, Linux 6.17)? Older ones refuse it. Asked on a fresh ring. */
-function knowsLimit(ring: Ring): boolean {
-  const pair = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC);
-  if (typeof pair === 'number') return false;
-  // Without buffers the one answer is ENOBUFS, the other EINVAL; the end of the pair makes it come at once.
-  close(pair[1]);
-  submit.receiveMany(ring, pair[0], LARGE_BYTES, 0, 0);
-  ring.enter(1);
-  const result = ring.words[ring.cqesAt + (ring.cqHead & ring.cqMask) * CQE_WORDS + 2]!;
-  ring.cqSeen(ring.cqTail());
-  close(pair[0]);
-  return result !== -EINVAL;
 }
 
 /** Opens an engine over io_uring. Throws SystemError with the reason when that cannot be. */

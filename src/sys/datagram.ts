@@ -3,9 +3,9 @@
  *
  * Addresses are Numbers below 4 GiB, unchecked, like those of socket.ts.
  */
+import { bindSource } from './bind-source.ts';
 import {
   AF_UNSPEC,
-  IP_BIND_ADDRESS_NO_PORT,
   IP_PKTINFO,
   IPPROTO_IP,
   IPPROTO_IPV6,
@@ -18,7 +18,7 @@ import {
 import { errno, fast } from './ffi.ts';
 import { close } from './libc.ts';
 import { low, lowWords } from './memory.ts';
-import { bind, localAddress, setsockopt, setTransparent, socket } from './socket.ts';
+import { localAddress, setsockopt, socket } from './socket.ts';
 
 const recvmmsgRaw = fast<(fd: number, messages: number, count: number, flags: number, timeout: number) => number>(
   'recvmmsg',
@@ -44,9 +44,7 @@ export function datagramSocket(family: number): number {
 export function datagramSocketFrom(family: number, source: string, isTransparent: boolean): number {
   const fd = datagramSocket(family);
   if (fd < 0) return fd;
-  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-  const allowed = isTransparent ? setTransparent(fd, source) : 0;
-  const bound = allowed < 0 ? allowed : bind(fd, { kind: 'ip', host: source, port: 0 });
+  const bound = bindSource(fd, source, isTransparent);
   if (bound === 0) return fd;
   close(fd);
   return bound;
