@@ -19,7 +19,7 @@ import { epollCtl, setNonBlocking } from '../sys/libc.ts';
 import { accept4, setsockopt } from '../sys/socket.ts';
 import { check } from '../sys/system-error.ts';
 import type { EpollEngine } from './epoll.ts';
-import { NO_OWNER } from './epoll-wire.ts';
+import { nobody } from './nobody.ts';
 
 /** Connections taken in one turn at most, so that a flood of them does not keep wires waiting. */
 const ACCEPTS_PER_TURN = 32;
@@ -83,7 +83,7 @@ export class EpollAcceptor implements Acceptor {
       const wire = engine.openWire(fd);
       if (wire === null) continue;
       this.owner.onAccept(wire, this);
-      assert(wire.owner !== NO_OWNER, 'onAccept sets an owner');
+      assert(wire.owner !== nobody, 'onAccept sets an owner');
     }
   }
 

@@ -35,21 +35,13 @@ import {
 import { LOW_BYTES, low } from '../sys/memory.ts';
 import { getsockname, getsockopt, isItsOwnPeer, readPeer, recv, shutdown } from '../sys/socket.ts';
 import type { EpollEngine } from './epoll.ts';
+import { nobody } from './nobody.ts';
 import { NO_PIECE } from './send-queue.ts';
 
 export const state = Object.freeze({ dead: 0, dialling: 1, open: 2, flushing: 3, lingering: 4, ending: 5 });
 
 /** How often a lingering wire discards in a turn before others have theirs. */
 const DISCARDS_PER_TURN = 8;
-
-/** Who stands in until there is an owner. */
-export const NO_OWNER: WireOwner = {
-  onOpen() {},
-  onBytes() {},
-  onRecvEnd() {},
-  onDrained() {},
-  onClosed() {},
-};
 
 export class EpollWire implements Wire, TimerOwner {
   owner: WireOwner;
@@ -101,7 +93,7 @@ export class EpollWire implements Wire, TimerOwner {
     this.generation = 0;
     this.isDirty = false;
     this.isReady = false;
-    this.owner = NO_OWNER;
+    this.owner = nobody;
     this.queued = 0;
     this.received = 0;
     this.sent = 0;
@@ -349,9 +341,9 @@ export class EpollWire implements Wire, TimerOwner {
     const { engine } = this;
     const { pieces } = engine;
     while (this.queued > 0) {
-      const count = engine.sendPieces(this.fd, this.firstPiece);
+      const count = engine.sender.send(this.fd, this.firstPiece);
       if (count >= 0) {
-        const asked = engine.askedBytes;
+        const asked = engine.sender.askedBytes;
         this.queued -= count;
         this.sent += count;
         this.firstPiece = pieces.take(this.firstPiece, count);

@@ -36,29 +36,25 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
-  IP_BIND_ADDRESS_NO_PORT,
-  IPPROTO_IP,
-  IPPROTO_TCP,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  msghdr_BYTES,
-  msghdr_msg_iov,
-  msghdr_msg_iovlen,
-  TCP_NODELAY,
 } from '../sys/constants.generated.ts';
 import { close, EPOLL_EVENT_BYTES, EPOLL_EVENT_DATA, epollCreate, epollCtl, epollWait } from '../sys/libc.ts';
 import { LocalPortRange } from '../sys/local-port-range.ts';
 import { type Mapping, mapLow, munmap } from '../sys/memory.ts';
 import { nodeLoopFd } from '../sys/node-loop.ts';
-import { bind, connect, send, sendmsg, setReset, setsockopt, setTransparent, streamSocket } from '../sys/socket.ts';
+import { connect, setReset, streamSocket } from '../sys/socket.ts';
 import { hasSource } from '../sys/source-address.ts';
 import { check } from '../sys/system-error.ts';
 import { type Arena, type ArenaOptions, closeArena, openArena } from './arena.ts';
+import { prepareDial } from './dial.ts';
 import { EpollAcceptor } from './epoll-acceptor.ts';
+import { WireBatch } from './epoll-batch.ts';
 import { EpollDatagrams } from './epoll-datagram.ts';
-import { EpollWire, NO_OWNER, state } from './epoll-wire.ts';
+import { EpollSender } from './epoll-send.ts';
+import { KIND_ACCEPTOR, KIND_DATAGRAM, KIND_NODE, KIND_SHIFT, KIND_WIRE, KIND_WRITE, PLACE_MASK } from './epoll-tags.ts';
+import { EpollWire, state } from './epoll-wire.ts';
 import { EpollWrites } from './epoll-write.ts';
-import { NO_PIECE, SendQueue } from './send-queue.ts';
+import { nobody } from './nobody.ts';
+import { SendQueue } from './send-queue.ts';
 
 export interface EpollOptions extends ArenaOptions {
   /** Another FLUSH_STALL_MS, for tests. */
@@ -71,26 +67,11 @@ const NODE_TURN_MS = 50;
 const STARVED_MS = 2;
 /** Events taken in one turn at most. */
 const EVENTS_MAX = 512;
-/** Pieces in one call; more go in another. */
-const IOVECS_MAX = 64;
-
-// User data of an event: kind and place in the low word, generation in the high one.
-const KIND_SHIFT = 28;
-const PLACE_MASK = 2 ** KIND_SHIFT - 1;
-const KIND_WIRE = 0;
-const KIND_ACCEPTOR = 1;
-const KIND_WRITE = 2;
-const KIND_NODE = 3;
-const KIND_DATAGRAM = 4;
 
 const EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | 0x8000_0000; // EPOLLET
 
-// Words of the scratch mapping: events, then iovecs, then the msghdr.
 const EVENT_WORDS = EPOLL_EVENT_BYTES >> 2;
 const EVENT_DATA_WORD = EPOLL_EVENT_DATA >> 2;
-const IOVEC_AT = (EVENTS_MAX * EPOLL_EVENT_BYTES + 15) & ~15;
-const MESSAGE_AT = IOVEC_AT + IOVECS_MAX * 16;
-const SCRATCH_BYTES = MESSAGE_AT + msghdr_BYTES;
 
 export class EpollEngine implements Engine {
   readonly name = 'epoll';
@@ -102,13 +83,13 @@ export class EpollEngine implements Engine {
   readonly epoll: number;
   readonly arenaAddress: number;
   readonly pieces: SendQueue;
+  readonly sender: EpollSender;
   readonly localPorts: LocalPortRange;
   readonly flushStallMs: number;
-  /** Bytes the last sendPieces() asked the kernel to take. */
-  askedBytes: number;
 
   private readonly arena: Arena;
-  private readonly scratch: Mapping;
+  /** Where the kernel puts events. */
+  private readonly events: Mapping;
   private readonly words: Int32Array;
   private readonly wheel: TimerWheel;
   private readonly writes: EpollWrites;
@@ -117,14 +98,10 @@ export class EpollEngine implements Engine {
   private readonly acceptors: EpollAcceptor[];
   /** Made with the first of them. */
   private datagrams: EpollDatagrams | null;
-  // Each list is taken whole and worked off while the next one fills.
-  private dirty: EpollWire[];
-  private dirtyNext: EpollWire[];
   private readonly soonList: SoonList;
-  private ready: EpollWire[];
-  private readyNext: EpollWire[];
-  private endings: EpollWire[];
-  private endingsNext: EpollWire[];
+  private readonly dirty: WireBatch;
+  private readonly ready: WireBatch;
+  private readonly endings: WireBatch;
   private isStarved: boolean;
   private isNodeDue: boolean;
   private isInTurn: boolean;
@@ -138,27 +115,23 @@ export class EpollEngine implements Engine {
     this.blocks = this.arena.blocks;
     this.arenaAddress = this.arena.address;
     this.pieces = new SendQueue(this.blocks);
+    this.sender = new EpollSender(this.pieces, this.arenaAddress);
     this.localPorts = new LocalPortRange();
     this.flushStallMs = options.flushStallMs ?? FLUSH_STALL_MS;
-    this.scratch = mapLow(SCRATCH_BYTES);
-    this.words = new Int32Array(this.scratch.buffer);
-    this.words[(MESSAGE_AT + msghdr_msg_iov) >> 2] = this.scratch.address + IOVEC_AT;
+    this.events = mapLow(EVENTS_MAX * EPOLL_EVENT_BYTES);
+    this.words = new Int32Array(this.events.buffer);
     this.wheel = new TimerWheel(performance.now());
     this.writes = new EpollWrites(this.epoll, this.blocks, this.arenaAddress, KIND_WRITE << KIND_SHIFT);
     this.stats = { enters: 0, completions: 0, overflows: 0, dropped: 0 };
     this.onTurn = null;
-    this.askedBytes = 0;
     this.wires = [];
     this.freeWires = [];
     this.acceptors = [];
     this.datagrams = null;
-    this.dirty = [];
-    this.dirtyNext = [];
     this.soonList = new SoonList();
-    this.ready = [];
-    this.readyNext = [];
-    this.endings = [];
-    this.endingsNext = [];
+    this.dirty = new WireBatch();
+    this.ready = new WireBatch();
+    this.endings = new WireBatch();
     this.isStarved = false;
     this.isNodeDue = false;
     this.isInTurn = false;
@@ -194,16 +167,7 @@ export class EpollEngine implements Engine {
       return wire;
     }
     wire.mayMeetItself = this.localPorts.mayMeetItself(address);
-    let result = 0;
-    if (address.kind === 'ip') {
-      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-      if (source !== undefined) {
-        // The port is chosen at connect, when the other end is known, so that ports are shared between endpoints (Linux 4.2).
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-        if (isTransparent) result = setTransparent(fd, source);
-        if (result === 0) result = bind(fd, { kind: 'ip', host: source, port: 0 });
-      }
-    }
+    let result = prepareDial(fd, address, source, isTransparent);
     if (result === 0) result = connect(fd, address);
     // Where it connects at once (unix) it is writable at once, and the first event says so.
     if (result === 0 || result === -EINPROGRESS) result = this.register(wire);
@@ -267,14 +231,15 @@ export class EpollEngine implements Engine {
     for (const acceptor of this.acceptors) acceptor.close();
     for (const wire of this.wires) {
       if (wire.state === state.dead) continue;
-      wire.owner = NO_OWNER;
+      wire.owner = nobody;
       if (wire.state !== state.ending) wire.end(0);
       if (wire.fd >= 0) close(wire.fd);
     }
     this.writes.close();
     this.datagrams?.close();
     close(this.epoll);
-    munmap(this.scratch);
+    this.sender.close();
+    munmap(this.events);
     closeArena(this.arena);
   }
 
@@ -282,7 +247,7 @@ export class EpollEngine implements Engine {
 
   /** An accepted connection as a wire without an owner; null, and closed, when the kernel has no memory to watch it. */
   openWire(fd: number): EpollWire | null {
-    const wire = this.takeWire(NO_OWNER, fd, state.open);
+    const wire = this.takeWire(nobody, fd, state.open);
     if (this.register(wire) >= 0) return wire;
     close(fd);
     this.giveWire(wire);
@@ -291,12 +256,12 @@ export class EpollEngine implements Engine {
 
   addDirty(wire: EpollWire): void {
     wire.isDirty = true;
-    this.dirtyNext.push(wire);
+    this.dirty.add(wire);
   }
 
   addReady(wire: EpollWire): void {
     wire.isReady = true;
-    this.readyNext.push(wire);
+    this.ready.add(wire);
   }
 
   /** The wire found no free block. */
@@ -306,34 +271,7 @@ export class EpollEngine implements Engine {
   }
 
   addEnding(wire: EpollWire): void {
-    this.endingsNext.push(wire);
-  }
-
-  /** Sends the chain that begins with `first`, or as much of it as one call takes: see {@link askedBytes}. */
-  sendPieces(fd: number, first: number): number {
-    const { pieces, arenaAddress, words } = this;
-    const next = pieces.next[first]!;
-    if (next === NO_PIECE) {
-      const start = pieces.start[first]!;
-      const length = pieces.end[first]! - start;
-      this.askedBytes = length;
-      return send(fd, arenaAddress + start, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
-    let asked = 0;
-    let count = 0;
-    let at = IOVEC_AT >> 2;
-    for (let piece = first; piece !== NO_PIECE && count < IOVECS_MAX; piece = pieces.next[piece]!) {
-      const start = pieces.start[piece]!;
-      const length = pieces.end[piece]! - start;
-      words[at] = arenaAddress + start;
-      words[at + 2] = length;
-      at += 4;
-      asked += length;
-      count++;
-    }
-    words[(MESSAGE_AT + msghdr_msg_iovlen) >> 2] = count;
-    this.askedBytes = asked;
-    return sendmsg(fd, this.scratch.address + MESSAGE_AT, MSG_NOSIGNAL | MSG_DONTWAIT);
+    this.endings.add(wire);
   }
 
   private takeWire(owner: WireOwner, fd: number, began: number): EpollWire {
@@ -348,7 +286,7 @@ export class EpollEngine implements Engine {
 
   private giveWire(wire: EpollWire): void {
     wire.state = state.dead;
-    wire.owner = NO_OWNER;
+    wire.owner = nobody;
     wire.generation = (wire.generation + 1) | 0;
     this.freeWires.push(wire);
   }
@@ -358,7 +296,7 @@ export class EpollEngine implements Engine {
   }
 
   private turn(until: number): void {
-    const count = epollWait(this.epoll, this.scratch.address, EVENTS_MAX, this.waitMs(until));
+    const count = epollWait(this.epoll, this.events.address, EVENTS_MAX, this.waitMs(until));
     if (count < 0 && count !== -EINTR) check('epoll_wait', count);
     this.stats.enters++;
     this.isInTurn = true;
@@ -367,29 +305,23 @@ export class EpollEngine implements Engine {
     if (this.onTurn !== null) this.onTurn();
     this.wheel.advance(now);
     if (count > 0) this.dispatch(count);
-    if (this.readyNext.length > 0) this.readMore();
+    if (this.ready.count > 0) this.readMore();
     do {
       this.soonList.run();
-      if (this.dirtyNext.length > 0) this.flush();
+      if (this.dirty.count > 0) this.flush();
     } while (this.soonList.length > 0);
     if (this.datagrams !== null) this.datagrams.flush();
     this.writes.flush();
-    if (this.endingsNext.length > 0) this.endWires();
+    if (this.endings.count > 0) this.endWires();
     this.isInTurn = false;
   }
 
   /** How long epoll_wait may wait, in whole ms: 0 when something is left to do. */
   private waitMs(until: number): number {
-    if (
-      this.isStopping ||
-      this.soonList.length > 0 ||
-      this.dirtyNext.length > 0 ||
-      this.endingsNext.length > 0 ||
-      this.writes.isPending
-    )
+    if (this.isStopping || this.soonList.length > 0 || this.dirty.count > 0 || this.endings.count > 0 || this.writes.isPending)
       return 0;
-    if (this.readyNext.length > 0 && !this.isStarved) return 0;
-    if (this.datagrams !== null && this.datagrams.isPending) return 0;
+    if (this.ready.count > 0 && !this.isStarved) return 0;
+    if (this.datagrams?.isPending) return 0;
     const { now } = this.wheel;
     const ms = Math.ceil(Math.min(this.wheel.nextMs(now), Math.max(until - now, 0)));
     return this.isStarved ? Math.min(ms, STARVED_MS) : ms;
@@ -420,28 +352,23 @@ export class EpollEngine implements Engine {
   }
 
   private readMore(): void {
-    const list = this.readyNext;
-    this.readyNext = this.ready;
-    this.ready = list;
+    const { ready } = this;
+    const count = ready.take();
     this.isStarved = false;
-    for (let i = 0; i < list.length; i++) list[i]!.onReady();
-    list.length = 0;
+    for (let i = 0; i < count; i++) ready.wire(i).onReady();
   }
 
   private flush(): void {
-    const list = this.dirtyNext;
-    this.dirtyNext = this.dirty;
-    this.dirty = list;
-    for (let i = 0; i < list.length; i++) list[i]!.flush();
-    list.length = 0;
+    const { dirty } = this;
+    const count = dirty.take();
+    for (let i = 0; i < count; i++) dirty.wire(i).flush();
   }
 
   private endWires(): void {
-    const list = this.endingsNext;
-    this.endingsNext = this.endings;
-    this.endings = list;
-    for (let i = 0; i < list.length; i++) {
-      const wire = list[i]!;
+    const { endings } = this;
+    const count = endings.take();
+    for (let i = 0; i < count; i++) {
+      const wire = endings.wire(i);
       if (wire.fd >= 0) {
         if (wire.mustReset) setReset(wire.fd);
         // Nobody else should hold the open file, but where a child does, closing would not end the events.
@@ -454,7 +381,6 @@ export class EpollEngine implements Engine {
       owner.onClosed(wire, errno);
       this.giveWire(wire);
     }
-    list.length = 0;
   }
 }
 
