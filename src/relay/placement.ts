@@ -51,7 +51,7 @@ export class Placement extends PlaceInPool {
 
   /** Binds the client to the endpoint that answered, unless it is. */
   bind(response: Head, slot: number): void {
-    if (this.sticky > stickyResult.hit) this.pool!.sticky!.bind(response, slot);
+    if (this.sticky > stickyResult.hit) this.pool!.sticky!.bind(response, slot, this.exchange.client!.secure);
   }
 
   /** The exchange is over. */

@@ -16,7 +16,7 @@ const plan: StickyPlan = {
   path: '/',
   domain: null,
   sameSite: null,
-  secure: false,
+  secure: null,
   httpOnly: false,
   key: KEY,
 };
@@ -145,12 +145,28 @@ test('an endpoint serves who is bound to it while it is ready, or drains and kee
   assert.equal(sticky.slotAt(1), slot);
 });
 
+test('a cookie is Secure when the request came by TLS, unless it is said otherwise', () => {
+  for (const [secure, isSecure, expected] of [
+    [null, false, false],
+    [null, true, true],
+    [true, false, true],
+    [true, true, true],
+    [false, false, false],
+    [false, true, false],
+  ] as const) {
+    const { sticky, pool, tokens } = build(3, { secure });
+    const head = headOf();
+    sticky.bind(head, pool.endpoints[2]!.slot, isSecure);
+    assert.equal(head.value(0), `bound=${tokens[2]}; Path=/${expected ? '; Secure' : ''}`, `${secure} ${isSecure}`);
+  }
+});
+
 test('Set-Cookie says what the plan says, and is left out where it does not fit', () => {
   const token = build(1).tokens[0];
-  const bound = (changes: Partial<StickyPlan>) => {
+  const bound = (changes: Partial<StickyPlan>, isSecure = false) => {
     const { sticky, pool } = build(1, changes);
     const head = headOf();
-    sticky.bind(head, pool.endpoints[0]!.slot);
+    sticky.bind(head, pool.endpoints[0]!.slot, isSecure);
     assert.equal(head.fields[FIELD_STRIDE * 0], field.setCookie);
     return head.value(0);
   };
@@ -162,6 +178,6 @@ test('Set-Cookie says what the plan says, and is left out where it does not fit'
   const { sticky, pool } = build(1);
   const head = headOf();
   head.room = head.used + 20;
-  sticky.bind(head, pool.endpoints[0]!.slot);
+  sticky.bind(head, pool.endpoints[0]!.slot, false);
   assert.equal(head.count, 0);
 });

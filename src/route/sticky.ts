@@ -48,8 +48,9 @@ export class Sticky {
   /** Open addressing, at most half full: place + 1, 0 = free. */
   private readonly index: Int32Array;
   private readonly shift: number;
-  /** Set-Cookie by slot. */
+  /** Set-Cookie by slot: of requests that came without TLS, and with it. */
   private readonly cookies: string[] = [];
+  private readonly secureCookies: string[] = [];
   private readonly table: TableReader;
 
   constructor(plan: StickyPlan, pool: PoolPlan, table: TableReader) {
@@ -66,7 +67,8 @@ export class Sticky {
     usable.forEach(({ slot, address }, place) => {
       const token = stickyToken(key, pool.name, address);
       this.tokens.set(Buffer.from(token, 'latin1'), place * TOKEN_CHARS);
-      this.cookies[slot] = cookieText(plan, token);
+      this.cookies[slot] = cookieText(plan, token, plan.secure ?? false);
+      this.secureCookies[slot] = plan.secure === null ? cookieText(plan, token, true) : this.cookies[slot];
       let at = this.home(this.tokens, place * TOKEN_CHARS);
       while (this.index[at] !== 0) at = (at + 1) & (this.index.length - 1);
       this.index[at] = place + 1;
@@ -99,10 +101,11 @@ export class Sticky {
   }
 
   /**
-   * Binds the client to the endpoint that answered. Without room for the field the response goes out without: the client is bound by a later one.
+   * Binds the client to the endpoint that answered; `isSecure`: the request came by TLS. Without room for the field the response goes out without: the client is bound by a later one.
    */
-  bind(response: Head, slot: number): void {
-    response.append(field.setCookie, 'set-cookie', this.cookies[slot]!);
+  bind(response: Head, slot: number, isSecure: boolean): void {
+    const cookies = isSecure ? this.secureCookies : this.cookies;
+    response.append(field.setCookie, 'set-cookie', cookies[slot]!);
   }
 
   /** One Cookie field (RFC 6265 §4.2.1): pairs with "; " between. */
@@ -164,13 +167,13 @@ export class Sticky {
   }
 }
 
-function cookieText(plan: StickyPlan, token: string): string {
+function cookieText(plan: StickyPlan, token: string, isSecure: boolean): string {
   let text = `${plan.name}=${token}`;
   if (plan.ttlS > 0) text += `; Max-Age=${plan.ttlS}`;
   text += `; Path=${plan.path}`;
   if (plan.domain !== null) text += `; Domain=${plan.domain}`;
   if (plan.sameSite !== null) text += `; SameSite=${sameSiteNames[plan.sameSite]}`;
-  if (plan.secure) text += '; Secure';
+  if (isSecure) text += '; Secure';
   if (plan.httpOnly) text += '; HttpOnly';
   return text;
 }

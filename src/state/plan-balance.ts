@@ -38,7 +38,8 @@ export interface StickyPlan {
   path: string;
   domain: string | null;
   sameSite: 'lax' | 'strict' | 'none' | null;
-  secure: boolean;
+  /** null: when the request came by TLS that was opened here. */
+  secure: boolean | null;
   httpOnly: boolean;
   /** Key of the cookie values, base64url. Secret: never shown. */
   key: string;

@@ -113,7 +113,7 @@ function buildSticky(pool: string, written: PoolConfig['sticky'], instanceSecret
     path: cookie.path ?? '/',
     domain: cookie.domain ?? null,
     sameSite: cookie.sameSite === false ? null : (cookie.sameSite ?? 'lax'),
-    secure: cookie.secure ?? false,
+    secure: cookie.secure ?? null,
     httpOnly: cookie.httpOnly ?? true,
     key: stickyKey(cookie.secret ?? instanceSecret, pool),
   };

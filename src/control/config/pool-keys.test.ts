@@ -174,7 +174,7 @@ test('balance has masks, zones and subsets', () => {
 test('a sticky pool has a cookie of its own name, and every attribute can be said', () => {
   const { key, ...rest } = poolOf('sticky: true').sticky!;
   assert.match(key, /^[\w-]{43}$/);
-  const plain = { name: 'weir-web', ttlS: 0, path: '/', domain: null, sameSite: 'lax', secure: false, httpOnly: true };
+  const plain = { name: 'weir-web', ttlS: 0, path: '/', domain: null, sameSite: 'lax', secure: null, httpOnly: true };
   assert.deepEqual(rest, plain);
   for (const written of ['shop', '{ cookie: shop }', '{ cookie: { name: shop } }'])
     assert.deepEqual(poolOf(`sticky: ${written}`).sticky, { ...plain, name: 'shop', key }, written);
@@ -192,6 +192,7 @@ test('a sticky pool has a cookie of its own name, and every attribute can be sai
     key,
   });
   assert.equal(poolOf('sticky: { cookie: { sameSite: false } }').sticky!.sameSite, null);
+  assert.equal(poolOf('sticky: { cookie: { secure: false } }').sticky!.secure, false);
 });
 
 test('the key of a cookie comes from its secret or that of the instance, and is another for each pool', () => {

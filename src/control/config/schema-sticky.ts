@@ -34,7 +34,9 @@ const cookie = shape(
       choice('SameSite attribute.', ['lax', 'strict', 'none'], { foreign: { Lax: 'lax', Strict: 'strict', None: 'none' } }),
       z.literal(false),
     ]).optional(),
-    secure: yes('Secure attribute: browsers send it over https only. Default false.').optional(),
+    secure: yes(
+      'Secure attribute: browsers send it over https only. Default: when the request came by TLS that weir opened.',
+    ).optional(),
     httpOnly: yes('HttpOnly attribute: scripts cannot read it. Default true.').optional(),
     secret: text(
       'What the values are made with, usually "${file:/run/secrets/x}": the same on all nodes. Default: a secret of this machine that lasts until it is started anew.',
