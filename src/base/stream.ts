@@ -24,6 +24,8 @@ export interface ClientStream {
   readonly peer: ClientAddress;
   /** What the client connected to: what a PROXY line told, else this end of its connection. Family 0: neither is known. Lent for the call. */
   destination(): ClientAddress;
+  /** Port of what a PROXY line told that the client connected to; 0: none was told. */
+  readonly toldPort: number;
   /** Monotonic ms of the first byte of this request, and how long the connection was idle before it. */
   readonly startedMs: number;
   readonly idleMs: number;

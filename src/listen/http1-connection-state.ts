@@ -37,6 +37,7 @@ export class Http1ClientState {
 
   /** What a PROXY line told of where the client connected to. */
   readonly toldDestination: ClientAddress | null;
+  readonly toldPort: number;
   readonly wire: Wire;
   readonly listener: Listener;
   readonly parts: ListenParts;
@@ -105,10 +106,12 @@ export class Http1ClientState {
       this.peer = this.address = new ClientAddress();
       wire.readPeer(this.address);
       this.toldDestination = null;
+      this.toldPort = 0;
     } else {
       this.peer = from.peer;
       this.address = from.address;
       this.toldDestination = from.destination;
+      this.toldPort = from.destination.port;
     }
   }
 }

@@ -80,7 +80,8 @@ function open(exchange: Exchange, client: ClientStream, listener: ListenerFacts,
 function resolveClient(exchange: Exchange, client: ClientStream, listenerIndex: number, head: Head): ClientAddress {
   const { facts, address } = exchange;
   const rules = exchange.runtime!.clientRules[listenerIndex]!;
-  facts.listenerPort = exchange.runtime!.listenerPorts[listenerIndex]!;
+  // Whom a PROXY line speaks for has connected to another port than the one we listen at.
+  facts.listenerPort = client.toldPort > 0 ? String(client.toldPort) : exchange.runtime!.listenerPorts[listenerIndex]!;
   if (!rules.trusts(client.address)) return client.address;
   facts.peerIsTrusted = true;
   rules.resolve(head, client.address, address);

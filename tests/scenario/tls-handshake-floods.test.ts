@@ -3,12 +3,9 @@
  * be seen.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { PLACE_MS } from '../../src/listen/handshakes.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { ownCertificates } from '../support/certificates.ts';
 import { answer, connect, ok, type Peer, ScriptedEndpoint } from '../support/peer.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
@@ -19,14 +16,11 @@ import { simpleConfig, Weir } from '../support/weir.ts';
 const PLACES = 20;
 const PER_ADDRESS = 12;
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-tls-floods-'));
-let certificates: Certificates;
+const { certificates, ca } = ownCertificates('tls-floods');
 let hello: Buffer;
 before(async () => {
-  certificates = makeCertificates(folder);
   hello = await helloOf({ servername: 'shop.example' });
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 for (const engine of ['uring', 'epoll'] as const)
   describe(`with ${engine}`, () => {
@@ -37,7 +31,7 @@ for (const engine of ['uring', 'epoll'] as const)
     const client = (more: Partial<TlsClientOptions> = {}): TlsClientOptions => ({
       port: weir.port,
       servername: 'shop.example',
-      ca: certificates.ca.certificatePem,
+      ca,
       ...more,
     });
     before(async () => {

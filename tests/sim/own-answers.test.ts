@@ -11,6 +11,7 @@ class Leaving implements ClientStream {
   sink: RequestSink | null = null;
   readonly address = new ClientAddress();
   readonly peer = this.address;
+  readonly toldPort = 0;
   readonly startedMs = 0;
   readonly idleMs = 0;
   readonly secure = false;
