@@ -12,7 +12,7 @@ import { childrenOf, commandOf, freePort, isAlive } from './system.ts';
 import { Hopeless, until, within } from './wait.ts';
 
 const root = join(import.meta.dirname, '../..');
-const START_MS = 15_000;
+const START_MS = 30_000;
 const STOP_MS = 25_000;
 /** Beyond it a GET has failed: a machine may stand still for seconds. */
 const GET_MS = 10_000;
