@@ -337,7 +337,7 @@ for (const engine of ['uring', 'epoll'] as const)
           await client.close();
         }
         await drip;
-        assert.deepEqual(order.indexOf(between), 2, 'each byte of the others bought time');
+        assert.equal(order.indexOf(between), 2, 'a later byte bought no time');
         const ms = performance.now() - began;
         assert.ok(ms >= HANDSHAKE_MS - 10, `${ms} ms`);
       }));

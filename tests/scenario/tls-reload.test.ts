@@ -3,20 +3,21 @@
  * in the middle of a handshake when the configuration changes takes a worker down.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { Agent, request } from 'node:https';
 import { after, before, describe, test } from 'node:test';
 import { type Issued, issueCertificate } from '../support/certificate.ts';
 import { writeIssued } from '../support/certificates.ts';
 import { ownFolder } from '../support/folder.ts';
 import { connect } from '../support/peer.ts';
-import { finish, missing } from '../support/programs.ts';
+import { missing, start } from '../support/programs.ts';
 import { listenOn, type Running } from '../support/servers.ts';
 import { descriptorGuard } from '../support/streams.ts';
 import { freePort } from '../support/system.ts';
 import { helloOf, httpsOn, openTls, type TlsClient } from '../support/tls-client.ts';
-import { until } from '../support/wait.ts';
+import { until, within } from '../support/wait.ts';
 import { simpleConfig, Weir, type WeirConfig } from '../support/weir.ts';
 
 const folder = ownFolder('tls-reload');
@@ -25,10 +26,13 @@ const ca = root.cert;
 /** The same names each time, another certificate. */
 const renewed = (): Issued => issueCertificate({ names: ['shop.example'], issuer: root });
 let endpoint: Running;
+/** Answers to /slow that wait for the test; null: they are given after a while. */
+let held: ServerResponse[] | null = null;
 before(async () => {
   const server = createHttpServer((incoming, response) => {
-    if (incoming.url === '/slow') setTimeout(() => response.end('late'), 300);
-    else response.end('hello');
+    if (incoming.url !== '/slow') response.end('hello');
+    else if (held === null) setTimeout(() => response.end('late'), 300);
+    else held.push(response);
   });
   endpoint = await listenOn(server);
 });
@@ -154,38 +158,50 @@ for (const engine of ['uring', 'epoll'] as const)
       const otherPort = await freePort();
       const base = configOf(ports());
       const other = httpsOn(otherPort, ['shop']);
-      await weir.reload({ ...base, listeners: { ...base.listeners, other } });
-      const open = await openTls({ port: otherPort, servername: 'shop.example', ca });
-      // The certificates change with it, so that nothing of the old is held by the new.
-      const next = renewed();
-      writeFileSync(files.certificate, next.cert);
-      writeFileSync(files.key, next.key);
-      await weir.reload(base);
-      const late = await openTls({ port: otherPort, servername: 'shop.example', ca });
-      for (const client of [open, late]) {
-        // The listener's routes are gone with it.
-        assert.ok((await client.get()).status > 0);
-        await client.close();
-      }
-      assert.equal(await shownTo(weir.port), next.cert);
+      // The socket is there for half a second: on a slow machine some try comes too late.
+      await until(
+        'one that connects in time',
+        async () => {
+          await weir.reload({ ...base, listeners: { ...base.listeners, other } });
+          const open = await openTls({ port: otherPort, servername: 'shop.example', ca });
+          // The certificates change with it, so that nothing of the old is held by the new.
+          const next = renewed();
+          writeFileSync(files.certificate, next.cert);
+          writeFileSync(files.key, next.key);
+          await weir.reload(base);
+          const late = await openTls({ port: otherPort, servername: 'shop.example', ca }).catch(() => null);
+          for (const client of [open, late]) {
+            // The listener's routes are gone with it.
+            if (client !== null) assert.ok((await client.get()).status > 0);
+            await client?.close();
+          }
+          assert.equal(await shownTo(weir.port), next.cert);
+          return late !== null;
+        },
+        30_000,
+      );
       await guard();
     });
 
     test('wrk sees no error while certificates are renewed', { skip: missing('wrk') }, async (t) => {
-      const wrk = finish(t, 'wrk', ['-t1', '-c16', '-d2s', '-H', 'Host: shop.example', `https://127.0.0.1:${weir.port}/`]);
-      let isOver = false;
-      void wrk.finally(() => (isOver = true));
-      let renewals = 0;
-      while (!isOver) {
+      // It waits for each answer as long as a machine may stand still, and goes on until it is told to stop.
+      const words = ['-t1', '-c16', '-d80s', '--timeout', '20s', '-H', 'Host: shop.example', `https://127.0.0.1:${weir.port}/`];
+      const wrk = start(t, 'wrk', words);
+      let out = '';
+      for (const stream of [wrk.stdout!, wrk.stderr!]) stream.setEncoding('utf8').on('data', (text: string) => (out += text));
+      const closed = once(wrk, 'close');
+      const requests = () => weir.metric('weir_requests_total');
+      const before = await requests();
+      for (let renewals = 0; renewals < 15 || (await requests()) < before + 200; renewals++) {
         const next = renewed();
         writeFileSync(files.certificate, next.cert);
         writeFileSync(files.key, next.key);
         await weir.reload(configOf(ports()));
         assert.equal(await shownTo(weir.port), next.cert);
-        renewals++;
       }
-      const { out, err } = await wrk;
-      assert.ok(renewals > 2 && Number(/(\d+) requests in/.exec(out)![1]) > 100, out + err);
+      wrk.kill('SIGINT');
+      await within('wrk to end', 30_000, closed);
+      assert.ok(Number(/(\d+) requests in/.exec(out)![1]) > 100, out);
       assert.doesNotMatch(out, /Socket errors|Non-2xx/);
     });
 
@@ -229,14 +245,20 @@ for (const engine of ['uring', 'epoll'] as const)
         }
         assert.deepEqual([failed, failures], [0, []]);
         // No new request is begun; those under way are answered.
+        const underWay = (held = []) as ServerResponse[];
+        await until('two to be under way', () => underWay.length === 2);
         isOver = true;
+        await Promise.all(loops.slice(2));
         own.signal('SIGTERM');
+        await until('it to drain', () => own.events('drain').length > 0);
+        for (const response of underWay) response.end('late');
         await Promise.all(loops);
         assert.deepEqual([failed, failures], [0, []]);
         stopping = true;
         agent.destroy();
         await own.stop();
       } finally {
+        held = null;
         await own.kill();
       }
     });

@@ -79,34 +79,40 @@ for (const engine of ['uring', 'epoll'] as EngineName[]) {
     const begun = (listener: Name): Promise<number> => counted('weir_connections_total', listener, { protocol: 'udp' });
     const received = (listener: Name): Promise<number> => counted('weir_datagrams_total', listener, { direction: 'in' });
 
-    /** Every client says something, again and again until as many arrived as there are clients: the kernel drops what has no room in the socket. */
+    /**
+     * Every client says something, again and again until as many arrived as there are clients: the kernel drops what has no room in the socket. Each time
+     * another one begins, so that those who find room are not always the same.
+     */
     async function flood(listener: Name, length: number): Promise<void> {
       const before = await received(listener);
       const body = Buffer.alloc(length, 'x');
+      let first = 0;
       await until(
         'the flood to arrive',
         async () => {
-          for (const [i, client] of clients.entries()) {
-            client.say(ports[listener], body);
+          for (let i = 0; i < CLIENTS; i++) {
+            clients[(first + i) % CLIENTS]!.say(ports[listener], body);
             if (i % 50 === 49) await setImmediate();
           }
+          first += 271;
           return (await received(listener)) - before >= CLIENTS;
         },
-        20_000,
+        40_000,
         500,
       );
     }
 
     async function expectAllBack(listener: Name): Promise<void> {
       const [worker] = weir.workers;
-      await until('every client to be forgotten', async () => (await sessions(weir, listener)) === 0, 10_000, 200);
-      await until('the descriptors to come back', () => descriptorsOf(worker!) <= idle.descriptors, 10_000);
-      await until('the buffers to come back', async () => (await weir.metric('weir_buffers_free')) >= idle.buffers, 10_000, 200);
+      await until('every client to be forgotten', async () => (await sessions(weir, listener)) === 0, 20_000, 200);
+      await until('the descriptors to come back', () => descriptorsOf(worker!) <= idle.descriptors, 20_000);
+      await until('the buffers to come back', async () => (await weir.metric('weir_buffers_free')) >= idle.buffers, 20_000, 200);
       assert.equal(await weir.metric('weir_worker_restarts_total'), 0);
     }
 
     test('a storm of refusals costs each client its question, is counted, and leaves nothing behind', async () => {
       const [worker] = weir.workers;
+      const startedMs = performance.now();
       await flood('storm', 100);
       const before = rssBytes(worker!);
       for (let round = 0; round < 2; round++) {
@@ -116,20 +122,22 @@ for (const engine of ['uring', 'epoll'] as EngineName[]) {
       assert.ok(rssBytes(worker!) - before < 16 * 2 ** 20, `${(rssBytes(worker!) - before) / 2 ** 20} MiB more`);
       await expectAllBack('storm');
       // Each began with a datagram and ended with a refusal, some of them with two.
-      const refusals = await weir.metric('weir_faults_total', { reason: 'connection_refused', pool: 'gone' });
-      assert.equal(refusals, await begun('storm'));
+      const refused = () => weir.metric('weir_faults_total', { reason: 'connection_refused', pool: 'gone' });
+      await until('each to be counted', async () => (await refused()) === (await begun('storm')));
+      const refusals = await refused();
       assert.ok((await received('storm')) >= refusals && refusals >= 2 * CLIENTS, `${refusals} refusals`);
       const retries = await weir.metric('weir_retries_total', { pool: 'gone', reason: 'connect' });
       assert.equal(await weir.metric('weir_endpoint_connects_total', { pool: 'gone', result: 'refused' }), refusals + retries);
-      // A fifth, and those that the floor of three a second allows.
-      assert.ok(retries > 0 && retries <= refusals * 0.2 + 30, `${retries} of ${refusals}`);
+      // A fifth, and those that the floor of three a second allows, which looks back ten.
+      const most = refusals * 0.2 + 30 + (3 * (performance.now() - startedMs)) / 1000;
+      assert.ok(retries > 0 && retries <= most, `${retries} of ${refusals}, at most ${most}`);
       assert.equal(await weir.metric('weir_retry_budget_exhausted_total', { pool: 'gone' }), refusals - retries);
       assert.equal(await weir.metric('weir_retries_in_flight', { pool: 'gone' }), 0);
       // Who comes back is served.
       const back = await Talker.open(gone[0], GONE_HOST);
       back.onDatagram = (bytes, { port }) => back.say(port, bytes);
       const late = await Talker.open();
-      await until('an answer', () => late.say(ports.storm, 'q').got.length > 0, 10_000, 100);
+      await until('an answer', () => late.say(ports.storm, 'q').got.length > 0, 20_000, 100);
     });
 
     test('with whenFull: oldest a flood pushes out those idle longest; descriptors and memory stay bounded', async () => {
@@ -144,13 +152,15 @@ for (const engine of ['uring', 'epoll'] as EngineName[]) {
       assert.ok(rssBytes(worker!) - before < 16 * 2 ** 20, `${(rssBytes(worker!) - before) / 2 ** 20} MiB more`);
       // The last to speak is not the one that goes.
       const last = await Talker.open();
-      last.say(ports.oldest, 'q');
-      await until('the answer', () => last.texts.includes('q'));
+      await until('the answer', () => last.say(ports.oldest, 'q').texts.includes('q'), 20_000, 100);
+      // A slow worker reads few of a flood before they are forgotten anyway.
+      const pushed = () => weir.metric('weir_faults_total', { reason: 'overload', pool: 'echo' });
+      for (let round = 0; round < 10 && !((await pushed()) >= CLIENTS); round++) await flood('oldest', 1000);
       await expectAllBack('oldest');
       // Nobody was refused, and who had to go is counted.
       assert.equal(await rejected(weir, 'limit', 'oldest'), 0);
-      const pushed = await weir.metric('weir_faults_total', { reason: 'overload', pool: 'echo' });
-      assert.ok(pushed >= CLIENTS && pushed <= (await begun('oldest')), `${pushed} pushed out`);
+      const count = await pushed();
+      assert.ok(count >= CLIENTS && count <= (await begun('oldest')), `${count} pushed out`);
     });
 
     test('with whenFull: refuse a flood finds no place, and those who are there are served', async () => {
