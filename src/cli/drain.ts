@@ -111,7 +111,7 @@ function drainVerdict(name: string, row: DrainRow, seconds: number): string {
 }
 
 function warnLast(shell: Shell, pool: string): void {
-  shell.err(`weir: pool ${printable(pool)} has no other endpoint that takes requests: new ones are answered 503\n`);
+  shell.err(`weir: pool ${printable(pool)} has no other endpoint that takes requests: new ones are refused\n`);
 }
 
 type State = 'ready' | 'maint';

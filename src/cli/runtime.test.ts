@@ -361,7 +361,7 @@ describe('drain, ready, maint', () => {
     await ran((shell) => drain({ admin, endpoint: first }, shell));
     const { code, err } = await ran((shell) => drain({ admin, endpoint: second }, shell));
     assert.equal(code, exit.done);
-    assert.match(err, /pool web has no other endpoint that takes requests: new ones are answered 503/);
+    assert.match(err, /pool web has no other endpoint that takes requests: new ones are refused/);
   });
 
   test('an endpoint that is not there is 6, with those that are', async () => {

@@ -1,4 +1,5 @@
 /** `weir status`: one screen about a running instance. */
+import { countOf } from '../base/counts.ts';
 import type { Trouble } from '../control/admin/troubles.ts';
 import { type ClientOptions, clientOf, withFaults } from './client.ts';
 import { agoText, printable, spanText, table } from './columns.ts';
@@ -40,7 +41,7 @@ export function statusText(now: Status, pools: readonly PoolRow[], nowMs: number
   const lines = [
     `${now.node ?? '-'}  ${word}  weir ${now.version}, epoch ${now.epoch}, up ${spanText(now.uptime)}, ` +
       `${now.engine ?? 'no engine'}, ${workers.serving} of ${workers.configured} workers`,
-    `${totals.requests} requests, ${totals.faults} faults, ${totals.inFlight} in flight, ${totals.connections} connections`,
+    `${countOf(totals.requests, 'request')}, ${countOf(totals.faults, 'fault')}, ${totals.inFlight} in flight, ${countOf(totals.connections, 'connection')}`,
     '',
   ].map(printable);
   const listeners = table(

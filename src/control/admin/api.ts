@@ -77,6 +77,7 @@ export function poolOf(view: View, pool: PoolPlan) {
     origin: 'file',
     source: pool.source,
     policy: pool.balance.algorithm,
+    protocol: pool.protocol,
     isChecked: active !== null,
     isJudgedByTraffic: passive !== null && !passive.isShadow,
     states,

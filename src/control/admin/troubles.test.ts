@@ -68,6 +68,18 @@ test('a pool without endpoints that has a fallback is less than one that has non
   assert.deepEqual([trouble.severity, trouble.reason], ['warning', 'no endpoint takes requests: other answers them']);
 });
 
+test('what becomes of traffic that nobody takes is said in the words of what the pool carries', () => {
+  for (const index of [0, 1, 2, 3]) state.control.setHealth(slotOf(index), health.down);
+  for (const [protocol, said] of [
+    ['http', 'no endpoint takes requests: they are answered 503'],
+    ['tcp', 'no endpoint takes connections: they are reset'],
+    ['udp', 'no endpoint takes datagrams: they are dropped'],
+  ] as const) {
+    setWeb({ protocol });
+    assert.equal(troubles()[0]!.reason, said);
+  }
+});
+
 test('panic is told with how many are fit', () => {
   setWeb({ health: { ...state.web.health, panicThreshold: 0.5 } });
   for (const index of [0, 1, 2]) state.control.setHealth(slotOf(index), health.down);

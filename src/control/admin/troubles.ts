@@ -26,6 +26,13 @@ export interface Trouble {
   advice: string;
 }
 
+/** What a pool carries, one of it, and what becomes of it when nobody takes it. */
+const carried = Object.freeze({
+  http: { one: 'request', refused: 'answered 503' },
+  tcp: { one: 'connection', refused: 'reset' },
+  udp: { one: 'datagram', refused: 'dropped' },
+});
+
 /** 0..100: how much of the traffic suffers, roughly; only good for sorting. */
 type Ranked = Trouble & { impact: number };
 
@@ -91,30 +98,25 @@ function ofPool(pool: PoolRow): Ranked[] {
     found.push({ ...nothing, severity, pool: pool.name, state: word, reason, advice, impact });
   };
   const { lately, fallback, queue, endpoints } = pool;
+  const { one, refused } = carried[pool.protocol];
   const lately10 = 'in the last 10 s';
   if (pool.isPanicking)
     add(
       95,
       'error',
       'panic',
-      `only ${pool.takesRequests} of ${endpoints.length} endpoints are fit, so all get requests whatever their health`,
+      `only ${pool.takesRequests} of ${endpoints.length} endpoints are fit, so all get ${one}s whatever their health`,
       'bring endpoints back, or lower panicThreshold if failing at once is better than trying',
     );
   else if (pool.takesRequests === 0 && endpoints.length > 0) {
     if (fallback === null)
-      add(
-        100,
-        'error',
-        'no-endpoint',
-        'no endpoint takes requests: they are answered 503',
-        'bring one back: the reasons are below',
-      );
+      add(100, 'error', 'no-endpoint', `no endpoint takes ${one}s: they are ${refused}`, 'bring one back: the reasons are below');
     else
       add(
         60,
         'warning',
         'no-endpoint',
-        `no endpoint takes requests: ${fallback.pool} answers them`,
+        `no endpoint takes ${one}s: ${fallback.pool} ${pool.protocol === 'http' ? 'answers' : 'gets'} them`,
         'bring one back: the reasons are below',
       );
   }
@@ -123,7 +125,7 @@ function ofPool(pool: PoolRow): Ranked[] {
       85,
       'error',
       'breaker',
-      `the circuit breaker refused ${countOf(lately.breakerRefused, 'request')} ${lately10}`,
+      `the circuit breaker refused ${countOf(lately.breakerRefused, one)} ${lately10}`,
       `weir get pools ${pool.name} -o wide shows which limit; add endpoints, or raise it if they can take more`,
     );
   if (lately.queueTimeouts > 0)
@@ -131,7 +133,7 @@ function ofPool(pool: PoolRow): Ranked[] {
       80,
       'error',
       'queue',
-      `${countOf(lately.queueTimeouts, 'request')} waited too long for an endpoint ${lately10}`,
+      `${countOf(lately.queueTimeouts, one)} waited too long for an endpoint ${lately10}`,
       'its endpoints are at their limits: add some, or raise maxConnections if they can take more',
     );
   if (lately.budgetExhausted > 0)
@@ -155,7 +157,7 @@ function ofPool(pool: PoolRow): Ranked[] {
       25,
       'warning',
       'queue',
-      `${countOf(queue.length, 'request')} waiting for an endpoint`,
+      `${countOf(queue.length, one)} waiting for an endpoint`,
       'its endpoints are at their limits: add some if it lasts',
     );
   return found;

@@ -2,6 +2,7 @@
  * References: what one part of a config says about another, and rules over several keys. Works on the tree, so that these errors come
  * together with those of the schema, however broken the rest is.
  */
+import type { Address } from '../../base/wire.ts';
 import { checkFieldName } from '../../filter/filter.ts';
 import { looksLikeAddress, readEndpoint, readListen } from './address.ts';
 import { BoundAddresses } from './bound-addresses.ts';
@@ -87,11 +88,18 @@ class References {
         if (text.startsWith('systemd:'))
           this.fault(node, 'not-yet', `${path.join('.')}.listen: systemd: is not available yet in this version`, path);
         const read = readListen(text);
-        if (!read.ok) continue;
-        const clash = bound.add(read.value, textOf(childOf(listener, 'protocol')) === 'udp', text, node);
-        if (clash !== null) this.twice(node, clash.message, clash.before, [...path, 'listen']);
+        if (read.ok) this.bind(bound, read.value, textOf(childOf(listener, 'protocol')) === 'udp', node, [...path, 'listen']);
       }
     }
+    for (const node of itemsOf(childOf(childOf(this.root, 'admin'), 'listen'))) {
+      const read = readListen(textOf(node) ?? '');
+      if (read.ok) this.bind(bound, read.value, false, node, ['admin', 'listen']);
+    }
+  }
+
+  bind(bound: BoundAddresses, address: Address, isUdp: boolean, node: Node, path: string[]): void {
+    const clash = bound.add(address, isUdp, textOf(node)!, node);
+    if (clash !== null) this.twice(node, clash.message, clash.before, path);
   }
 
   pool(pool: Node, path: string[]): void {

@@ -487,6 +487,8 @@ test('an address of this machine beside all of them is listened on twice, as the
     ['unix:/a', 'unix:/b'],
   ] as const)
     assert.deepEqual(two(a, b).faults, []);
+  const admin = parse(`${tcp('')}admin: { listen: "127.0.0.1:1" }\n`);
+  assert.match(admin.faults[0].message, /listened on twice: :1 is all addresses/);
   const dns = `version: 1\nlisteners: { x: { listen: ":1", protocol: tcp, to: a }, y: { listen: "10.0.0.1:1", protocol: udp, to: b } }\n${POOLS}`;
   assert.deepEqual(parse(dns).faults, []);
 });
