@@ -18,7 +18,17 @@ import { parseArgs } from 'node:util';
 import { issueCertificate } from '../tests/support/certificate.ts';
 import { within } from '../tests/support/wait.ts';
 import { type Balancer, type BalancerName, startBalancer } from './balancers.ts';
-import { DESCRIPTORS, Endpoints, makeFolder, removeFolder, runWrk, type Setting, versionOf } from './programs.ts';
+import {
+  DESCRIPTORS,
+  Endpoints,
+  makeFolder,
+  type Run,
+  removeFolder,
+  runHandshakes,
+  runWrk,
+  type Setting,
+  versionOf,
+} from './programs.ts';
 import { judge, printIdle, printRow, type Sample, type Summary, summarize } from './report.ts';
 
 const { values: flags } = parseArgs({
@@ -39,6 +49,8 @@ const root = join(import.meta.dirname, '..');
 const out = join(import.meta.dirname, 'out');
 mkdirSync(out, { recursive: true });
 
+type CertificateKind = 'P-256' | 'rsa-2048';
+
 interface Row {
   name: string;
   path: string;
@@ -50,7 +62,9 @@ interface Row {
   /** A body so long that the bytes are what costs: HAProxy stands there a second time, made to splice. */
   isBulk: boolean;
   /** Kind of key of the certificate; '': no TLS. */
-  tls: '' | 'P-256';
+  tls: '' | CertificateKind;
+  /** Each request pays for a whole handshake: wrk would resume by ticket. */
+  isWhole: boolean;
   says: string;
 }
 const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
@@ -64,6 +78,7 @@ const row = (name: string, says: string, more: Partial<Row> = {}): Row => ({
   layer: 'http',
   isBulk: false,
   tls: '',
+  isWhole: false,
   ...more,
 });
 const rows: Row[] = [
@@ -77,6 +92,12 @@ const rows: Row[] = [
   row('tls64', 'TLS: small answers, keep-alive, 64 connections', { tls: 'P-256' }),
   row('tls1m', 'TLS: 1 MiB answers, 64 connections', { tls: 'P-256', path: '/1m' }),
   row('tlsclose', 'TLS: a connection a request, which wrk resumes by ticket, 64 at a time', { tls: 'P-256', close: true }),
+  row('tlsfull', 'TLS 1.3: a connection and a whole handshake a request, ECDSA P-256, 8 at a time', {
+    tls: 'P-256',
+    isWhole: true,
+    connections: 8,
+  }),
+  row('tlsfullrsa', 'TLS 1.3: the same with RSA 2048', { tls: 'rsa-2048', isWhole: true, connections: 8 }),
   row('tcp64', 'TCP: small answers over 64 kept connections', { layer: 'tcp' }),
   row('tcpclose', 'TCP: a connection a request, 64 at a time', { layer: 'tcp', close: true }),
   row('tcpbulk1', 'TCP: 16 MiB answers, one stream', { layer: 'tcp', path: '/16m', connections: 1, isBulk: true }),
@@ -109,7 +130,7 @@ process.env['PATH'] += ':/usr/sbin:/sbin';
 
 const schemeOf = (setting: Setting): string => (setting.tls === null ? 'http' : 'https');
 
-function writeCertificate(home: string, kind: 'P-256'): Setting['tls'] {
+function writeCertificate(home: string, kind: CertificateKind): Setting['tls'] {
   const { cert, key } = issueCertificate({ names: ['bench'], key: kind });
   const paths = { certificate: join(home, 'bench.crt'), key: join(home, 'bench.key'), both: join(home, 'bench.pem') };
   writeFileSync(paths.certificate, cert);
@@ -118,12 +139,18 @@ function writeCertificate(home: string, kind: 'P-256'): Setting['tls'] {
   return paths;
 }
 
+/** One run of the client that belongs to a row. */
+function runClient(balancer: Balancer, setting: Setting, of: Row, seconds: number): Promise<Run> {
+  if (of.isWhole) return runHandshakes(setting, balancer.port, { ...of, seconds });
+  return runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
+}
+
 /** The client's run of one balancer, with what the kernel charged meanwhile. */
 async function measure(balancer: Balancer, setting: Setting, of: Row): Promise<Sample> {
   const cpu = balancer.cpuMs();
   const user = balancer.userMs();
   const other = balancer.otherCpuMs();
-  const run = await runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}${of.path}`, { ...of, seconds });
+  const run = await runClient(balancer, setting, of, seconds);
   // A machine so busy that nothing was answered shows as what it is: dear.
   const requests = Math.max(1, run.requests);
   return {
@@ -144,11 +171,7 @@ async function runRow(of: Row, folder: string): Promise<Summary[]> {
   try {
     const wanted = of.isBulk && names.includes('haproxy') ? [...names, 'haproxy-splice' as const] : names;
     for (const name of wanted) balancers.push(await startBalancer(name, join(folder, of.name), endpoints, setting));
-    for (const balancer of balancers)
-      await runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}${of.path}`, {
-        ...of,
-        seconds: Number(flags.warm),
-      });
+    for (const balancer of balancers) await runClient(balancer, setting, of, Number(flags.warm));
     const samples = new Map<Balancer, Sample[]>(balancers.map((balancer) => [balancer, []]));
     const perf = flags.profile === 'perf' ? startPerf(balancers) : null;
     for (let round = 0; round < rounds; round++)
@@ -189,12 +212,15 @@ export interface IdleResult {
 /** Descriptors left to a balancer for itself, and to its endpoints. */
 const DESCRIPTORS_KEPT = 2000;
 
+/** One client process opens them, and has to be done before the first is closed for being idle (60 s). */
+const TLS_IDLE_MAX = 5000;
+
 /** Memory of the workers before and with so many silent connections. Kernel memory of the sockets is the same for all and not in it. */
-async function runIdle(folder: string, layer: 'http' | 'tcp'): Promise<IdleResult[]> {
-  const setting: Setting = { ...base, layer };
+async function runIdle(folder: string, layer: 'http' | 'tcp', tls: Setting['tls']): Promise<IdleResult[]> {
+  const setting: Setting = { ...base, layer, tls };
   // A carried connection takes two descriptors.
   const room = layer === 'tcp' ? Math.floor((DESCRIPTORS - DESCRIPTORS_KEPT) / 2) : Number.POSITIVE_INFINITY;
-  const count = Math.min(Number(flags.idle), room);
+  const count = Math.min(Number(flags.idle), room, tls === null ? Number.POSITIVE_INFINITY : TLS_IDLE_MAX);
   const results: IdleResult[] = [];
   const endpoints = await Endpoints.start(folder, setting);
   try {
@@ -202,13 +228,14 @@ async function runIdle(folder: string, layer: 'http' | 'tcp'): Promise<IdleResul
       const balancer = await startBalancer(name, folder, endpoints, setting);
       try {
         // A balancer that has worked has its code compiled and its pools filled: that is the base.
-        await runWrk(setting, `http://127.0.0.1:${balancer.port}/`, {
+        await runWrk(setting, `${schemeOf(setting)}://127.0.0.1:${balancer.port}/`, {
           connections: 200,
           seconds: Number(flags.warm),
           close: false,
         });
         const [baseRss, basePss] = [balancer.rss(), balancer.pss()];
-        const child = fork(join(import.meta.dirname, 'idle.child.ts'), [String(balancer.port), String(count)], { execArgv: [] });
+        const words = [String(balancer.port), String(count), schemeOf(setting)];
+        const child = fork(join(import.meta.dirname, 'idle.child.ts'), words, { execArgv: [] });
         const [message] = await within('idle connections to open', 60_000, once(child, 'message'));
         const { open, failures } = message as { open: number; failures: number };
         // The worker's garbage of the opening is part of the price only as long as it is not collected: look when it is quiet.
@@ -253,13 +280,15 @@ for (const of of rows) {
   printRow(of.name, of.says, measured[of.name]!);
 }
 const idle: Record<string, IdleResult[]> = {};
-for (const [name, layer, says] of [
-  ['idle', 'http', 'silent keep-alive connections after one request each'],
-  ['tcpidle', 'tcp', 'silent carried connections after one request each'],
+for (const [name, layer, tls, says] of [
+  ['idle', 'http', '', 'silent keep-alive connections after one request each'],
+  ['tlsidle', 'http', 'P-256', 'TLS: silent keep-alive connections after one request each'],
+  ['tcpidle', 'tcp', '', 'silent carried connections after one request each'],
 ] as const) {
   if (!isWanted(name)) continue;
   mkdirSync(join(folder, name), { recursive: true, mode: 0o755 });
-  idle[name] = await runIdle(join(folder, name), layer);
+  const home = join(folder, name);
+  idle[name] = await runIdle(home, layer, tls === '' ? null : writeCertificate(home, tls));
   printIdle(name, says, idle[name]);
 }
 judge(measured, idle);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ask } from '../tests/support/peer.ts';
 import { freePort } from '../tests/support/system.ts';
-import { Hopeless, until } from '../tests/support/wait.ts';
+import { Hopeless, until, within } from '../tests/support/wait.ts';
 
 const here = import.meta.dirname;
 /** Endpoints' small answer is 56 bytes with its head's length; the files are exact. */
@@ -184,6 +184,21 @@ export async function runWrk(
   const line = /^JSON (.*)$/m.exec(output);
   if (line === null) throw new Error(`wrk said: ${output}`);
   return JSON.parse(line[1]!) as Run;
+}
+
+/** One run of a client that makes a whole handshake with every request. */
+export async function runHandshakes(
+  setting: Setting,
+  port: number,
+  { connections, seconds }: { connections: number; seconds: number },
+): Promise<Run> {
+  const words = [join(here, 'handshakes.child.ts'), String(port), String(connections), String(seconds)];
+  const [program, ...command] = pinned(setting, 0, [process.execPath, ...words]);
+  const child = spawn(program!, command, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const exited = once(child, 'exit');
+  const [run] = (await within('the client of handshakes', (seconds + 30) * 1000, once(child, 'message'))) as [Run];
+  await exited;
+  return run;
 }
 
 export function versionOf(command: string, args: string[]): string {
