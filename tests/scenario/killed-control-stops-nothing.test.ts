@@ -22,23 +22,23 @@ test('workers serve on when control is killed, and the next weir run takes over 
   const first = await Weir.start(options);
   const ports = { web: first.port, admin: first.adminPort };
   const workers = first.workers;
-  const kept = new Load({ port: first.port, connections: 20, rate: 800 });
-  const fresh = new Load({ port: first.port, connections: 4, rate: 200, requestsPerConnection: 1 });
+  const kept = new Load({ port: first.port, connections: 20, rate: 500 });
+  const fresh = new Load({ port: first.port, connections: 4, rate: 100, requestsPerConnection: 1 });
   let second: Weir | null = null;
   try {
-    await kept.more(500);
+    await kept.more(250);
     first.signal('SIGKILL');
     await first.exited;
-    await kept.more(1000);
-    await fresh.more(100);
+    await kept.more(500);
+    await fresh.more(50);
     assert.deepEqual(workers.filter(isAlive), workers, 'both workers live on');
     assert.equal((await get(first.port, '/keyed/a/10')).status, 200);
 
     second = await Weir.start({ ...options, ports, folder: first.folder });
-    await kept.more(1000);
+    await kept.more(500);
+    await fresh.more(50);
+    await until('the workers of the first to have left', () => workers.every((pid) => !isAlive(pid)), 30_000, 20);
     await fresh.more(100);
-    await until('the workers of the first to have left', () => workers.every((pid) => !isAlive(pid)), 15_000, 20);
-    await fresh.more(200);
     for (const load of [kept, fresh]) {
       const result = await load.stop();
       assert.equal(failed(result), 0, describeLoad(result));
