@@ -17,16 +17,22 @@ const TIMES = 5000;
 
 /**
  * Asserts that TIMES picks leave nothing on the heap. The optimising compiler comes on its own time and allocates for itself, and now and then the collector runs: the
- * median round is free of both.
+ * median round is free of both, or that of a later try.
  */
 export function assertNoAllocation(pick: (times: number) => void, what: string): void {
+  let median = medianOfRounds(pick);
+  // One boxed number a pick would be 60,000; the measurement itself takes some hundreds.
+  for (let tries = 1; median >= 2000 && tries < 5; tries++) median = medianOfRounds(pick);
+  assert.ok(median < 2000, `${median} bytes in ${TIMES} picks${what}`);
+}
+
+/** Bytes that a round leaves, after a warm-up. */
+function medianOfRounds(pick: (times: number) => void): number {
   pick(20 * TIMES);
   const rounds = Array.from({ length: ROUNDS }, () => {
     const before = process.memoryUsage().heapUsed;
     pick(TIMES);
     return process.memoryUsage().heapUsed - before;
   });
-  const median = rounds.sort((a, b) => a - b)[ROUNDS >> 1]!;
-  // One boxed number a pick would be 60,000; the measurement itself takes some hundreds.
-  assert.ok(median < 2000, `${median} bytes in ${TIMES} picks${what}`);
+  return rounds.sort((a, b) => a - b)[ROUNDS >> 1]!;
 }
