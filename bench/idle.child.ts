@@ -10,6 +10,8 @@ const PER_ADDRESS = 200;
 const AT_ONCE = 200;
 const [port, count] = [Number(process.argv[2]), Number(process.argv[3])];
 const isTls = process.argv[4] === 'https';
+/** What every OpenSSL has: newer ones would agree on a hybrid (X25519MLKEM768), whose keys a connection keeps. */
+const ecdhCurve = 'X25519';
 const sockets: Socket[] = [];
 let begun = 0;
 let answered = 0;
@@ -20,7 +22,9 @@ function open(): void {
   const index = begun++;
   const localAddress = `127.0.${1 + Math.floor(index / PER_ADDRESS / 200)}.${2 + (Math.floor(index / PER_ADDRESS) % 200)}`;
   const where = { port, host: '127.0.0.1', localAddress };
-  const socket = isTls ? connect({ ...where, servername: 'bench', rejectUnauthorized: false }) : createConnection(where);
+  const socket = isTls
+    ? connect({ ...where, servername: 'bench', rejectUnauthorized: false, ecdhCurve })
+    : createConnection(where);
   let seen = '';
   sockets.push(socket);
   socket.on(isTls ? 'secureConnect' : 'connect', () => socket.write('GET / HTTP/1.1\r\nHost: bench\r\n\r\n'));
