@@ -54,6 +54,15 @@ class Bench {
   }
 }
 
+test('those who wait are listed in the order in which they are served', () => {
+  const b = new Bench();
+  const [late, early, urgent] = [b.waiter('late', 5), b.waiter('early', 3), b.waiter('urgent', 0)];
+  const last = b.waiter('last', 5);
+  assert.deepEqual(b.queue.every(), [urgent, early, late, last]);
+  b.free(2);
+  assert.deepEqual(b.queue.every(), [late, last]);
+});
+
 test('the most urgent first, and first in, first out among equals', () => {
   const b = new Bench();
   for (const [name, urgency] of [

@@ -59,6 +59,13 @@ export class PoolQueue implements TimerOwner {
     if (this.ticket === 0) this.ticket = this.clock.setTimer(LOOK_MS, this, 0);
   }
 
+  /** Those who wait, in the order in which they are served. */
+  every(): Waiter[] {
+    const all: Waiter[] = [];
+    for (const first of this.first) for (let each = first; each !== null; each = each.queueNewer) all.push(each);
+    return all;
+  }
+
   leave(waiter: Waiter): void {
     const { queueOlder, queueNewer, queueUrgency } = waiter;
     if (queueOlder === null) this.first[queueUrgency] = queueNewer;

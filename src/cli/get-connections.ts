@@ -32,22 +32,33 @@ export async function getConnections(
 
 function connectionTable(items: readonly ConnectionStory[], isOpen: boolean): string {
   const now = Date.now();
-  const ends = isOpen ? [] : ['TOOK'];
+  const times = isOpen ? ['AGE', 'STATE'] : ['AGO', 'TOOK'];
+  const places = isOpen ? ['LISTENER', 'POOL'] : ['LISTENER'];
   return table(
-    [isOpen ? 'AGE' : 'AGO', ...ends, 'PROTO', 'TRIES', 'IN', 'OUT', 'LISTENER', 'ENDPOINT', 'CLIENT', 'NAME', 'REASON', 'ID'],
-    items.map(({ startedAt, seconds, protocol, triesCount, bytes, listener, tries, client, serverName, fault, id }) => [
-      agoText(startedAt, now),
-      ...(isOpen ? [] : [seconds.total === null ? '-' : shortSpan(seconds.total)]),
-      protocol,
-      triesCount,
-      bytes.in,
-      bytes.out,
-      listener,
-      tries.at(-1)?.endpoint ?? '-',
-      client.port === null ? client.address : addressText({ kind: 'ip', host: client.address, port: client.port }),
-      serverName ?? '-',
-      fault?.reason ?? '-',
-      id,
-    ]),
+    [...times, 'PROTO', 'TRIES', 'IN', 'OUT', ...places, 'ENDPOINT', 'CLIENT', 'NAME', 'REASON', 'ID'],
+    items.map((story) => {
+      const { startedAt, seconds, protocol, triesCount, bytes, listener, pool, tries, client, serverName, fault, id } = story;
+      return [
+        agoText(startedAt, now),
+        isOpen ? stateText(story, now) : seconds.total === null ? '-' : shortSpan(seconds.total),
+        protocol,
+        triesCount,
+        bytes.in,
+        bytes.out,
+        listener,
+        ...(isOpen ? [pool?.name ?? '-'] : []),
+        tries.at(-1)?.endpoint ?? '-',
+        client.port === null ? client.address : addressText({ kind: 'ip', host: client.address, port: client.port }),
+        serverName ?? '-',
+        fault?.reason ?? '-',
+        id,
+      ];
+    }),
   );
+}
+
+/** "queued 12s", "connecting", "open". Datagrams need no connecting. */
+function stateText({ queuedSince, protocol, seconds }: ConnectionStory, nowMs: number): string {
+  if (queuedSince !== null) return `queued ${agoText(queuedSince, nowMs)}`;
+  return protocol === 'tcp' && seconds.connect === null ? 'connecting' : 'open';
 }

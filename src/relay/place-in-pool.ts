@@ -27,6 +27,8 @@ export abstract class PlaceInPool implements Waiter, Suspects {
   /** Time spent in queues. */
   queuedMs = 0;
   wasQueued = false;
+  /** When it joined the queue that it stands in, or stood in last. */
+  waitSinceMs = 0;
   // The queue's (Waiter).
   queueUrgency = 0;
   queueDueMs = 0;
@@ -36,7 +38,6 @@ export abstract class PlaceInPool implements Waiter, Suspects {
   protected readonly relay: Relay;
   /** Endpoint that just failed. */
   protected avoid = NONE;
-  private waitSinceMs = 0;
   private hasEntered = false;
   /** Counted among the pool's retries under way. */
   private isRetrying = false;

@@ -55,9 +55,9 @@ function connectionsOf(
   return latest([...connections.open(limit, tunnels, now, wallMs), ...datagrams.open(limit, sessions, now, wallMs)], limit);
 }
 
-/** Those that have an endpoint. */
+/** Those that have an endpoint, or wait for one. */
 function openOf(relay: Relay): { tunnels: Tunnel[]; sessions: DatagramSession[] } {
-  const open = relay.carried.every();
+  const open = [...relay.carried.every(), ...relay.everyWaiting()];
   return {
     tunnels: open.filter((one) => one instanceof Tunnel),
     sessions: open.filter((one) => one instanceof DatagramSession),

@@ -10,6 +10,7 @@ export const time = Object.freeze({
   began: 1,
   connected: 2,
   first: 3,
+  /** Of a connection: when it joined the queue that it stands in. */
   last: 4,
   ended: 5,
   queued: 6,
@@ -43,7 +44,7 @@ export const number = Object.freeze({
   ports: 18,
   tries: 20,
 });
-export const flag = Object.freeze({ queued: 1, fellBack: 2, told: 4 });
+export const flag = Object.freeze({ queued: 1, fellBack: 2, told: 4, waiting: 8 });
 export const ENDED_BY_SHIFT = 4;
 export const CLIENT_FAMILY_SHIFT = 8;
 export const PEER_FAMILY_SHIFT = 12;

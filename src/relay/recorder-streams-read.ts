@@ -37,6 +37,7 @@ export function streamRecordAt(
   const kept = of(number.kept);
   const nameLength = kept & 0xffff;
   const textStart = place * RECORD_BYTES + TEXT_AT;
+  const isWaiting = (flags & flag.waiting) !== 0;
   const isTold = (flags & flag.told) !== 0;
   return {
     kind,
@@ -56,6 +57,7 @@ export function streamRecordAt(
     tls: ring.tls[place]!,
     faultId: of(number.faultId),
     key: of(number.key) >>> 0,
+    waitsSinceMs: isWaiting ? since(time.last) : -1,
     wasQueued: (flags & flag.queued) !== 0,
     fellBack: (flags & flag.fellBack) !== 0,
     poolInFlight: of(number.poolInFlight),
@@ -65,7 +67,7 @@ export function streamRecordAt(
     queuedMs: rounded(times[t + time.queued]!),
     connectedMs: since(time.connected),
     firstMs: since(time.first),
-    lastMs: since(time.last),
+    lastMs: isWaiting ? -1 : since(time.last),
     endedMs: since(time.ended),
     endedBy: enderNames[(flags >>> ENDED_BY_SHIFT) & 3]!,
     bytesIn: times[t + time.bytesIn]!,

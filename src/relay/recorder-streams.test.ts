@@ -59,6 +59,8 @@ function connection(options: Options = {}): ConnectionFacts {
     fallbacks: 0,
     queuedMs: 0.25,
     wasQueued: true,
+    isWaiting: false,
+    waitSinceMs: 0,
     bytesIn: 10,
     bytesOut: 2_000_000_000_000,
   } as unknown as ConnectionFacts;
@@ -117,6 +119,7 @@ test('a record says what the connection was, with every try', () => {
     tls: null,
     faultId: 0,
     key: 2 ** 32 - 2,
+    waitsSinceMs: -1,
     wasQueued: true,
     fellBack: false,
     poolInFlight: 9,
@@ -167,6 +170,19 @@ test('what is not over is found as it is by now, and what was recorded stays', (
   assert.equal(find(recorder, 'w-1', [living])!.kind, 'served');
   const open = recorder.open(1, [connection({ number: 3 }), living, connection({ number: 5 })], NOW, WALL + NOW);
   assert.deepEqual(open.map(({ id }) => id), ['w-5']); // biome-ignore format: short
+});
+
+test('one that waits for a place says since when, and how long it has waited in all', () => {
+  const waiting = Object.assign(connection({ number: 2, takesMs: -1, tries: [] }), {
+    endedMs: 0,
+    isWaiting: true,
+    waitSinceMs: NOW + 7,
+  });
+  const recorder = tcp();
+  const [record] = recorder.find('w-2', [waiting], NOW + 47, WALL + NOW + 47);
+  assert.deepEqual([record!.waitsSinceMs, record!.queuedMs, record!.lastMs, record!.triesCount], [7, 40.25, -1, 0]);
+  const later = Object.assign(waiting, { isWaiting: false });
+  assert.deepEqual([find(recorder, 'w-2', [later])!.waitsSinceMs, find(recorder, 'w-2', [later])!.lastMs], [-1, -1]);
 });
 
 test('kinds: in order, broken off, and failed or slow', () => {

@@ -67,6 +67,8 @@ export type ConnectionFacts = Pick<
   | 'fallbacks'
   | 'queuedMs'
   | 'wasQueued'
+  | 'isWaiting'
+  | 'waitSinceMs'
   | 'bytesIn'
   | 'bytesOut'
 > &
@@ -128,7 +130,7 @@ export class StreamRecorder {
   find(id: string, open: readonly (ConnectionFacts | DatagramFacts)[], nowMs: number, wallMs: number): ConnectionRecord[] {
     const own = ownNumber(id, this.idPrefix);
     const living = open.find((one) => one.number === own);
-    if (living !== undefined) return [this.openRecord(living, wallMs - nowMs)];
+    if (living !== undefined) return [this.openRecord(living, nowMs, wallMs)];
     return this.collect(1, ({ times }, place) => times[place * TIMES_WORDS + time.number] === own, wallMs - nowMs);
   }
 
@@ -144,7 +146,7 @@ export class StreamRecorder {
     return open
       .toSorted((a, b) => b.number - a.number)
       .slice(0, Math.min(limit, RECENT_MAX))
-      .map((one) => this.openRecord(one, wallMs - nowMs));
+      .map((one) => this.openRecord(one, nowMs, wallMs));
   }
 
   reach(nowMs: number, wallMs: number): Record<RecordKind, number> {
@@ -160,10 +162,18 @@ export class StreamRecorder {
     return streamRecordAt(ring, place, name, this.protocol, this.idPrefix, offsetMs);
   }
 
-  private openRecord(one: ConnectionFacts | DatagramFacts, offsetMs: number): ConnectionRecord {
-    if ('questions' in one) this.writeDatagrams(this.scratch, one);
-    else this.writeConnection(this.scratch, one, one.client.wire.received, one.client.wire.sent);
-    return this.read(this.scratch, 0, 'open', offsetMs);
+  private openRecord(one: ConnectionFacts | DatagramFacts, nowMs: number, wallMs: number): ConnectionRecord {
+    const { scratch } = this;
+    if ('questions' in one) this.writeDatagrams(scratch, one);
+    else {
+      this.writeConnection(scratch, one, one.client.wire.received, one.client.wire.sent);
+      if (one.isWaiting) {
+        scratch.numbers[NUMBERS_AT + number.flags]! |= flag.waiting;
+        scratch.times[time.last] = one.waitSinceMs;
+        scratch.times[time.queued]! += nowMs - one.waitSinceMs;
+      }
+    }
+    return this.read(scratch, 0, 'open', wallMs - nowMs);
   }
 
   private writeConnection(ring: Ring, tunnel: ConnectionFacts, bytesIn: number, bytesOut: number): void {
@@ -239,6 +249,8 @@ function unrouted(number: number, client: StreamClient, listenerId: number, runt
     fallbacks: 0,
     queuedMs: 0,
     wasQueued: false,
+    isWaiting: false,
+    waitSinceMs: 0,
     bytesIn: client.wire.received,
     bytesOut: 0,
   };

@@ -244,6 +244,11 @@ export class Relay {
     return ms;
   }
 
+  /** Whoever waits for a place in a pool. */
+  everyWaiting(): Waiter[] {
+    return this.waiting === 0 ? [] : this.queues.flatMap((queue) => queue?.every() ?? []);
+  }
+
   queueOf(poolId: number): PoolQueue {
     let queue = this.queues[poolId + 1];
     if (queue === undefined) {

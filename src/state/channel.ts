@@ -236,6 +236,8 @@ export interface ConnectionRecord {
   faultId: number;
   /** What a hashing policy placed it by, unsigned 32 bits. */
   key: number;
+  /** It stands in the pool's queue since then; -1: it does not. */
+  waitsSinceMs: number;
   wasQueued: boolean;
   fellBack: boolean;
   poolInFlight: number;
@@ -244,6 +246,7 @@ export interface ConnectionRecord {
   tries: TryRecord[];
   /** It was known where it has to go. */
   beganMs: number;
+  /** In queues, up to now. */
   queuedMs: number;
   /** The endpoint took it, said something first, and, of datagrams, either side said something last. -1 = never, or not known. */
   connectedMs: number;

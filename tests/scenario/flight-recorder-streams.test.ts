@@ -15,12 +15,13 @@ import { get, Weir } from '../support/weir.ts';
 
 describe('the flight recorder of connections and datagrams', () => {
   let good: ScriptedEndpoint;
+  let busy: ScriptedEndpoint;
   let resolver: Talker;
   let web: KeyedEndpoint;
   let weir: Weir;
   /** An address that refuses. */
   let dead: string;
-  const ports = { db: 0, lost: 0, dns: 0 };
+  const ports = { db: 0, lost: 0, dns: 0, narrow: 0 };
 
   const order = (...words: string[]): Promise<CommandResult> => command(...words, '-a', `127.0.0.1:${weir.adminPort}`);
   const lines = (): Record<string, unknown>[] =>
@@ -44,11 +45,12 @@ describe('the flight recorder of connections and datagrams', () => {
 
   before(async () => {
     good = await ScriptedEndpoint.start(({ socket }) => void socket.pipe(socket));
+    busy = await ScriptedEndpoint.start(({ socket }) => void socket.pipe(socket));
     resolver = await endpoint('!');
     keepTalkers();
     web = await KeyedEndpoint.start('good');
     dead = `127.0.0.1:${await freePort()}`;
-    for (const name of ['db', 'lost', 'dns'] as const) ports[name] = await freePort();
+    for (const name of ['db', 'lost', 'dns', 'narrow'] as const) ports[name] = await freePort();
     const at = (port: number): string => `127.0.0.1:${port}`;
     weir = await Weir.start({
       workers: 2,
@@ -61,6 +63,7 @@ describe('the flight recorder of connections and datagrams', () => {
           web: { listen: at(port), to: 'web' },
           db: { listen: at(ports.db), protocol: 'tcp', to: 'shaky' },
           lost: { listen: at(ports.lost), protocol: 'tcp' },
+          narrow: { listen: at(ports.narrow), protocol: 'tcp', to: 'narrow' },
           dns: { listen: at(ports.dns), protocol: 'udp', to: 'dns', udp: { responses: 1 } },
         },
         routes: [{ name: 'named', listener: 'lost', sni: 'a.example', to: 'dead' }],
@@ -68,6 +71,10 @@ describe('the flight recorder of connections and datagrams', () => {
           web: { endpoints: [web.address] },
           shaky: { balance: 'first', endpoints: [dead, good.address] },
           dead: { endpoints: [dead] },
+          narrow: {
+            endpoints: [{ address: busy.address, maxConnections: 1 }],
+            queue: { max: 4, timeout: '10m' },
+          },
           dns: { endpoints: [at(resolver.port)] },
         },
       }),
@@ -76,6 +83,7 @@ describe('the flight recorder of connections and datagrams', () => {
   after(async () => {
     await weir?.stop();
     await good?.close();
+    await busy?.close();
     await resolver?.close();
     await web?.kill();
   });
@@ -104,6 +112,36 @@ describe('the flight recorder of connections and datagrams', () => {
     const { out } = await order('explain', '--id', story.id);
     assert.match(out, /^ route {5}listener\/db {2}\S*weir\.json:\d+ {2}all$/m);
     assert.match(out, /^ +\S+ {2}connected$/m);
+  });
+
+  test('a connection that waits in the queue of a full pool is among those that are not over, until it has its place', async () => {
+    const openOnes = async () => {
+      const { out } = await order('get', 'connections', '--open', '--json');
+      return (JSON.parse(out) as ConnectionStories).items.filter(({ listener }) => listener === 'narrow');
+    };
+    const first = await connect(ports.narrow);
+    first.send('x');
+    await first.expect('x');
+    const second = await connect(ports.narrow);
+    second.send('y');
+    const waiting = await until('both to be listed', async () => {
+      const [latest, ...others] = await openOnes();
+      return others.length === 1 && latest?.queuedSince != null && latest;
+    });
+    assert.deepEqual([waiting.client.port, waiting.pool!.name, waiting.tries], [second.localPort, 'narrow', []]);
+    assert.ok(Date.parse(waiting.queuedSince!) >= Date.parse(waiting.startedAt));
+    const { out } = await order('get', 'connections', '--open');
+    assert.match(out, new RegExp(`queued \\d+s .* narrow +narrow +- +127\\.0\\.0\\.1:${second.localPort} `));
+    assert.match(out, new RegExp(`open .* narrow +narrow +${busy.address} +127\\.0\\.0\\.1:${first.localPort} `));
+    const told = await order('explain', '--id', waiting.id);
+    assert.match(told.out, /^ verdict {3}open; waits for a place in narrow, \S+ so far$/m);
+    assert.match(told.out, /^ timeline .*\n +\S+ {2}waits for a place in narrow$/m);
+    await first.close();
+    await second.expect('y');
+    const [now] = await openOnes();
+    assert.deepEqual([now!.id, now!.queuedSince, now!.triesCount], [waiting.id, null, 1]);
+    assert.ok(now!.seconds.queue > 0);
+    await second.close();
   });
 
   test('a reset of the endpoint is told as the endpoint’s', async () => {

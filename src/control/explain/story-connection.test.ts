@@ -54,6 +54,7 @@ function record(parts: Partial<ConnectionRecord> = {}): ConnectionRecord {
     tls: null,
     faultId: 0,
     key: 0,
+    waitsSinceMs: -1,
     wasQueued: false,
     fellBack: false,
     poolInFlight: 9,
@@ -137,6 +138,29 @@ test('what is not over is told as it is', () => {
   );
   assert.equal(verdict({ ...open, ...udp, endedMs: -1 }), 'open; 10.0.0.1:5432 answers');
   assert.deepEqual(story(open).timeline.at(-1), { at: 0.005, text: 'first byte of the endpoint' });
+});
+
+test('one that waits in a queue is told with its pool and since when, and what was tried before', () => {
+  const waiting: Partial<ConnectionRecord> = {
+    kind: 'open',
+    endedMs: -1,
+    endedBy: null,
+    connectedMs: -1,
+    firstMs: -1,
+    wasQueued: true,
+    waitsSinceMs: 750,
+    queuedMs: 2250,
+    tries: [],
+  };
+  assert.equal(verdict(waiting), 'open; waits for a place in postgres, 2.25s so far');
+  const { queuedSince, timeline } = story(waiting);
+  assert.equal(queuedSince, '2026-11-24T11:00:01.000Z');
+  assert.deepEqual(timeline.at(-1), { at: 0.75, text: 'waits for a place in postgres' });
+  assert.equal(
+    verdict({ ...waiting, tries: [refused(2)] }),
+    'open; waits for a place in postgres, 2.25s so far, after 10.0.0.2:5432 refused the connection',
+  );
+  assert.equal(story({}).queuedSince, null);
 });
 
 test('datagrams are answered, or not, and by whose fault', () => {

@@ -30,6 +30,8 @@ export interface ConnectionStory {
   /** null: none matched. */
   route: NamedStream | null;
   pool: (Named & { isFallback: boolean; inFlight: number | null }) | null;
+  /** It waits for a place in the pool since then (RFC 3339); null: it does not. */
+  queuedSince: string | null;
   key: number | null;
   tries: ConnectionTry[];
   triesCount: number;
@@ -43,6 +45,7 @@ export interface ConnectionStory {
   seconds: {
     /** Until it was known where it has to go. */
     began: number;
+    /** In queues, up to now. */
     queue: number;
     /** Of the try that succeeded. */
     connect: number | null;
@@ -119,6 +122,7 @@ export function connectionStoryOf(record: ConnectionRecord, worker: number, name
     listener: names.listener(epoch, record.listener),
     route: names.stream(epoch, record.route),
     pool: pool === null ? null : { ...pool, isFallback: record.fellBack, inFlight: record.poolInFlight || null },
+    queuedSince: record.waitsSinceMs < 0 ? null : new Date(record.startedAt + record.waitsSinceMs).toISOString(),
     key: record.key || null,
     tries: record.tries.map((one, i) => tryOf(one, i === record.tries.length - 1, record, names)),
     triesCount: record.triesCount,
@@ -188,6 +192,7 @@ function timelineOf(story: ConnectionStory, record: ConnectionRecord): TimelineE
     // How the last one ended is how all ended.
     if (ended !== null && !(wasTaken && i === tries.length - 1)) events.push({ at: ended, text: `${endpoint} ${outcome}` });
   });
+  if (record.waitsSinceMs >= 0) events.push({ at: inSeconds(record.waitsSinceMs), text: `waits for a place in ${pool!.name}` });
   if (record.connectedMs >= 0) events.push({ at: inSeconds(record.connectedMs), text: 'connected' });
   if (record.firstMs >= 0) {
     const what = story.protocol === 'udp' ? 'first answer' : 'first byte of the endpoint';
@@ -210,12 +215,14 @@ function verdictOf(story: ConnectionStory, record: ConnectionRecord, fault: Faul
   const { tries, seconds, protocol } = story;
   const wasTaken = isTaken(record);
   const isOpen = seconds.total === null;
-  const before = wasTaken || isOpen ? tries.slice(0, -1) : tries;
+  const isWaiting = story.queuedSince !== null;
+  const before = !isWaiting && (wasTaken || isOpen) ? tries.slice(0, -1) : tries;
   const failed = repeated(before.map(({ endpoint, outcome }) => `${endpoint} ${outcome}`));
   const more = story.triesCount > tries.length ? ` (${story.triesCount} tries in all)` : '';
   const history = `${failed.join(', then ')}${more}`;
   const by = tries.at(-1)?.endpoint ?? '';
   const after = failed.length === 0 ? '' : `, after ${history}`;
+  if (isWaiting) return `open; waits for a place in ${story.pool!.name}, ${shortSpan(seconds.queue)} so far${after}`;
   if (isOpen) return `open; ${openText(protocol, wasTaken, by)}${after}`;
   const took = shortSpan(seconds.total!);
   const reason = fault === null ? '' : clauseOf(sentenceOf(fault, protocol));
