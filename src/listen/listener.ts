@@ -16,7 +16,8 @@ import { ConnectionKit } from './connection-kit.ts';
 import { Handshakes } from './handshakes.ts';
 import { Http1ClientConnection } from './http1-connection.ts';
 import type { ListenParts } from './parts.ts';
-import { Preface, type PrefaceNeeds, prefaceNeeds } from './preface.ts';
+import { Preface } from './preface.ts';
+import { type PrefaceNeeds, prefaceNeeds } from './preface-needs.ts';
 import { StreamConnection, type StreamOrigin } from './stream-connection.ts';
 
 /** When the kernel has no descriptor or memory left, accepting rests this long. */

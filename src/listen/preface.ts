@@ -14,56 +14,26 @@
  */
 import { NO_BLOCK } from '../base/blocks.ts';
 import { Carry } from '../base/carry.ts';
-import { CidrSet, ClientAddress } from '../base/client-address.ts';
+import { ClientAddress } from '../base/client-address.ts';
 import type { TlsFacts } from '../base/tls-facts.ts';
 import { closeHow, type TimerOwner, type Wire } from '../base/wire.ts';
 import { BAD as BAD_HELLO, ClientHelloReader, MORE as MORE_HELLO } from '../protocol/client-hello/client-hello.ts';
 import { BAD, MORE, NOT_THERE, ProxyLineReader } from '../protocol/proxy-line/proxy-line.ts';
 import { handshakeResult, rejection } from '../state/doors.ts';
-import { isByName, type ListenerPlan } from '../state/plan.ts';
 import type { HandshakeOwner, TlsWire } from '../tls/tls.ts';
 import type { ClientConnection } from './client-connection.ts';
+import { looksLikeHttp, plainAnswer } from './first-bytes.ts';
 import type { Handshake } from './handshakes.ts';
 import type { Listener } from './listener.ts';
 import type { ListenParts } from './parts.ts';
+import type { PrefaceNeeds } from './preface-needs.ts';
 import type { StreamOrigin } from './stream-connection.ts';
 
-/** Who speaks HTTP to a port for TLS only is told so, as nginx and Apache do. */
-const SPEAK_TLS = 'This port speaks TLS: ask with https://\n';
-const plainAnswer = new TextEncoder().encode(
-  `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${SPEAK_TLS.length}\r\nConnection: close\r\n\r\n${SPEAK_TLS}`,
-);
 /** Descriptions of alerts (RFC 8446 §6). */
 const alert = Object.freeze({ decodeError: 50, unrecognizedName: 112 });
 
 /** For the PROXY line, whatever the listener's own patience (threats: at most 3 s). */
 const LINE_MS = 3000;
-
-/** What a listener wants to know before it serves a connection. */
-export interface PrefaceNeeds {
-  /** Peers whose line is believed; null: no line is looked for. */
-  readonly from: CidrSet | null;
-  readonly isRequired: boolean;
-  /** HTTP and TLS are told apart from the rest. */
-  readonly sniffsHttp: boolean;
-  /** The names of a client hello are needed. */
-  readonly sniffsTls: boolean;
-  /** TLS is opened here, but for what a route takes by its names. */
-  readonly opensTls: boolean;
-  readonly handshakeMs: number;
-}
-
-/** null: every connection can be served unseen. */
-export function prefaceNeeds(plan: ListenerPlan): PrefaceNeeds | null {
-  const { proxyProtocol, protocol, streams } = plan;
-  const sniffsHttp = protocol === 'auto';
-  const opensTls = plan.tls !== null;
-  const sniffsTls = opensTls || protocol === 'auto' || (protocol === 'tcp' && streams.some(isByName));
-  if (proxyProtocol === null && !sniffsHttp && !sniffsTls) return null;
-  const from = proxyProtocol === null ? null : new CidrSet(proxyProtocol.from);
-  const isRequired = proxyProtocol?.isRequired ?? false;
-  return { from, isRequired, sniffsHttp, sniffsTls, opensTls, handshakeMs: plan.tls?.handshakeMs ?? 0 };
-}
 
 // One each: a connection is read within one call.
 const lineReader = new ProxyLineReader();
@@ -399,16 +369,4 @@ export class Preface implements HandshakeOwner, TimerOwner, ClientConnection, St
     if (this.ticket !== 0) this.parts.engine.cancelTimer(this.ticket);
     this.ticket = 0;
   }
-}
-
-/** 1: a method and a space; 0: too short to tell; -1: something else. Methods are tokens in capitals (RFC 9110 §9.1), at most 20 characters here. */
-function looksLikeHttp(bytes: Uint8Array, start: number, end: number): number {
-  for (let i = start; i < end; i++) {
-    const c = bytes[i]!;
-    // Empty lines in front of the request line are allowed (RFC 9112 §2.2).
-    if ((c === 13 || c === 10) && i - start < 4) continue;
-    if (c === 32) return i > start ? 1 : -1;
-    if (c < 65 || c > 90 || i - start > 20) return -1;
-  }
-  return 0;
 }
