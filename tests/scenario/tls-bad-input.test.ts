@@ -429,6 +429,21 @@ for (const engine of ['uring', 'epoll'] as const)
         }
       }));
 
+    test('a handshake that failed is counted as such at once and once, however long its client stays', () =>
+      counting({ failed: 1, tls: 1 }, async () => {
+        const client = await connect(shortPort);
+        client.send(hello);
+        await until('an answer', () => client.receivedBytes > 500);
+        client.send(Buffer.concat([Buffer.of(23, 3, 3, 0, 40), Buffer.alloc(40, 5)]));
+        await until('it to be counted', async () => (await counts()).failed === total.failed, 5000, 100);
+        // It does not close its side; only who sends hears of the end.
+        await until('its end', () => {
+          client.send('x');
+          return client.ending === 'reset';
+        });
+        await client.close();
+      }));
+
     test('a client of TLS 1.2 cannot renegotiate', { skip: missing('openssl') }, (t) =>
       counting({ ok: 1 }, async () => {
         const words = ['s_client', '-connect', `127.0.0.1:${weir.port}`, '-servername', 'shop.example', '-tls1_2'];
