@@ -129,6 +129,8 @@ describe('get', () => {
 
   test('endpoints stand in a table with state, weight and why', async () => {
     await ran((shell) => set({ admin, endpoint: second, values: ['weight=50%'], reason: 'canary' }, shell));
+    // As long as something is left, it drains.
+    state.worker.begin(slots()[0]!);
     await ran((shell) => drain({ admin, endpoint: first, reason: 'deploy 7' }, shell));
     const { out } = await ran((shell) => get({ admin, kind: 'endpoints' }, shell));
     const [headings, ...rows] = out.trimEnd().split('\n');
@@ -137,9 +139,10 @@ describe('get', () => {
     assert.match(rows[1]!, /^web\/10\.0\.0\.1:8001 +ready .* 1 x 50% .* weight: canary$/);
     assert.match(rows[2]!, /^listener\/web\/10\.0\.0\.1:8000 /);
     const drains = await ran((shell) => get({ admin, kind: 'drains' }, shell));
+    state.worker.end(slots()[0]!, 0, 200, 1);
     assert.match(
       drains.out,
-      /^[0-9a-f]{8} +web\/10\.0\.0\.1:8000 +draining +\S+ +in (?:5m 0|4m \d+)s +0 requests +no +deploy 7$/m,
+      /^[0-9a-f]{8} +web\/10\.0\.0\.1:8000 +draining +\S+ +in (?:5m 0|4m \d+)s +1 request +no +deploy 7$/m,
     );
   });
 
