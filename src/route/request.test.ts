@@ -2,15 +2,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, transcribe } from '../../tests/conform/transcript.ts';
+import { isRefused, underscores } from '../base/underscores.ts';
 import { headFromText, liveFields } from './route.ts';
 
 type Fields = readonly (readonly [string, string])[];
 
 /** The fields that the codec leaves live, read from the request as it would stand on the wire. */
-function decoded(fields: Fields): [string, string][] {
+function decoded(fields: Fields, rule: keyof typeof underscores = 'allow'): [string, string][] | 'refused' {
   const text = `POST /a?b HTTP/1.1\r\nHost: h\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
   let live: [string, string][] | null = null;
-  const { fault, detail } = transcribe(bytesOf(text), { onHead: (head) => (live = liveFields(head)) });
+  const { fault, detail } = transcribe(bytesOf(text), {
+    onHead: (head) => (live = liveFields(head)),
+    limits: { underscores: rule },
+  });
+  if (rule === 'reject' && fault !== '') return 'refused';
   assert.equal(fault, '', detail);
   assert.ok(live !== null, 'there is a head');
   return live;
@@ -105,4 +110,21 @@ for (const [name, { fields, left }] of Object.entries(cases))
       left,
     );
     assert.deepEqual(live, decoded(fields));
+  });
+
+for (const rule of ['drop', 'allow', 'reject'] as const)
+  test(`a head from text has the fields with an underscore in the name that the codec leaves: ${rule}`, () => {
+    const number = underscores[rule];
+    const odd = [
+      ['X_User', 'eve'],
+      ['x-user', 'adam'],
+      ['Content_Length', '3'],
+      ['_', 'a'],
+      ['Accept', 'b'],
+    ] as const;
+    const live = isRefused(number) ? 'refused' : liveFields(headFromText('POST', 'http://h/a?b', odd, number));
+    assert.deepEqual(live, decoded(odd, rule));
+    assert.equal(live.length, rule === 'drop' ? 2 : rule === 'allow' ? 5 : 'refused'.length);
+    const plain = odd.filter(([name]) => !name.includes('_'));
+    assert.deepEqual(liveFields(headFromText('POST', 'http://h/a?b', plain, number)), decoded(plain, rule));
   });

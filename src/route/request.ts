@@ -3,14 +3,21 @@
  */
 import { FIELD_STRIDE, field, fieldIdOf, fieldNames, Head, method, methodNames, targetForm } from '../base/head.ts';
 import { hopByHopFields } from '../base/hop-by-hop.ts';
+import { underscoredField, underscores } from '../base/underscores.ts';
 
 /** Room for what filters append. */
 const APPEND_BYTES = 8192;
 /**
  * Builds the head that `METHOD url` with these fields would decode to. `url` is absolute ("https://shop.example/a?b") or a path; with a path
- * the host comes from a `host` field. Text beyond ASCII goes out as UTF-8.
+ * the host comes from a `host` field. Text beyond ASCII goes out as UTF-8. `rule`: of {@link underscores}; whether it refuses the request is to be asked
+ * before.
  */
-export function headFromText(methodName: string, url: string, fields: readonly (readonly [string, string])[] = []): Head {
+export function headFromText(
+  methodName: string,
+  url: string,
+  fields: readonly (readonly [string, string])[] = [],
+  rule: number = underscores.allow,
+): Head {
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/is.exec(url);
   const rest = (absolute ? absolute[2]! : url).replace(/#.*$/s, '');
   const mark = rest.indexOf('?');
@@ -50,7 +57,8 @@ export function headFromText(methodName: string, url: string, fields: readonly (
       head.upgradeStart = valueStart;
       head.upgradeEnd = valueEnd;
     }
-    head.addField(removed.has(nameLower) ? field.removed : id, nameStart, nameEnd, valueStart, valueEnd);
+    const kept = name.includes('_') ? underscoredField(rule, id) : id;
+    head.addField(removed.has(nameLower) ? field.removed : kept, nameStart, nameEnd, valueStart, valueEnd);
   }
   put(head, '\r\n');
   head.size = head.used;

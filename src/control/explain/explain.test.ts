@@ -436,3 +436,38 @@ describe('as text', () => {
     assert.match(text, /\(a \[31mb\)/);
   });
 });
+
+describe('fields with an underscore in the name', () => {
+  const told = (rule: string): Explanation => {
+    const text = `version: 1
+listeners: { web: { listen: ":8080", underscores: ${rule} } }
+pools: { own: { endpoints: ["10.0.1.1:80"] }, all: { endpoints: ["10.0.1.2:80"] } }
+routes:
+  - { name: own, header: { x_tenant: a }, to: own }
+  - { name: all, path: /*, to: all }
+`;
+    const { plan, table } = offlineParts(parseConfig(text, 'weir.yaml', {}).plan!);
+    const request = made('http://a.example:8080/', { headers: [['X_Tenant', 'a'], ['x-other', 'b']] }); // biome-ignore format: short
+    return explain(plan, table, request, none) as Explanation;
+  };
+  const taken = ({ routes }: Explanation): string | undefined => routes.find(({ verdict }) => verdict === 'taken')?.name;
+
+  test('are dropped before any route sees them, as the listener does', () => {
+    const explained = told('drop');
+    assert.equal(taken(explained), 'all');
+    assert.match(explained.note!, /^dropped for the underscore in the name: X_Tenant \(/);
+    assert.ok(explained.sends!.headers.every(([name]) => name !== 'X_Tenant'));
+  });
+
+  test('decide where they are allowed', () => {
+    const explained = told('allow');
+    assert.equal(taken(explained), 'own');
+    assert.ok(explained.sends!.headers.some(([name]) => name === 'X_Tenant'));
+    assert.equal(explained.note, null);
+  });
+
+  test('are answered 400 where they are refused', () => {
+    const { answer, routes } = told('reject');
+    assert.deepEqual([answer?.status, answer?.detail, routes], [400, 'underscore in a field name', []]);
+  });
+});

@@ -14,6 +14,7 @@ import { FALLBACKS_MAX } from '../../balance/balance.ts';
 import { ClientAddress } from '../../base/client-address.ts';
 import { type FaultName, fault, faults } from '../../base/faults.ts';
 import { type Head, method, methodNames } from '../../base/head.ts';
+import { isRefused, underscores } from '../../base/underscores.ts';
 import { addressText } from '../../base/wire.ts';
 import { ClientRules, clientFrom, ForwardedFields, httpsRedirect, RequestFacts, RouteAnswer } from '../../filter/filter.ts';
 import { applyRewrite, BAD_PATH, buildRoutes, chooseTarget, headFromText, liveFields, NO_ROUTE } from '../../route/route.ts';
@@ -130,7 +131,8 @@ function explainRequestAt(
 ): Explanation | string {
   const peer = new ClientAddress();
   if (!peer.set(request.client)) return `'${request.client}' is no IP address`;
-  const head = headFromText(request.method, request.url, request.headers);
+  const rule = underscores[listener.limits.underscores];
+  const head = headFromText(request.method, request.url, request.headers, rule);
   const client = new ClientAddress();
   const facts = factsOf(request, listener, peer);
   facts.nowMs = table.nowMs();
@@ -148,11 +150,15 @@ function explainRequestAt(
     passed: [],
     pool: null,
     limits: null,
-    note: parts.note ?? null,
+    note: [parts.note ?? '', droppedText(request, rule)].filter((text) => text !== '').join('; ') || null,
   };
   const answer = unencrypted(explanation, listener, hello);
   if (answer !== null || explanation.tls?.verdict === 'refused') {
     explanation.answer = answer;
+    return explanation;
+  }
+  if (isRefused(rule) && underscored(request).length > 0) {
+    explanation.answer = ownAnswer('badRequest', 'underscore in a field name');
     return explanation;
   }
   if (head.method === method.CONNECT || head.method === method.TRACE) {
@@ -185,6 +191,18 @@ function explainRequestAt(
   if (route.action.kind === 'forward') forward(inquiry, route, route.action);
   else respond(inquiry, route, route.action);
   return explanation;
+}
+
+function underscored({ headers }: ExplainRequest): string[] {
+  return headers.map(([name]) => name).filter((name) => name.includes('_'));
+}
+
+/** Which fields are dropped before anything looks at them; '': none. */
+function droppedText(request: ExplainRequest, rule: number): string {
+  const dropped = rule === underscores.drop ? underscored(request) : [];
+  return dropped.length === 0
+    ? ''
+    : `dropped for the underscore in the name: ${dropped.join(', ')} (underscores of the listener)`;
 }
 
 /** What is answered to who speaks TLS where none is opened, and to who does not where nothing else is taken. */

@@ -11,12 +11,13 @@
 import { assert } from '../../base/assert.ts';
 import { fault } from '../../base/faults.ts';
 import { FIELD_STRIDE, field, framing, Head, method } from '../../base/head.ts';
+import { underscores } from '../../base/underscores.ts';
 import type { MessageSink } from '../message.ts';
 import { CR, LF } from './bytes.ts';
 import { check, checkTexts, requestFaults, responseFaults } from './checks.ts';
 import { ChunkReader, MORE } from './chunks.ts';
 import { HeadMeaning } from './meaning.ts';
-import { HeadScanner, section, underscores } from './scan.ts';
+import { HeadScanner, section } from './scan.ts';
 
 /** Limits of one decoder; see ListenerLimitsPlan for the defaults. */
 export interface Http1Limits {

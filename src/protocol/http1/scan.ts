@@ -13,6 +13,7 @@
  * 3. The only line end is CR LF (RFC 9112 §2.2 allows a bare LF, and every parser that does has had its smuggling bug).
  */
 import { FIELD_STRIDE, field, type Head, method, targetForm } from '../../base/head.ts';
+import { isRefused, underscoredField } from '../../base/underscores.ts';
 import { ascii, COLON, CR, LF, nameClass, QUESTION, SLASH, SPACE, TAB, target, targetClass, tokenClass } from './bytes.ts';
 import { check } from './checks.ts';
 import { type HeadMeaning, requestFieldsTaken, responseFieldsTaken } from './meaning.ts';
@@ -35,8 +36,6 @@ const TOPS = 0x80808080;
 
 /** What is being read. */
 export const section = Object.freeze({ request: 0, response: 1, trailers: 2 });
-
-export const underscores = Object.freeze({ drop: 0, allow: 1, reject: 2 });
 
 const phase = Object.freeze({
   method: 0,
@@ -404,7 +403,7 @@ export class HeadScanner {
       if (p === stop) return this.pause(now, p - start);
       if (p === most) return this.fail(check.fieldTooLarge, p - start);
       if (bytes[p] !== COLON || p === line) return this.fail(wrongInName(bytes[p]!, p === line), p - start);
-      if (this.hasUnderscore && this.underscores === underscores.reject) return this.fail(check.underscore, p - start);
+      if (this.hasUnderscore && isRefused(this.underscores)) return this.fail(check.underscore, p - start);
       this.nameEnd = p - start;
       p++;
       now = phase.space;
@@ -432,7 +431,7 @@ export class HeadScanner {
     let valueEnd = p - 1;
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SPACE || bytes[valueEnd - 1] === TAB)) valueEnd--;
     let id = fieldIdAt(viewOf(bytes), line, start + this.nameEnd - line);
-    if (this.hasUnderscore && this.underscores === underscores.drop) id = field.removed;
+    if (this.hasUnderscore) id = underscoredField(this.underscores, id);
     this.hasUnderscore = false;
     head.addField(id, this.mark, this.nameEnd, this.valueStart, valueEnd - start);
     if (this.section === section.trailers) {
