@@ -82,7 +82,7 @@ test('a JSON line has its keys in order and nothing that is empty', () => {
 });
 
 test('every field has its place', () => {
-  const r = Object.assign(sample(), { tls });
+  const r = Object.assign(sample(), { tls, serverName: tls.serverName });
   r.peer = '10.0.0.9:1';
   r.protocol = 1;
   r.upstreamStatus = 503;
@@ -162,8 +162,13 @@ test('every field has its place', () => {
 });
 
 test('of TLS without a name and an agreed protocol there is only what there is', () => {
-  const line = jsonOf(Object.assign(sample(), { tls: { ...tls, serverName: '', alpn: '' } }));
+  const line = jsonOf(Object.assign(sample(), { tls: { ...tls, alpn: '' } }));
   assert.deepEqual([line['tls'], line['alpn'], line['sni']], [tls.version, undefined, undefined]);
+});
+
+test('of TLS that was not opened there is the name that was asked for', () => {
+  const line = jsonOf(Object.assign(sample(), { serverName: 'a"b.example' }));
+  assert.deepEqual([line['tls'], line['cipher'], line['alpn'], line['sni']], [undefined, undefined, undefined, 'a"b.example']);
 });
 
 test('a reset record gives the line of a new one', () => {
@@ -177,6 +182,7 @@ test('a reset record gives the line of a new one', () => {
     limit: 'a:limited',
     protocol: 1,
     tls,
+    serverName: 'reset.example',
     version: 10,
     idleMs: 5,
   });
@@ -272,7 +278,8 @@ test('the longest line fits its promise, and is never written where it might not
     faultId: fault.responseHeadTooLarge,
   });
   Object.assign(r, { isReused: true, sticky: stickyResult.moved, queueLength: 99999, inFlight: 99999 });
-  r.tls = { ...tls, cipher: 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', serverName: name, alpn: name };
+  r.tls = { ...tls, cipher: 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', alpn: name };
+  r.serverName = name;
   assert.ok(LINE_BYTES_MAX <= 16 * 1024);
   for (const format of ['json', 'combined', 'common', 'httplog'] as const) {
     const bytes = new Uint8Array(LINE_BYTES_MAX + 1).fill(1);

@@ -66,6 +66,7 @@ function open(exchange: Exchange, client: ClientStream, listener: ListenerFacts,
   }
   exchange.block = block;
   exchange.record.tls = client.tls;
+  exchange.record.serverName = client.tls === null ? '' : client.tls.serverName;
   facts.peer = facts.client = client.address.text;
   // For the forwarded fields a PROXY line is the whole truth; the log also tells who wrote it.
   if (relay.isLogging && !client.peer.equals(client.address)) exchange.record.peer = client.peer.text;

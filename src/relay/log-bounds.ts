@@ -1,5 +1,4 @@
 /** log-bounds: how many bytes a line of the access log takes at most. Texts from outside are cut at these limits. */
-import type { TlsFacts } from '../base/tls-facts.ts';
 import { ESCAPE_BYTES, FIELD_BYTES_MAX, NAME_BYTES_MAX } from './line-bytes.ts';
 import { ATTEMPTS_MAX, type LogRecord } from './log-record.ts';
 
@@ -34,12 +33,10 @@ export function lineBound(r: LogRecord): number {
   bound += textBound(r.pool.length, NAME_BYTES_MAX) + textBound(r.endpoint.length, NAME_BYTES_MAX);
   bound += textBound(r.client.length, NAME_BYTES_MAX) + textBound(r.peer.length, NAME_BYTES_MAX);
   bound += textBound(r.limit.length, NAME_BYTES_MAX);
-  if (r.tls !== null) bound += tlsBound(r.tls);
+  // Beside the texts that a line has anyhow: version and cipher are short and in FIXED_BYTES.
+  bound += textBound(r.serverName.length, NAME_BYTES_MAX);
+  if (r.tls !== null) bound += textBound(r.tls.alpn.length, NAME_BYTES_MAX);
   return bound + r.attemptCount * (ATTEMPT_BYTES + NAME_BYTES_MAX);
-}
-/** Beside the texts that a line has anyhow: version and cipher are short and in FIXED_BYTES. */
-function tlsBound({ alpn, serverName }: TlsFacts): number {
-  return textBound(alpn.length, NAME_BYTES_MAX) + textBound(serverName.length, NAME_BYTES_MAX);
 }
 function textBound(length: number, max: number): number {
   return Math.min(length * ESCAPE_BYTES, max);

@@ -76,6 +76,7 @@ export class JsonLine extends LogLine {
     if (r.peer !== r.client) this.jsonName(key.peer, r.peer);
     this.put(protocolKeys[r.protocol]!);
     if (r.tls !== null) this.tls(r.tls);
+    this.jsonName(key.sni, r.serverName);
     if (r.method !== 0) {
       this.put(methodKeys[r.method]!);
     } else {
@@ -125,11 +126,10 @@ export class JsonLine extends LogLine {
     this.char(125);
   }
 
-  private tls({ version, cipher, alpn, serverName }: TlsFacts): void {
+  private tls({ version, cipher, alpn }: TlsFacts): void {
     this.jsonName(key.tls, version);
     this.jsonName(key.cipher, cipher);
     this.jsonName(key.alpn, alpn);
-    this.jsonName(key.sni, serverName);
   }
 
   private attempts(r: LogRecord): void {

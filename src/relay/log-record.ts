@@ -25,6 +25,8 @@ export class LogRecord {
   protocol = 0;
   /** Of the client's connection, when TLS was opened here. */
   tls: TlsFacts | null = null;
+  /** Name that the client asked for by TLS, opened here or not; '': none. */
+  serverName = '';
   /** 10, 11 or 20: for the request line of the classic formats. */
   version = 11;
 
@@ -83,7 +85,16 @@ export class LogRecord {
 
   reset(): void {
     this.timeMs = 0;
-    this.id = this.listener = this.route = this.pool = this.endpoint = this.client = this.peer = this.limit = '';
+    this.id =
+      this.listener =
+      this.route =
+      this.pool =
+      this.endpoint =
+      this.client =
+      this.peer =
+      this.serverName =
+      this.limit =
+        '';
     this.epoch = this.protocol = 0;
     this.tls = null;
     this.version = 11;

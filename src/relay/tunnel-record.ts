@@ -18,6 +18,7 @@ export function fillTunnelRecord(tunnel: Tunnel, r: LogRecord, id: string, wallM
   r.epoch = tunnel.runtime.plan.epoch;
   r.protocol = protocol.tcp;
   r.tls = client.tls;
+  r.serverName = client.serverName;
   r.bytesIn = tunnel.bytesIn;
   r.bytesOut = tunnel.bytesOut;
   r.faultId = tunnel.faultId;

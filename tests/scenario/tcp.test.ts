@@ -294,8 +294,12 @@ test('TLS goes to the server whose name is asked for, and is not opened on the w
   assert.equal(await answeredBy(weir.port, 'other.example', rest.cert, ['imap', 'pop3']), 'imap imap');
   const lines = await Promise.all([first, second, fourth].map((address) => logged(weir, ({ endpoint }) => endpoint === address)));
   assert.deepEqual(
-    lines.map(({ route }) => route),
-    ['sni a.example', 'sni *.b.example', 'alpn imap'],
+    lines.map(({ route, sni, tls }) => [route, sni, tls]),
+    [
+      ['sni a.example', 'a.example', undefined],
+      ['sni *.b.example', 'deep.b.example', undefined],
+      ['alpn imap', 'other.example', undefined],
+    ],
   );
   assert.equal(await weir.metric('weir_connections_rejected_total', { reason: 'preface' }), 0);
   await weir.stop();
