@@ -121,9 +121,19 @@ export class DatagramSession extends PlaceInPool implements DatagramOwner, Carri
     return this.relay.table.health(this.slot) === health.down && nowMs - Math.max(this.attemptMs, this.answeredMs) > STRANDED_MS;
   }
 
+  /** It has been remembered for as long as it may be. */
+  isPastTotal(nowMs: number): boolean {
+    const { totalMs } = this.route!.plan.timeouts;
+    return totalMs > 0 && nowMs - this.startedMs >= totalMs;
+  }
+
   onDatagram(_socket: DatagramSocket, block: number, start: number, end: number, segment: number): void {
     const { room } = this;
     const { responses } = room;
+    if (this.isPastTotal(this.relay.engine.now)) {
+      room.end(this, fault.streamTotal);
+      return;
+    }
     let count = countOf(start, end, segment);
     if (responses > 0) {
       const left = responses * this.questions - this.answers;

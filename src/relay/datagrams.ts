@@ -142,9 +142,8 @@ export class Datagrams implements DatagramSink, TimerOwner {
 
   /** Must it begin anew with this datagram? */
   private isOver(session: DatagramSession): boolean {
-    const { totalMs } = session.route!.plan.timeouts;
     const { now } = this.relay.engine;
-    if (totalMs > 0 && now - session.startedMs >= totalMs) this.end(session, fault.streamTotal);
+    if (session.isPastTotal(now)) this.end(session, fault.streamTotal);
     else if (session.isStranded(now)) this.end(session, fault.connectionTerminated);
     else return false;
     return true;

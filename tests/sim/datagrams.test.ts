@@ -70,6 +70,33 @@ test('an endpoint that sends on its own keeps the session alive', () => {
   assert.equal(world.ended.length, 1);
 });
 
+test('the total time of a client ends its session with the next datagram of either side', () => {
+  const world = new DatagramWorld({
+    seed: 4,
+    endpoints: 1,
+    route: { timeouts: { connectMs: 1000, idleMs: 5000, totalMs: 6000, halfClosedMs: 1000 } },
+  });
+  const [asking, listening] = [world.client().ask('a'), world.client().ask('b')];
+  world.until('the answers', () => asking.answers.length + listening.answers.length === 2);
+  const [endpoint] = world.endpoints;
+  const subscribed = endpoint!.questions.find(({ text }) => text === 'b')!;
+  world.engine.runFor(3000);
+  asking.ask('a');
+  endpoint!.answer(subscribed.name, 'news');
+  world.until('both to be served', () => asking.answers.length + listening.answers.length === 4);
+  world.engine.runFor(3000);
+  endpoint!.answer(subscribed.name, 'more news');
+  asking.ask('a');
+  world.until('the answer to a new session', () => asking.answers.length === 3);
+  world.until('both ends', () => world.ended.length === 2);
+  assert.deepEqual(
+    world.ended.map(({ fault: id }) => id),
+    [fault.streamTotal, fault.streamTotal],
+  );
+  world.finish();
+  assert.equal(listening.answers.length, 2);
+});
+
 test('with responses: 1 a client is forgotten with the answer to each of its questions, and a second answer goes nowhere', () => {
   const world = new DatagramWorld({ seed: 5, endpoints: 1, udp: { responses: 1 } });
   world.onQuestion = (endpoint, text, name) => {
