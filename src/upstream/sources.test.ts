@@ -55,17 +55,22 @@ test('a plan with the same addresses keeps what is known of them', () => {
 test('a dial that found no address to connect from cannot reach the endpoint, and one that found no port cannot now', () => {
   const sources = of('a', 'b');
   const asked: (string | undefined)[] = [];
-  const engine = (has: boolean) => ({
+  const engine = (has: boolean, now: number) => ({
+    now,
     hasSource: (_to: unknown, source?: string) => {
       asked.push(source);
       return has;
     },
   });
-  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(true)), fault.outOfPorts);
-  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(false)), fault.unroutable);
-  assert.equal(sources.faultOf(-1, EADDRNOTAVAIL, engine(false)), fault.unroutable);
-  // The kernel is asked only when it said that there is none.
-  assert.equal(sources.faultOf(0, ECONNREFUSED, engine(false)), fault.connectionRefused);
-  assert.equal(sources.faultOf(0, EMFILE, engine(false)), fault.outOfPorts);
+  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(true, 0)), fault.outOfPorts);
+  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(false, 999)), fault.outOfPorts);
+  assert.equal(sources.faultOf(1, EADDRNOTAVAIL, engine(false, 1000)), fault.unroutable);
+  assert.equal(sources.faultOf(-1, EADDRNOTAVAIL, engine(false, 1000)), fault.unroutable);
+  // The kernel is asked only when it said that there is none, and not at once again.
+  assert.equal(sources.faultOf(0, ECONNREFUSED, engine(false, 3000)), fault.connectionRefused);
+  assert.equal(sources.faultOf(0, EMFILE, engine(false, 3000)), fault.outOfPorts);
   assert.deepEqual(asked, ['b', 'b', undefined]);
+  // Other addresses are others.
+  sources.use({ addresses: ['c'], isTransparent: false });
+  assert.equal(sources.faultOf(-1, EADDRNOTAVAIL, engine(true, 1001)), fault.outOfPorts);
 });

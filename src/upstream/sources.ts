@@ -17,6 +17,10 @@ export class Sources {
   private readonly isV6: boolean;
   private restsUntilMs = new Float64Array(0);
   private last = 0;
+  // The source that the kernel was asked about last, until when that holds, and whether this machine has it.
+  private asked = -1;
+  private askAgainMs = Number.NEGATIVE_INFINITY;
+  private isThere = true;
 
   /** Towards this address. */
   constructor(address: Address) {
@@ -31,6 +35,7 @@ export class Sources {
     this.addresses = addresses;
     this.restsUntilMs = new Float64Array(addresses.length);
     this.last = 0;
+    this.askAgainMs = Number.NEGATIVE_INFINITY;
   }
 
   /** The one whose turn it is. When all rest, they are tried all the same. -1: the kernel chooses. */
@@ -55,11 +60,16 @@ export class Sources {
 
   /**
    * The fault of a dial from this one, or from the kernel's choice (-1), that failed with `errno`: without an address to connect from the endpoint cannot be
-   * reached, without a port not now.
+   * reached, without a port not now. Which it is the kernel is asked once in REST_MS: those who find no port are many.
    */
-  faultOf(index: number, errno: number, engine: Pick<Engine, 'hasSource'>): number {
-    const isMissing = errno === constants.errno.EADDRNOTAVAIL && !engine.hasSource(this.to, this.address(index));
-    return isMissing ? fault.unroutable : faultOfErrno(errno);
+  faultOf(index: number, errno: number, engine: Pick<Engine, 'hasSource' | 'now'>): number {
+    if (errno !== constants.errno.EADDRNOTAVAIL) return faultOfErrno(errno);
+    if (index !== this.asked || engine.now >= this.askAgainMs) {
+      this.asked = index;
+      this.askAgainMs = engine.now + REST_MS;
+      this.isThere = engine.hasSource(this.to, this.address(index));
+    }
+    return this.isThere ? faultOfErrno(errno) : fault.unroutable;
   }
 
   /** A dial from this one failed with `errno`. True: another one may have a port. */
