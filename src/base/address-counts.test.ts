@@ -43,3 +43,12 @@ test('one that has as many as it may is not counted again, until one of them is 
   counts.remove(address);
   assert.equal(counts.add(address, 2), true);
 });
+
+test('an address that has none cannot be counted off: the count of all would say there is room where there is none', () => {
+  const counts = new AddressCounts(5);
+  const [some, none] = [new ClientAddress(), new ClientAddress()];
+  some.set('192.0.2.1');
+  none.set('192.0.2.2');
+  counts.add(some, 0);
+  assert.throws(() => counts.remove(none), /as often as it was counted/);
+});
