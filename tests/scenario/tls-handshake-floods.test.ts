@@ -174,6 +174,20 @@ for (const engine of ['uring', 'epoll'] as const)
       await again.close();
     });
 
+    test('a handshake that failed leaves its place at once, though its client does not go', async () => {
+      const { limit, failed } = await counted();
+      const clients = await fill();
+      const junk = Buffer.concat([Buffer.of(23, 3, 3, 0, 40), Buffer.alloc(40, 5)]);
+      for (const peer of clients) peer.send(junk);
+      await until('all to be told', () => clients.every((peer) => !isOpen(peer)));
+      const next = await openTls(client());
+      assert.equal((await next.get()).status, 200);
+      await next.close();
+      await until('the counts', async () => (await counted()).failed === failed + PLACES, 5000, 100);
+      assert.equal((await counted()).limit, limit);
+      await leave(clients);
+    });
+
     test('one address holds no more places than it may have connections: others come in at once', async () => {
       const rejected = (reason: string) => weir.metric('weir_connections_rejected_total', { listener: 'fair', reason });
       // One that is reset at once may not even know that it was connected.
