@@ -303,9 +303,10 @@ export class EpollEngine implements Engine {
     const now = performance.now();
     this.wheel.now = now;
     if (this.onTurn !== null) this.onTurn();
-    this.wheel.advance(now);
     if (count > 0) this.dispatch(count);
     if (this.ready.count > 0) this.readMore();
+    // After what has arrived: a machine that stood still has not made anybody late.
+    this.wheel.advance(now);
     do {
       this.soonList.run();
       if (this.dirty.count > 0) this.flush();

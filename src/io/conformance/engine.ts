@@ -5,6 +5,8 @@ import { type OpenFixture, type Scene, sentence } from './scene.ts';
 
 const EMFILE = 24;
 const EBADF = 9;
+/** Longer than bytes are under way in the memory driver. */
+const DUE_MS = 10;
 
 export function engineSentences(name: string, open: OpenFixture): void {
   const says = (text: string, body: (scene: Scene) => Promise<void>) => sentence(name, open, text, body);
@@ -125,6 +127,22 @@ export function engineSentences(name: string, open: OpenFixture): void {
     assert.deepEqual(fired, [20, 40, 90, 120]);
     assert.deepEqual(early, []);
     engine.cancelTimer(tickets[0]!);
+  });
+
+  says('what has arrived is told before a timer that came due while the machine stood still', async (scene) => {
+    const { engine } = scene;
+    const [client, server] = await scene.pair();
+    const told: string[] = [];
+    server.onEvent = (event) => void told.push(event);
+    const onTimer = (): void => {
+      client.send('!');
+      engine.setTimer(DUE_MS, { onTimer: () => void told.push('timer') }, 0);
+      const end = performance.now() + 4 * DUE_MS;
+      while (performance.now() < end);
+    };
+    engine.setTimer(0, { onTimer }, 0);
+    await scene.until(() => told.length === 2, 'both');
+    assert.deepEqual(told, ['bytes', 'timer']);
   });
 
   says('a timer that sets itself again at once does not keep bytes waiting', async (scene) => {
