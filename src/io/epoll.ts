@@ -9,6 +9,8 @@
  * 2. A descriptor is closed after the last event of the turn was looked at, and events carry a generation, so none reaches a later
  *    connection of the same wire.
  * 3. Waiting ends with the next timer, when Node's own loop has something to do, and after 50 ms.
+ *
+ * Here stand the turn and the slots of wires and acceptors; -batch is what wires wait in for their point of the turn, -send the call that sends.
  */
 import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';

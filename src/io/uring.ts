@@ -11,6 +11,9 @@
  * 2. A slot (wire, acceptor) is used again only after the terminal completion of everything it had in flight.
  * 3. Nothing is allocated per event. Slots, segments, messages and writes are reused.
  * 4. A wait lasts until the next timer, or until Node's own loop is due, whichever is first.
+ *
+ * Here stand the turn and the slots of wires and acceptors. uring-setup.ts asks the kernel for what is needed, -wake ends waits, -complete hands out
+ * completions, -dial connects.
  */
 import { assert } from '../base/assert.ts';
 import type { Blocks } from '../base/blocks.ts';
@@ -65,7 +68,7 @@ import { Writes } from './uring-write.ts';
 export type { UringOptions } from './uring-setup.ts';
 
 /** Node's own loop gets a turn at least this often. */
-export const NODE_TURN_MS = 50;
+const NODE_TURN_MS = 50;
 /** Blocks lent to the kernel for receiving; see docs/io-uring.md for the choice. */
 const RECEIVE_DEPTH = 256;
 /** Sends of several segments in flight at a time. */

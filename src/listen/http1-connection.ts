@@ -13,7 +13,7 @@
  * 4. An idle connection holds no block and no head.
  *
  * Here stands what others call: the listener, the wire, the decoder, the timer wheel, and relay/ by way of ClientStream. What it is made of stands in
- * http1-connection-state.ts; its parts are -receive (bytes in), -fault (bytes that are none of HTTP's), -send (the response out), -next (from one
+ * http1-connection-state.ts; its parts are -receive (bytes in), -fault (what the client did wrong), -send (the response out), -next (from one
  * exchange to the next), -time (deadlines and pace) and -close (the end).
  */
 import { NO_BLOCK } from '../base/blocks.ts';
