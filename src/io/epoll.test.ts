@@ -97,12 +97,15 @@ test('epoll: sockets of node:net on the other side see what wires do', async () 
 test('epoll: an idle engine does not spin', async () => {
   const fixture = open();
   const { engine } = fixture;
-  const before = engine.stats.enters;
-  const began = performance.now();
-  engine.setTimer(400, { onTimer: () => engine.stop() }, 0);
-  await engine.run();
-  const turns = engine.stats.enters - before;
-  // 50 ms a turn, and what Node's own loop may want of it.
-  assert.ok(turns <= (performance.now() - began) / 10, `${turns} turns`);
+  // 50 ms a turn, and what Node's own loop may want of it: in one of three times that is little. A driver that spins does so in all.
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 3 && least > 0.1; i++) {
+    const before = engine.stats.enters;
+    const began = performance.now();
+    engine.setTimer(400, { onTimer: () => engine.stop() }, 0);
+    await engine.run();
+    least = Math.min(least, (engine.stats.enters - before) / (performance.now() - began));
+  }
+  assert.ok(least <= 0.1, `${least} turns a ms`);
   fixture.close();
 });
