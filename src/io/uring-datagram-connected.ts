@@ -17,6 +17,7 @@ import { NO_TIMER } from '../base/timer-wheel.ts';
 import type { DatagramOwner, DatagramSocket, TimerOwner } from '../base/wire.ts';
 import {
   ECONNREFUSED,
+  EINTR,
   ENOBUFS,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
@@ -157,7 +158,7 @@ export class UringConnected implements DatagramSocket, TimerOwner, Pooled {
       room.blocks.release(block);
     } else if (result === -ENOBUFS) {
       if (this.state === state.open) room.starve(this);
-    } else if (result < 0 && this.state === state.open) this.owner.onDatagramFault(this, -result);
+    } else if (result < 0 && result !== -EINTR && this.state === state.open) this.owner.onDatagramFault(this, -result);
     if (this.isArmed) return;
     this.isSpent ||= this.state === state.pooled;
     if (this.state === state.open && result !== -ENOBUFS) room.arm(this);

@@ -2,7 +2,7 @@
  * uring-wire-receive: what a wire keeps while its owner wants no bytes, and how it hands that out again; what the end of a receive means.
  */
 import { closeHow } from '../base/wire.ts';
-import { ECANCELED, ENOBUFS } from '../sys/constants.generated.ts';
+import { ECANCELED, EINTR, ENOBUFS } from '../sys/constants.generated.ts';
 import { NO_PIECE } from './send-queue.ts';
 import { operation } from './uring-tags.ts';
 import type { UringWire } from './uring-wire.ts';
@@ -65,7 +65,7 @@ function tellEnd(wire: UringWire): void {
   if (wire.hasFin) wire.markDirty();
 }
 
-/** The receive ended without bytes: end of stream, error, cancelled, or no block. */
+/** The receive ended without bytes: end of stream, error, cancelled, interrupted by a signal, or no block. */
 export function endReceive(wire: UringWire, result: number): void {
   if (wire.phase === phase.dying) {
     wire.bury();
@@ -75,7 +75,7 @@ export function endReceive(wire: UringWire, result: number): void {
     wire.engine.starve(wire);
     return;
   }
-  if (result === -ECANCELED) {
+  if (result === -ECANCELED || result === -EINTR) {
     wire.markDirty();
     return;
   }

@@ -22,6 +22,7 @@ import type { ClientAddress } from '../base/client-address.ts';
 import { closeHow, type TimerOwner, type Wire, type WireOwner } from '../base/wire.ts';
 import {
   ECONNREFUSED,
+  EINTR,
   ETIMEDOUT,
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUFFER,
@@ -241,7 +242,9 @@ export class UringWire extends UringWireState implements Wire, TimerOwner {
       return;
     }
     if (result < 0) {
-      failSend(this, -result);
+      // A signal interrupted it, as when the process is stopped and goes on: nothing was sent, so it is tried again.
+      if (result === -EINTR) this.markDirty();
+      else failSend(this, -result);
       return;
     }
     if (this.isPipeWaiting) {

@@ -3,7 +3,7 @@
  * the loop.
  */
 import type { Blocks } from '../base/blocks.ts';
-import { EAGAIN, IORING_OP_POLL_ADD, IORING_OP_WRITE, POLLOUT } from '../sys/constants.generated.ts';
+import { EAGAIN, EINTR, IORING_OP_POLL_ADD, IORING_OP_WRITE, POLLOUT } from '../sys/constants.generated.ts';
 import type { Ring } from '../sys/uring.ts';
 import { OPERATION_BITS, operation } from './uring-tags.ts';
 
@@ -61,6 +61,11 @@ export class Writes {
       // The file is O_NONBLOCK (a pipe somebody else shares): ask when it has room, then write again.
       const tag = (index << OPERATION_BITS) | operation.writable;
       this.ring.put(IORING_OP_POLL_ADD, write.fd, 0, 0, 0, 0, POLLOUT, tag, 0);
+      return;
+    }
+    if (result === -EINTR) {
+      // A signal came before anything was written.
+      this.submit(index, write);
       return;
     }
     const { done } = write;
