@@ -279,6 +279,33 @@ describe('udp', () => {
     assert.equal(codes.at(-1), 9, codes.join());
   });
 
+  test('processes that stand still over the limit of a drain are not ended for being late', async () => {
+    const end = await endpoint('!');
+    const weir = await Weir.start({
+      config: (ports) => ({
+        ...datagramConfig(ports, [end]),
+        process: { drain: { notReadyFor: '0s', graceful: '1s', hardStop: '1s' } },
+      }),
+    });
+    const client = await Talker.open();
+    try {
+      client.say(weir.port, 'x');
+      await until('the answer', () => client.got.length === 1);
+      const all = [weir.pid, ...weir.workers];
+      weir.signal('SIGTERM');
+      await until('the drain', () => weir.events('drain').length > 0);
+      for (const pid of all) process.kill(pid, 'SIGSTOP');
+      const untilMs = performance.now() + 2500;
+      await until('the limit to be over', () => performance.now() > untilMs);
+      for (const pid of all) process.kill(pid, 'SIGCONT');
+      const { code } = await within('weir to leave', 15_000, weir.exited);
+      // Nobody has spoken for so long that nothing was cut.
+      assert.equal(code, 0, weir.logs);
+    } finally {
+      await weir.kill();
+    }
+  });
+
   test('a killed worker is replaced, and a new program takes the sockets over: every question is answered', async () => {
     const end = await endpoint('!');
     const options = { workers: 2, config: (ports: { web: number; admin: number }) => datagramConfig(ports, [end]) };

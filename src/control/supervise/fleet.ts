@@ -105,7 +105,10 @@ export class Fleet {
     this.endRollOut({ ok: false, reason: 'weir is stopping' });
     const gone = this.allGone();
     this.tell({ type: 'drain', gracefulMs, hardStopMs });
-    const timer = setTimeout(() => this.killAll(), hardStopMs + LEAVE_MS);
+    // Not in one go: when the machine stands still meanwhile, the workers are as late as this timer.
+    let timer = setTimeout(() => {
+      timer = setTimeout(() => this.killAll(), LEAVE_MS);
+    }, hardStopMs);
     await gone;
     clearTimeout(timer);
     this.end();
