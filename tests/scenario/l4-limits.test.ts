@@ -1,6 +1,7 @@
 /**
  * Harm prevented: connections that are carried as they are make weir hold more than its named limits, leak, spin, or cut those that do nothing wrong:
- * floods, scans, sides that do not read, no descriptors left. Runs alone: it measures memory and CPU.
+ * floods, scans, sides that do not read, no descriptors left.
+ * Runs alone: it measures memory and CPU.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
