@@ -93,7 +93,7 @@ export class Http1EndpointConnection implements EndpointStream, WireOwner, Messa
   /** Can an idle wire still be trusted, as far as is known without a system call? */
   get isFit(): boolean {
     const { wire } = this;
-    return wire !== null && wire.isOpen && !wire.hasUnread;
+    return wire?.isOpen === true && !wire.hasUnread;
   }
 
   // The lease (EndpointStream).
