@@ -76,7 +76,7 @@ for (const engine of ['uring', 'epoll'] as const satisfies EngineName[])
         await gone;
         process.kill(worker!, 'SIGCONT');
       }
-      assert.ok(stops > 50, `${stops} stops`);
+      assert.ok(stops >= 10, `${stops} stops`);
       assert.deepEqual(
         clients.map(({ peer }) => [peer.ending, peer.receivedBytes]),
         clients.map(() => ['fin', CLIENT_BYTES]),
