@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { END_LINE, type TestLine } from './test-reporter.ts';
 
 /** One file, all its tests. */
-const FILE_MS = 240_000;
+const FILE_MS = 400_000;
 /** One test, unless it sets its own. */
 const TEST_MS = 90_000;
 const MAX_AT_ONCE = 4;
